@@ -1,0 +1,160 @@
+/**
+ * Control messages between worker and coordinator. One message is one frame of a link. Every inbound message passes its
+ * schema before anything else looks at it.
+ *
+ * A worker's life:
+ *   coordinator: challenge       here is my nonce
+ *   worker:      hello           this is me, and the proof that I know the token
+ *   coordinator: welcome         here is my proof, your id and the run | refused
+ *   worker:      ready           the engine is compiled; take me into the next view
+ *   coordinator: view            the membership from now on (repeated whenever it changes)
+ *   worker:      step-report …   after each step; heartbeat all the time
+ *   coordinator: stop            end at the next step boundary
+ *   worker:      finished | leaving | failed
+ */
+import { z } from 'zod';
+import { sha256Schema } from './dataset.js';
+import { numericIdentitySchema } from './identity.js';
+import { LIMITS } from './limits.js';
+import { runSpecSchema } from './run-spec.js';
+import { stateHeaderSchema } from './state.js';
+import { endpointSchema, viewSchema } from './view.js';
+
+/** Raised whenever an old and a new worker or coordinator would misunderstand each other. */
+export const PROTOCOL_VERSION = 1;
+
+const step = z.number().int().min(0);
+const generation = z.number().int().min(0);
+const name = z.string().min(1).max(LIMITS.nameLength);
+const text = z.string().max(LIMITS.textLength);
+const proof = z.string().min(16).max(128);
+const bytes = z.instanceof(Uint8Array);
+const durationMs = z.number().min(0);
+
+/** What a worker is doing; a heartbeat names it, and so does every complaint about a silent worker. */
+export const PHASES = [
+  'joining',
+  'loading',
+  'compiling',
+  'waiting',
+  'syncing',
+  'compute',
+  'ring',
+  'optimizer',
+  'evaluating',
+  'finished',
+] as const;
+export type Phase = (typeof PHASES)[number];
+
+const metricsSchema = z.object({ loss: z.number(), correct: z.number(), samples: z.number().min(0) });
+
+/** Where a step's time went, on one host, in milliseconds. */
+export const phaseTimesSchema = z.object({
+  /** Getting and decoding samples. */
+  loadMs: durationMs,
+  /** Forward, backward and quantisation. */
+  computeMs: durationMs,
+  /** Waiting for the slower neighbours before the first byte of the reduction. */
+  waitMs: durationMs,
+  /** The all-reduce itself. */
+  ringMs: durationMs,
+  /** Dequantisation, optimizer and weight hash. */
+  optimizerMs: durationMs,
+  totalMs: durationMs,
+});
+export type PhaseTimes = z.infer<typeof phaseTimesSchema>;
+
+const stateBegin = z.object({ type: z.literal('state-begin'), header: stateHeaderSchema });
+const stateChunk = z.object({ type: z.literal('state-chunk'), data: bytes });
+const stateEnd = z.object({ type: z.literal('state-end') });
+
+export const stateMessageSchema = z.discriminatedUnion('type', [stateBegin, stateChunk, stateEnd]);
+export type StateMessage = z.infer<typeof stateMessageSchema>;
+
+export const helloSchema = z.object({
+  type: z.literal('hello'),
+  protocolVersion: z.number().int(),
+  proof,
+  clientNonce: z.string().min(16).max(128),
+  name,
+  hostName: name,
+  pid: z.number().int(),
+});
+
+export const workerMessageSchema = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('ready'),
+    endpoint: endpointSchema,
+    identity: numericIdentitySchema,
+    /** Step of the state that the worker already holds; undefined when it holds none. */
+    step: step.optional(),
+    share: z.number().int().min(1).max(1_000_000),
+  }),
+  z.object({ type: z.literal('heartbeat'), step, generation, phase: z.enum(PHASES) }),
+  z.object({
+    type: z.literal('step-report'),
+    generation,
+    /** Steps completed, this one included. */
+    step,
+    weightsSha256: sha256Schema,
+    /** Sums over the whole global batch; the same on every worker. */
+    metrics: metricsSchema,
+    /** Samples that this worker computed. */
+    ownSamples: z.number().int().min(0),
+    times: phaseTimesSchema,
+    skipped: z.boolean(),
+    requantised: z.boolean(),
+  }),
+  z.object({
+    type: z.literal('evaluation-report'),
+    step,
+    epoch: z.number().int().min(0),
+    metrics: metricsSchema,
+    durationMs,
+  }),
+  z.object({ type: z.literal('ring-failed'), generation, step, code: name, message: text }),
+  z.object({ type: z.literal('block-request'), sha256: sha256Schema }),
+  z.object({ type: z.literal('state-request') }),
+  stateBegin,
+  stateChunk,
+  stateEnd,
+  /** The run is complete (or was stopped): nothing more will be computed. */
+  z.object({ type: z.literal('finished'), step, weightsSha256: sha256Schema, stopped: z.boolean() }),
+  z.object({ type: z.literal('leaving'), reason: text }),
+  z.object({ type: z.literal('failed'), code: name, message: text, hint: text.optional() }),
+]);
+export type WorkerMessage = z.infer<typeof workerMessageSchema>;
+export type WorkerMessageOf<T extends WorkerMessage['type']> = Extract<WorkerMessage, { type: T }>;
+export type Hello = z.infer<typeof helloSchema>;
+
+export const coordinatorMessageSchema = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('challenge'),
+    protocolVersion: z.number().int(),
+    serverNonce: z.string().min(16).max(128),
+  }),
+  z.object({ type: z.literal('refused'), code: name, message: text, hint: text.optional() }),
+  z.object({
+    type: z.literal('welcome'),
+    proof,
+    workerId: name,
+    run: runSpecSchema,
+    heartbeatIntervalMs: z.number().int().min(10),
+    /** A ring operation that makes no progress for this long has failed. */
+    ringTimeoutMs: z.number().int().min(10),
+  }),
+  z.object({ type: z.literal('view'), view: viewSchema }),
+  z.object({ type: z.literal('block'), sha256: sha256Schema, data: bytes.nullable() }),
+  stateBegin,
+  stateChunk,
+  stateEnd,
+  /** End after the step in progress; the coordinator then asks one worker for its state. */
+  z.object({ type: z.literal('stop'), reason: text }),
+  /** Everything is said and written; close the connection. */
+  z.object({ type: z.literal('goodbye') }),
+  /** Send your state, as of the last step that you completed. */
+  z.object({ type: z.literal('state-request') }),
+  z.object({ type: z.literal('expelled'), code: name, message: text }),
+]);
+export type CoordinatorMessage = z.infer<typeof coordinatorMessageSchema>;
+export type CoordinatorMessageOf<T extends CoordinatorMessage['type']> = Extract<CoordinatorMessage, { type: T }>;

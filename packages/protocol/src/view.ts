@@ -1,0 +1,57 @@
+/** A view is one frozen membership: generation, ring order, grain shares. */
+import { z } from 'zod';
+import { LIMITS } from './limits.js';
+
+export const endpointSchema = z.object({
+  host: z.string().min(1).max(255),
+  port: z.number().int().min(1).max(65535),
+});
+/** Where a host's ring listener is reached. */
+export type Endpoint = z.infer<typeof endpointSchema>;
+
+export const memberSchema = z.object({
+  workerId: z.string().min(1).max(LIMITS.nameLength),
+  name: z.string().min(1).max(LIMITS.nameLength),
+  endpoint: endpointSchema,
+  /** Relative amount of grains; a positive integer. */
+  share: z.number().int().min(1).max(1_000_000),
+});
+export type Member = z.infer<typeof memberSchema>;
+
+export const viewSchema = z.object({
+  runId: z.string().min(1).max(LIMITS.nameLength),
+  generation: z.number().int().min(1),
+  /** Ring order: the index is the rank. */
+  members: z.array(memberSchema).min(1).max(LIMITS.members),
+  /** Secret of this view's ring links, base64. */
+  ringKey: z.string().min(16).max(128),
+  reason: z.string().max(LIMITS.textLength),
+});
+export type View = z.infer<typeof viewSchema>;
+
+export const rankOf = (view: View, workerId: string): number =>
+  view.members.findIndex((member) => member.workerId === workerId);
+
+/**
+ * Splits `items` (grain numbers, in order) over ranks in proportion to `shares`: contiguous runs, largest remainders first,
+ * ties broken by the lower distance from `rotation`, so that with fewer items than ranks the idle rank changes from step to step.
+ *
+ * @returns one list a rank; together they hold every item once.
+ */
+export function assignByShare<T>(items: readonly T[], shares: readonly number[], rotation: number): T[][] {
+  const total = shares.reduce((sum, share) => sum + share, 0);
+  const exact = shares.map((share) => (items.length * share) / total);
+  const counts = exact.map(Math.floor);
+  const missing = items.length - counts.reduce((sum, count) => sum + count, 0);
+  const distance = (rank: number) => (rank - (rotation % shares.length) + shares.length) % shares.length;
+  const byRemainder = shares
+    .map((_, rank) => rank)
+    .sort((a, b) => exact[b] - counts[b] - (exact[a] - counts[a]) || distance(a) - distance(b));
+  for (const rank of byRemainder.slice(0, missing)) counts[rank]++;
+  let next = 0;
+  return counts.map((count) => {
+    const mine = items.slice(next, next + count);
+    next += count;
+    return mine;
+  });
+}
