@@ -6,65 +6,73 @@ import { LIMITS } from './limits.js';
 const rate = z.number().min(0).max(1e6);
 const unit = z.number().min(0).lt(1);
 
+const beta1 = unit.describe('Decay of the running mean of gradients.').default(0.9);
+const beta2 = unit.describe('Decay of the running mean of squared gradients.').default(0.999);
+const epsilon = z.number().positive().describe('Added to the denominator, against division by zero.').default(1e-7);
+const learningRate = rate.describe('Size of an update; the schedule multiplies it.');
+
 export const optimizerSpecSchema = z.discriminatedUnion('name', [
-  z.strictObject({ name: z.literal('sgd'), learningRate: rate.default(0.01) }),
+  z.strictObject({ name: z.literal('sgd'), learningRate: learningRate.default(0.01) }),
   z.strictObject({
     name: z.literal('momentum'),
-    learningRate: rate.default(0.01),
-    momentum: unit.default(0.9),
-    nesterov: z.boolean().default(false),
+    learningRate: learningRate.default(0.01),
+    momentum: unit.describe('Share of the last update that is kept.').default(0.9),
+    nesterov: z.boolean().describe('Look ahead along the momentum.').default(false),
   }),
   z.strictObject({
     name: z.literal('rmsprop'),
-    learningRate: rate.default(0.001),
-    decay: unit.default(0.9),
-    momentum: unit.default(0),
-    epsilon: z.number().positive().default(1e-7),
-    centered: z.boolean().default(false),
+    learningRate: learningRate.default(0.001),
+    decay: unit.describe('Decay of the running mean of squared gradients.').default(0.9),
+    momentum: unit.describe('Share of the last update that is kept.').default(0),
+    epsilon,
+    centered: z.boolean().describe("Divide by the gradients' variance, not by their mean square.").default(false),
   }),
-  z.strictObject({
-    name: z.literal('adam'),
-    learningRate: rate.default(0.001),
-    beta1: unit.default(0.9),
-    beta2: unit.default(0.999),
-    epsilon: z.number().positive().default(1e-7),
-  }),
+  z.strictObject({ name: z.literal('adam'), learningRate: learningRate.default(0.001), beta1, beta2, epsilon }),
   z.strictObject({
     name: z.literal('adamw'),
-    learningRate: rate.default(0.001),
-    beta1: unit.default(0.9),
-    beta2: unit.default(0.999),
-    epsilon: z.number().positive().default(1e-7),
-    weightDecay: z.number().min(0).default(0.01),
+    learningRate: learningRate.default(0.001),
+    beta1,
+    beta2,
+    epsilon,
+    weightDecay: z.number().min(0).describe('Decoupled weight decay a step, times the learning rate.').default(0.01),
   }),
 ]);
 export type OptimizerSpec = z.infer<typeof optimizerSpecSchema>;
 
-const warmup = { warmupSteps: z.number().int().min(0).default(0) };
+const warmup = {
+  warmupSteps: z.number().int().min(0).describe('Steps over which the rate first rises linearly from 0.').default(0),
+};
 /** Learning-rate schedule: a factor on the optimizer's learning rate, a pure function of the step. */
 export const scheduleSpecSchema = z.discriminatedUnion('name', [
   z.strictObject({ name: z.literal('constant'), ...warmup }),
   z.strictObject({
     name: z.literal('step'),
-    everySteps: z.number().int().min(1),
-    factor: z.number().positive().max(1).default(0.1),
+    everySteps: z.number().int().min(1).describe('Steps between two reductions.'),
+    factor: z.number().positive().max(1).describe('What each reduction multiplies the rate by.').default(0.1),
     ...warmup,
   }),
-  z.strictObject({ name: z.literal('exponential'), decayPerStep: z.number().positive().max(1), ...warmup }),
+  z.strictObject({
+    name: z.literal('exponential'),
+    decayPerStep: z.number().positive().max(1).describe('What every step multiplies the rate by.'),
+    ...warmup,
+  }),
   z.strictObject({
     name: z.literal('cosine'),
-    /** Steps until the floor; the run's total where it is left out. */
-    decaySteps: z.number().int().min(1).optional(),
-    floor: z.number().min(0).max(1).default(0),
+    decaySteps: z.number().int().min(1).optional().describe("Steps until the floor; the run's total where left out."),
+    floor: z.number().min(0).max(1).describe('Factor that is left at the end.').default(0),
     ...warmup,
   }),
 ]);
 export type ScheduleSpec = z.infer<typeof scheduleSpecSchema>;
 
 export const regularizationSpecSchema = z.strictObject({
-  l1: z.number().min(0).default(0),
-  l2: z.number().min(0).default(0),
-  clipGlobalNorm: z.number().positive().optional(),
+  l1: z.number().min(0).describe('Added to the gradient: l1 × the sign of the weight.').default(0),
+  l2: z.number().min(0).describe('Added to the gradient: 2 × l2 × the weight.').default(0),
+  clipGlobalNorm: z
+    .number()
+    .positive()
+    .optional()
+    .describe('Gradients are scaled down so that the norm over all of them is at most this.'),
 });
 export type RegularizationSpec = z.infer<typeof regularizationSpecSchema>;
 
