@@ -112,7 +112,15 @@ export const workerMessageSchema = z.discriminatedUnion('type', [
     metrics: metricsSchema,
     durationMs,
   }),
-  z.object({ type: z.literal('ring-failed'), generation, step, code: name, message: text }),
+  z.object({
+    type: z.literal('ring-failed'),
+    generation,
+    step,
+    code: name,
+    message: text,
+    /** Worker that the reporter lost or waits for, where it knows. */
+    suspect: name.optional(),
+  }),
   z.object({ type: z.literal('block-request'), sha256: sha256Schema }),
   z.object({ type: z.literal('state-request') }),
   stateBegin,
