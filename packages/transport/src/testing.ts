@@ -1,0 +1,2 @@
+/** Doubles that obey the contracts of the real links, for tests and simulations. */
+export { createLinkPair, type LinkPairOptions, type MemoryLink } from './memory-link.js';

@@ -1,0 +1,95 @@
+/** Dials a Link over WebSocket. */
+import { CoordError, LIMITS } from '@coord/protocol';
+import { WebSocket } from 'ws';
+import { plainAddress } from './address.js';
+import type { Link } from './link.js';
+import { WsLink } from './ws-link.js';
+
+export interface ConnectOptions {
+  readonly timeoutMs: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Default: LIMITS.messageBytes. */
+  readonly maxMessageBytes?: number;
+  /** Gives up a connection attempt; an open link is not touched. */
+  readonly signal?: AbortSignal;
+}
+
+/** @throws CoordError UNREACHABLE (nobody there, refused, or too slow), LINK_CLOSED (given up through `signal`). */
+export async function connectLink(url: string, options: ConnectOptions): Promise<Link> {
+  if (options.signal?.aborted) throw givenUp(url, options.signal);
+  const socket = openSocket(url, options);
+  let localAddress = 'unknown';
+  socket.once('upgrade', (response) => {
+    localAddress = plainAddress(response.socket.localAddress);
+    response.socket.setKeepAlive(true);
+  });
+  const link = new WsLink(socket, {
+    remote: url,
+    maxMessageBytes: options.maxMessageBytes,
+    localAddress: () => localAddress,
+  });
+  await opened(socket, url, options.signal);
+  return link;
+}
+
+function openSocket(url: string, { timeoutMs, headers, maxMessageBytes }: ConnectOptions): WebSocket {
+  try {
+    return new WebSocket(url, {
+      handshakeTimeout: timeoutMs,
+      headers,
+      maxPayload: maxMessageBytes ?? LIMITS.messageBytes,
+      perMessageDeflate: false,
+    });
+  } catch (cause) {
+    throw new CoordError('UNREACHABLE', `"${url}" is no WebSocket address`, {
+      hint: 'Write it like ws://host:port/path.',
+      facts: { url },
+      cause,
+    });
+  }
+}
+
+function opened(socket: WebSocket, url: string, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = () => {
+      reject(givenUp(url, signal));
+      socket.terminate();
+    };
+    signal?.addEventListener('abort', abort, { once: true });
+    socket.once('close', () => signal?.removeEventListener('abort', abort));
+    socket.once('open', () => {
+      signal?.removeEventListener('abort', abort);
+      resolve();
+    });
+    socket.once('unexpected-response', (_request, response) => {
+      reject(refused(url, response.statusCode ?? 0));
+      socket.terminate();
+    });
+    socket.once('error', (cause) => reject(unreachable(url, cause)));
+  });
+}
+
+function refused(url: string, status: number): CoordError {
+  const hint =
+    status === 404
+      ? 'Something else answers at this address; check host, port and path.'
+      : 'The other end refused this connection; check the credentials.';
+  return new CoordError('UNREACHABLE', `${url} answered with HTTP status ${status} instead of a link`, {
+    hint,
+    facts: { url, status },
+  });
+}
+
+function unreachable(url: string, cause: Error & { code?: string }): CoordError {
+  // An AggregateError (several addresses tried) has an empty message of its own.
+  const why = cause.message || cause.code || 'unknown reason';
+  return new CoordError('UNREACHABLE', `cannot reach ${url}: ${why}`, {
+    hint: 'Check that the other end runs, that the address is right, and that no firewall stands between.',
+    facts: { url, cause: cause.code },
+    cause,
+  });
+}
+
+function givenUp(url: string, signal: AbortSignal | undefined): CoordError {
+  return new CoordError('LINK_CLOSED', `connecting to ${url} was given up`, { facts: { url }, cause: signal?.reason });
+}
