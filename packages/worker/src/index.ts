@@ -1,1 +1,1 @@
-export {};
+export { startWorker, type WorkerHandle, type WorkerOptions, type WorkerResult } from './worker.js';

@@ -1,0 +1,56 @@
+/** The network thread's handle on one compute thread. */
+import { Worker } from 'node:worker_threads';
+import { CoordError, type ErrorRecord, fromErrorRecord } from '@coord/protocol';
+import type { ComputeRequest, ResponseTo } from './requests.js';
+
+interface Waiting {
+  resolve(response: unknown): void;
+  reject(error: Error): void;
+}
+
+interface Reply {
+  readonly id: number;
+  readonly response?: unknown;
+  readonly error?: ErrorRecord;
+}
+
+export class ComputeClient {
+  readonly #thread: Worker;
+  readonly #waiting = new Map<number, Waiting>();
+  #nextId = 0;
+  #ended: Error | undefined;
+
+  constructor(readonly name: string) {
+    this.#thread = new Worker(new URL('./compute-thread.js', import.meta.url), { name });
+    this.#thread.on('message', (reply: Reply) => this.#settle(reply));
+    this.#thread.on('error', (error) => this.#end(error));
+    this.#thread.on('exit', (code) => this.#end(new Error(`the thread ended with status ${code}`)));
+  }
+
+  /** @throws whatever the thread threw, or CoordError ENGINE_FAILED when the thread is gone. */
+  call<R extends ComputeRequest>(request: R, transfer: ArrayBuffer[] = []): Promise<ResponseTo<R>> {
+    if (this.#ended) return Promise.reject(this.#ended);
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve: (response) => resolve(response as ResponseTo<R>), reject });
+      this.#thread.postMessage({ id, request }, transfer);
+    });
+  }
+
+  async terminate(): Promise<void> {
+    await this.#thread.terminate();
+  }
+
+  #settle(reply: Reply): void {
+    const waiting = this.#waiting.get(reply.id);
+    this.#waiting.delete(reply.id);
+    if (reply.error) waiting?.reject(fromErrorRecord(reply.error));
+    else waiting?.resolve(reply.response);
+  }
+
+  #end(cause: Error): void {
+    this.#ended ??= new CoordError('ENGINE_FAILED', `compute thread ${this.name} stopped: ${cause.message}`, { cause });
+    for (const { reject } of this.#waiting.values()) reject(this.#ended);
+    this.#waiting.clear();
+  }
+}

@@ -1,0 +1,172 @@
+/**
+ * The compute threads of a host and the buffers that they share with its ring. Threads add grains to accumulators of their
+ * own; integer sums make it irrelevant which thread took which grain.
+ */
+import { createOptimizer } from '@coord/engine';
+import {
+  type Arena,
+  addMetrics,
+  arenaBytes,
+  type Batch,
+  createArena,
+  createLayout,
+  type Layout,
+  METRIC_WORDS,
+  type MetricSums,
+  type NumericIdentity,
+  type RunSpec,
+} from '@coord/protocol';
+import { ComputeClient } from './compute-client.js';
+import type { ThreadBuffers } from './requests.js';
+
+/** Room behind the summed gradients for the step's metrics, so that one reduction carries both. */
+const TAIL_WORDS = Math.ceil(METRIC_WORDS / 16) * 16;
+
+export interface GrainOutcome {
+  readonly metrics: MetricSums;
+  readonly overflow: boolean;
+  readonly nonFinite: boolean;
+}
+
+export class ComputePool {
+  private constructor(
+    readonly layout: Layout,
+    readonly identity: NumericIdentity,
+    readonly arena: Arena,
+    readonly weights: Float32Array,
+    readonly slots: ReadonlyMap<string, Float32Array>,
+    /** Largest exponents of the step before, a block each: part of the training state. */
+    readonly exponents: Uint8Array,
+    readonly quanta: Uint8Array,
+    /** Summed gradients of the step, then the metrics' words: what the ring reduces. */
+    readonly total: Int32Array,
+    private readonly threads: readonly ComputeClient[],
+    private readonly buffers: readonly ThreadBuffers[],
+  ) {}
+
+  get size(): number {
+    return this.threads.length;
+  }
+
+  /** @throws CoordError ENGINE_UNAVAILABLE, ENGINE_UNSUPPORTED, MODEL_INVALID. */
+  static async start(run: RunSpec, threadCount: number): Promise<ComputePool> {
+    const threads = Array.from({ length: threadCount }, (_, index) => new ComputeClient(`compute-${index}`));
+    try {
+      const compiled = await Promise.all(threads.map((thread) => thread.call(compileRequest(run))));
+      const layout = createLayout(compiled[0].parameters);
+      const pool = allocate(layout, run, threadCount);
+      await Promise.all(
+        threads.map((thread, index) =>
+          thread.call({
+            kind: 'attach',
+            memory: pool.arena.memory,
+            buffers: pool.buffers[index],
+            optimizer: run.optimizer,
+            regularization: run.regularization,
+          }),
+        ),
+      );
+      const { arena, weights, slots, exponents, quanta, total, buffers } = pool;
+      const { identity } = compiled[0];
+      return new ComputePool(layout, identity, arena, weights, slots, exponents, quanta, total, threads, buffers);
+    } catch (error) {
+      await Promise.all(threads.map((thread) => thread.terminate()));
+      throw error;
+    }
+  }
+
+  /** Forgets the grains added so far. */
+  clear(): void {
+    for (const { sums, exponents } of this.buffers) {
+      sums.fill(0);
+      exponents.fill(0);
+    }
+  }
+
+  /** Computes one grain on thread `thread` and adds it to that thread's sums. The batch is handed over. */
+  addGrain(thread: number, step: number, grain: number, batch: Batch): Promise<GrainOutcome> {
+    return this.threads[thread].call({ kind: 'grain', step, grain, batch }, buffersOf(batch));
+  }
+
+  /** Copies the host's own sums and metrics to `total`, ready for the ring; the threads' sums stay as they are. */
+  collect(metrics: readonly MetricSums[]): void {
+    const gradients = this.total.subarray(0, this.layout.totalSize);
+    gradients.set(this.buffers[0].sums);
+    for (const { sums } of this.buffers.slice(1)) for (let i = 0; i < sums.length; i++) gradients[i] += sums[i];
+    const words = this.metricWords();
+    words.fill(0);
+    for (const one of metrics) addMetrics(one, words);
+  }
+
+  metricWords(): Int32Array {
+    return this.total.subarray(this.layout.totalSize, this.layout.totalSize + METRIC_WORDS);
+  }
+
+  /** Largest exponents of the host's own grains, written to `out` (one byte a block). */
+  collectExponents(out: Uint8Array): void {
+    out.set(this.buffers[0].exponents);
+    for (const { exponents } of this.buffers.slice(1)) {
+      for (let i = 0; i < exponents.length; i++) out[i] = Math.max(out[i], exponents[i]);
+    }
+  }
+
+  /** Updates the weights from `total`. */
+  apply(step: number, learningRate: number, samples: number): Promise<{ weightsSha256: string }> {
+    return this.threads[0].call({ kind: 'apply', step, learningRate, samples });
+  }
+
+  async evaluate(thread: number, batch: Batch): Promise<MetricSums> {
+    return (await this.threads[thread].call({ kind: 'evaluate', batch }, buffersOf(batch))).metrics;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.threads.map((thread) => thread.terminate()));
+  }
+}
+
+function compileRequest(run: RunSpec) {
+  return {
+    kind: 'compile',
+    engine: run.engine,
+    topology: run.model.topology,
+    loss: run.loss,
+    inputs: run.data.fields.filter((field) => field.role === 'input'),
+    targets: run.data.fields.filter((field) => field.role === 'target'),
+    seed: run.seed,
+  } as const;
+}
+
+function allocate(layout: Layout, run: RunSpec, threadCount: number) {
+  const { totalSize, blockCount } = layout;
+  const slotNames = createOptimizer(run.optimizer, layout).slotNames;
+  const floatBytes = totalSize * 4;
+  const arena = createArena(
+    arenaBytes([
+      floatBytes * (1 + slotNames.length),
+      floatBytes + TAIL_WORDS * 4,
+      blockCount * 2,
+      // Scratch of the ring's kernels.
+      floatBytes,
+      ...Array.from({ length: threadCount }, () => floatBytes * 2 + blockCount),
+    ]) +
+      64 * (8 + threadCount * 4),
+  );
+  const weights = arena.float32(totalSize);
+  const slots = new Map(slotNames.map((name) => [name, arena.float32(totalSize)]));
+  const exponents = arena.uint8(blockCount);
+  const quanta = arena.uint8(blockCount);
+  const total = arena.int32(totalSize + TAIL_WORDS);
+  const buffers = Array.from({ length: threadCount }, () => ({
+    weights,
+    slots: [...slots],
+    quanta,
+    total: total.subarray(0, totalSize),
+    gradient: arena.float32(totalSize),
+    sums: arena.int32(totalSize),
+    exponents: arena.uint8(blockCount),
+  }));
+  return { arena, weights, slots, exponents, quanta, total, buffers };
+}
+
+const buffersOf = (batch: Batch): ArrayBuffer[] =>
+  [...batch.inputs, ...batch.targets].map((array) => array.buffer).filter((buffer) => buffer instanceof ArrayBuffer);

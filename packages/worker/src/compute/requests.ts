@@ -1,0 +1,79 @@
+/** What the host's network thread asks of a compute thread, and what comes back. */
+import type {
+  Batch,
+  EngineName,
+  Field,
+  MetricSums,
+  NumericIdentity,
+  OptimizerSpec,
+  ParameterSpec,
+  RegularizationSpec,
+  RunSpec,
+} from '@coord/protocol';
+
+/** Buffers of one compute thread; all of them lie in the host's arena. */
+export interface ThreadBuffers {
+  /** Shared by all threads of the host, like the slots and the quanta. */
+  readonly weights: Float32Array;
+  readonly slots: readonly (readonly [name: string, values: Float32Array])[];
+  readonly quanta: Uint8Array;
+  /** Gradient of the grain in work; later, on the first thread, the dequantised mean gradient. */
+  readonly gradient: Float32Array;
+  /** Sum of the grains that this thread has computed in this step. */
+  readonly sums: Int32Array;
+  /** Largest exponent of those grains, a block each. */
+  readonly exponents: Uint8Array;
+  /** Sum over all hosts; the optimizer reads it. */
+  readonly total: Int32Array;
+}
+
+export interface CompileRequest {
+  readonly kind: 'compile';
+  readonly engine: { readonly name: EngineName; readonly threads: number };
+  readonly topology: string;
+  readonly loss: RunSpec['loss'];
+  readonly inputs: readonly Field[];
+  readonly targets: readonly Field[];
+  readonly seed: number;
+}
+
+export interface AttachRequest {
+  readonly kind: 'attach';
+  readonly memory: WebAssembly.Memory;
+  readonly buffers: ThreadBuffers;
+  readonly optimizer: OptimizerSpec;
+  readonly regularization: RegularizationSpec;
+}
+
+export interface GrainRequest {
+  readonly kind: 'grain';
+  readonly step: number;
+  readonly grain: number;
+  readonly batch: Batch;
+}
+
+export interface ApplyRequest {
+  readonly kind: 'apply';
+  /** Optimizer updates completed before this one. */
+  readonly step: number;
+  readonly learningRate: number;
+  /** Samples of the whole global batch. */
+  readonly samples: number;
+}
+
+export interface EvaluateRequest {
+  readonly kind: 'evaluate';
+  readonly batch: Batch;
+}
+
+export type ComputeRequest = CompileRequest | AttachRequest | GrainRequest | ApplyRequest | EvaluateRequest;
+
+export interface ComputeResponses {
+  compile: { readonly identity: NumericIdentity; readonly parameters: readonly ParameterSpec[] };
+  attach: Record<string, never>;
+  grain: { readonly metrics: MetricSums; readonly overflow: boolean; readonly nonFinite: boolean };
+  apply: { readonly weightsSha256: string };
+  evaluate: { readonly metrics: MetricSums };
+}
+
+export type ResponseTo<R extends ComputeRequest> = ComputeResponses[R['kind']];

@@ -1,0 +1,185 @@
+/** One host's part in a run: what the step loop works on, and what it tells the coordinator. */
+import type { BatchReader } from '@coord/data';
+import {
+  type Arena,
+  type BatchPlan,
+  CoordError,
+  type MetricSums,
+  type Phase,
+  type PhaseTimes,
+  planStep,
+  type RunSpec,
+  type StepPlan,
+  stepsPerEpoch,
+  totalSteps,
+  type WorkerMessage,
+} from '@coord/protocol';
+import type { PeerListener } from '@coord/transport';
+import type { Logger } from 'pino';
+import type { ComputePool } from './compute/compute-pool.js';
+import type { HostRecord } from './grain-book.js';
+import type { GrainLoader } from './grain-loader.js';
+import type { HostState } from './host-state.js';
+import type { ActiveView, Membership } from './membership.js';
+import { MaximaExchange, type StepMaxima } from './reduction.js';
+import { StepProgress } from './step-progress.js';
+import type { Agreement } from './synchronise.js';
+
+export interface HostParts {
+  readonly run: RunSpec;
+  readonly compute: ComputePool;
+  readonly state: HostState;
+  readonly membership: Membership;
+  readonly loader: GrainLoader;
+  readonly testReader: BatchReader | undefined;
+  readonly listener: PeerListener;
+  readonly timeoutMs: number;
+  readonly logger: Logger;
+  send(message: WorkerMessage): void;
+}
+
+export interface StepResult {
+  readonly generation: number;
+  readonly metrics: MetricSums;
+  readonly maxima: StepMaxima;
+  readonly times: PhaseTimes;
+}
+
+export class Host {
+  readonly batchPlan: BatchPlan;
+  readonly totalSteps: number;
+  readonly progress: StepProgress;
+  readonly maxima: MaximaExchange;
+  phase: Phase = 'joining';
+  /** The coordinator wants an end; the next reduction tells everybody. */
+  stopRequested = false;
+  finished = false;
+  /** The run was stopped after the last completed step. */
+  stopped = false;
+  #evaluatedStep = -1;
+  #ownSamples = 0;
+
+  constructor(private readonly parts: HostParts) {
+    const { run, compute } = parts;
+    this.batchPlan = { samples: run.data.train.samples, ...run.batch };
+    this.totalSteps = totalSteps(this.batchPlan, run.epochs, run.maxSteps);
+    this.progress = new StepProgress(compute);
+    this.maxima = new MaximaExchange(compute.layout, run.batch.grains);
+  }
+
+  get run(): RunSpec {
+    return this.parts.run;
+  }
+  get compute(): ComputePool {
+    return this.parts.compute;
+  }
+  get state(): HostState {
+    return this.parts.state;
+  }
+  get membership(): Membership {
+    return this.parts.membership;
+  }
+  get loader(): GrainLoader {
+    return this.parts.loader;
+  }
+  get testReader(): BatchReader | undefined {
+    return this.parts.testReader;
+  }
+  get listener(): PeerListener {
+    return this.parts.listener;
+  }
+  get arena(): Arena {
+    return this.parts.compute.arena;
+  }
+  get timeoutMs(): number {
+    return this.parts.timeoutMs;
+  }
+
+  enter(phase: Phase): void {
+    this.phase = phase;
+    if (phase === 'waiting' && this.stopRequested) this.reportFinished();
+  }
+
+  requestStop(): void {
+    this.stopRequested = true;
+    if (this.phase === 'waiting') this.reportFinished();
+  }
+
+  isComplete(): boolean {
+    return this.stopped || this.state.step >= this.totalSteps;
+  }
+
+  record(): HostRecord {
+    const { attempt } = this.progress;
+    return {
+      step: this.state.step,
+      evaluatedStep: this.#evaluatedStep,
+      stopped: this.stopped,
+      attempt,
+      held: this.progress.grainsHeld(),
+    };
+  }
+
+  /** Takes over what the hosts of a view have agreed on. */
+  adopt(agreement: Agreement, rank: number): void {
+    if (agreement.held[rank].size === 0) this.progress.restart(0);
+    this.#evaluatedStep = agreement.evaluatedStep;
+    this.stopped = agreement.stopped;
+  }
+
+  completeStep(plan: StepPlan, { generation, metrics, maxima, times }: StepResult): void {
+    const { outcomes, attempt } = this.progress;
+    this.#ownSamples = [...outcomes.values()].reduce((sum, outcome) => sum + outcome.metrics.samples, 0);
+    if (maxima.stop) this.stopped = true;
+    this.parts.send({
+      type: 'step-report',
+      generation,
+      step: this.state.step,
+      weightsSha256: this.state.weightsSha256,
+      metrics: { ...metrics, samples: plan.samples },
+      ownSamples: this.#ownSamples,
+      times,
+      skipped: maxima.nonFinite !== undefined,
+      requantised: attempt === 1,
+    });
+    this.progress.restart(0);
+  }
+
+  /** The epoch (from 1) whose evaluation is due now, undefined when none is. */
+  epochToEvaluate(): number | undefined {
+    const { step } = this.state;
+    const { everyEpochs } = this.run.evaluation;
+    if (step === 0 || everyEpochs === 0 || !this.run.data.test || this.#evaluatedStep >= step) return undefined;
+    const last = planStep(this.batchPlan, step - 1);
+    const epoch = last.epoch + 1;
+    const isDue = (last.endsEpoch && epoch % everyEpochs === 0) || step === this.totalSteps;
+    return isDue ? epoch : undefined;
+  }
+
+  completeEvaluation(epoch: number, metrics: MetricSums, durationMs: number): void {
+    this.#evaluatedStep = this.state.step;
+    this.parts.send({ type: 'evaluation-report', step: this.state.step, epoch, metrics, durationMs });
+  }
+
+  reportFinished(): void {
+    this.finished = true;
+    this.phase = 'finished';
+    const { step, weightsSha256 } = this.state;
+    this.parts.send({ type: 'finished', step, weightsSha256, stopped: step < this.totalSteps });
+  }
+
+  reportRingFailure({ view, rank }: ActiveView, error: unknown): void {
+    const code = error instanceof CoordError ? error.code : 'UNEXPECTED';
+    const message = error instanceof Error ? error.message : String(error);
+    const { generation } = view;
+    this.parts.logger.warn({ generation, rank, step: this.state.step, code }, message);
+    // Who already knows of a newer view has nothing to complain about.
+    if (this.membership.generation > generation) return;
+    this.parts.send({ type: 'ring-failed', generation, step: this.state.step, code, message: message.slice(0, 4000) });
+  }
+
+  /** Epochs completed, as a fraction; for logs. */
+  get epochsDone(): number {
+    return this.state.step / stepsPerEpoch(this.batchPlan);
+  }
+}

@@ -1,0 +1,29 @@
+/** Where one step's time goes. Phases that overlap (loading beside computing) count only where they hold the step up. */
+import type { PhaseTimes } from '@coord/protocol';
+
+type Measured = Exclude<keyof PhaseTimes, 'totalMs'>;
+
+export interface PhaseTimer {
+  measure<T>(phase: Measured, work: () => Promise<T>): Promise<T>;
+  times(): PhaseTimes;
+}
+
+export function startPhaseTimer(now: () => number = () => performance.now()): PhaseTimer {
+  const startMs = now();
+  const times = { loadMs: 0, computeMs: 0, waitMs: 0, ringMs: 0, optimizerMs: 0 };
+  return {
+    async measure(phase, work) {
+      const before = now();
+      try {
+        return await work();
+      } finally {
+        times[phase] += now() - before;
+      }
+    },
+    times() {
+      // Samples are loaded inside the compute phase, which is what is left without them.
+      const computeMs = Math.max(0, times.computeMs - times.loadMs);
+      return { ...times, computeMs, totalMs: now() - startMs };
+    },
+  };
+}

@@ -1,0 +1,78 @@
+/**
+ * What the hosts of a view tell each other about one step: first the maxima (exponents and flags: small, and whoever is
+ * early waits here), then the sums (gradients and metrics).
+ */
+import { type Layout, type MetricSums, parameterOfBlock, readMetrics } from '@coord/protocol';
+import type { Ring } from '@coord/ring';
+import type { ComputePool, GrainOutcome } from './compute/compute-pool.js';
+
+const NOT_FINITE = 255;
+const FLAG_OVERFLOW = 0;
+const FLAG_STOP = 1;
+const FLAG_COUNT = 2;
+
+export interface StepMaxima {
+  readonly exponents: Uint8Array;
+  readonly overflow: boolean;
+  readonly stop: boolean;
+  /** First parameter and grain with an infinite or NaN gradient. */
+  readonly nonFinite: { readonly parameter: string; readonly grain: number } | undefined;
+}
+
+/** Layout of the bytes that are reduced by max: exponents, flags, one byte a grain that is set where it is not finite. */
+export class MaximaExchange {
+  readonly #bytes: Uint8Array;
+  readonly #exponents: Uint8Array;
+  readonly #flags: Uint8Array;
+  readonly #grains: Uint8Array;
+
+  constructor(
+    private readonly layout: Layout,
+    grains: number,
+  ) {
+    const { blockCount } = layout;
+    this.#bytes = new Uint8Array(blockCount + FLAG_COUNT + grains);
+    this.#exponents = this.#bytes.subarray(0, blockCount);
+    this.#flags = this.#bytes.subarray(blockCount, blockCount + FLAG_COUNT);
+    this.#grains = this.#bytes.subarray(blockCount + FLAG_COUNT);
+  }
+
+  async reduce(
+    ring: Ring,
+    compute: ComputePool,
+    outcomes: ReadonlyMap<number, GrainOutcome>,
+    stop: boolean,
+  ): Promise<StepMaxima> {
+    this.#bytes.fill(0);
+    compute.collectExponents(this.#exponents);
+    for (const [grain, outcome] of outcomes) {
+      if (outcome.overflow) this.#flags[FLAG_OVERFLOW] = 1;
+      if (outcome.nonFinite) this.#grains[grain] = 1;
+    }
+    this.#flags[FLAG_STOP] = stop ? 1 : 0;
+    await ring.allReduceMax(this.#bytes);
+    return {
+      exponents: this.#exponents,
+      overflow: this.#flags[FLAG_OVERFLOW] === 1,
+      stop: this.#flags[FLAG_STOP] === 1,
+      nonFinite: this.#firstNonFinite(),
+    };
+  }
+
+  #firstNonFinite(): StepMaxima['nonFinite'] {
+    const block = this.#exponents.indexOf(NOT_FINITE);
+    if (block < 0) return undefined;
+    return { parameter: parameterOfBlock(this.layout, block).name, grain: this.#grains.indexOf(1) };
+  }
+}
+
+/** Sums gradients and metrics over all hosts; the sums end in `compute.total`. */
+export async function reduceSums(
+  ring: Ring,
+  compute: ComputePool,
+  outcomes: ReadonlyMap<number, GrainOutcome>,
+): Promise<MetricSums> {
+  compute.collect([...outcomes.values()].map((outcome) => outcome.metrics));
+  await ring.allReduceSum(compute.total);
+  return readMetrics(compute.metricWords());
+}

@@ -1,0 +1,188 @@
+/**
+ * The worker's loop, the place where the whole data flow is seen:
+ *
+ *   order → grain → batch → gradient → quantise → all-reduce → dequantise → optimizer → hash
+ *
+ * One way out: whatever breaks inside a view (a link, a time-out, a newer generation) ends that view with a typed error;
+ * the worker keeps its own grain sums, takes the next view, and goes on.
+ */
+import { learningRateAt } from '@coord/engine';
+import { CoordError, type Grain, isRecoverable, planStep, type StepPlan } from '@coord/protocol';
+import { quantaFor, type Ring } from '@coord/ring';
+import { evaluate } from './evaluation.js';
+import { assignGrains, NOTHING_HELD } from './grain-book.js';
+import type { Host } from './host.js';
+import type { ActiveView } from './membership.js';
+import { type PhaseTimer, startPhaseTimer } from './phase-timer.js';
+import { reduceSums, type StepMaxima } from './reduction.js';
+import { openRing } from './ring-links.js';
+import { type Agreement, synchronise } from './synchronise.js';
+
+/** Requests that a compute thread has at hand beyond the one in work, so that it never waits for the network thread. */
+const QUEUE_DEPTH = 2;
+
+/** One open ring and what was agreed on it. */
+interface Session {
+  readonly host: Host;
+  readonly active: ActiveView;
+  readonly ring: Ring;
+  readonly shares: readonly number[];
+}
+
+/** Trains until the run is complete or stopped and the coordinator has said goodbye. */
+export async function train(host: Host): Promise<void> {
+  for (let active = await nextView(host); active; active = await nextView(host)) {
+    let ring: Ring | undefined;
+    try {
+      ring = await openRing(active, host);
+      const shares = active.view.members.map((member) => member.share);
+      await trainInView({ host, active, ring, shares });
+    } catch (error) {
+      if (!isRecoverable(error)) throw error;
+      host.reportRingFailure(active, error);
+    } finally {
+      ring?.close();
+    }
+  }
+}
+
+async function nextView(host: Host): Promise<ActiveView | undefined> {
+  host.enter(host.finished ? 'finished' : 'waiting');
+  return host.membership.next();
+}
+
+async function trainInView(session: Session): Promise<void> {
+  const { host } = session;
+  let { held } = await settle(session);
+  while (!host.isComplete()) {
+    await trainStep(session, held);
+    held = session.shares.map(() => NOTHING_HELD);
+    await evaluateWhenDue(session);
+  }
+  host.reportFinished();
+}
+
+async function settle(session: Session): Promise<Agreement> {
+  const { host, active, ring } = session;
+  host.enter('syncing');
+  const { view, rank, signal } = active;
+  const context = { ring, view, rank, signal, run: host.run, timeoutMs: host.timeoutMs };
+  const agreement = await synchronise(context, host.state, host.record());
+  host.adopt(agreement, rank);
+  await evaluateWhenDue(session);
+  return agreement;
+}
+
+async function trainStep(session: Session, held: readonly ReadonlySet<number>[]): Promise<void> {
+  const { host, active, ring, shares } = session;
+  const { compute, state, progress } = host;
+  const plan = planStep(host.batchPlan, state.step);
+  const timer = startPhaseTimer();
+  const kept = plan.grains.filter((grain) => progress.outcomes.has(grain.index));
+
+  quantaFor(state.exponents, plan.grains.length, compute.quanta);
+  const mine = assignGrains(plan, shares, held)[active.rank];
+  await computeGrains(session, plan, mine, timer);
+  const maxima = await exchangeMaxima(session, timer);
+  refuseNonFinite(host, plan, maxima);
+  if (maxima.overflow && !maxima.nonFinite) {
+    // Some value did not fit the predicted quanta: all grains again, with the exponents just learnt.
+    quantaFor(maxima.exponents, plan.grains.length, compute.quanta);
+    progress.restart(1);
+    await computeGrains(session, plan, [...kept, ...mine], timer);
+    requireFit(host, plan);
+  }
+  host.enter('ring');
+  const metrics = await timer.measure('ringMs', () => reduceSums(ring, compute, progress.outcomes));
+
+  host.enter('optimizer');
+  await timer.measure('optimizerMs', () => update(host, plan, maxima));
+  host.completeStep(plan, { metrics, maxima, times: timer.times(), generation: active.view.generation });
+}
+
+async function computeGrains(
+  session: Session,
+  plan: StepPlan,
+  mine: readonly Grain[],
+  timer: PhaseTimer,
+): Promise<void> {
+  const { host } = session;
+  const { compute, loader, progress } = host;
+  host.enter('compute');
+  const queue = [...mine];
+  const lane = async (thread: number) => {
+    for (let grain = queue.shift(); grain; grain = queue.shift()) {
+      const { index } = grain;
+      const taken = grain;
+      const batch = await timer.measure('loadMs', () => loader.take(taken));
+      progress.outcomes.set(index, await compute.addGrain(thread, plan.step, index, batch));
+    }
+  };
+  const lanes = Array.from({ length: compute.size * QUEUE_DEPTH }, (_, i) => lane(i % compute.size));
+  prefetchNext(session, plan);
+  await timer.measure('computeMs', () => Promise.all(lanes));
+}
+
+function prefetchNext({ host, active, shares }: Session, plan: StepPlan): void {
+  if (plan.step + 1 >= host.totalSteps) return;
+  const next = planStep(host.batchPlan, plan.step + 1);
+  const idle = shares.map(() => NOTHING_HELD);
+  host.loader.prefetch(assignGrains(next, shares, idle)[active.rank]);
+}
+
+async function exchangeMaxima({ host, ring }: Session, timer: PhaseTimer): Promise<StepMaxima> {
+  host.enter('ring');
+  const { compute, progress, stopRequested } = host;
+  return timer.measure('waitMs', () => host.maxima.reduce(ring, compute, progress.outcomes, stopRequested));
+}
+
+function refuseNonFinite(host: Host, plan: StepPlan, { nonFinite }: StepMaxima): void {
+  if (!nonFinite || host.run.nonFinite === 'skip') return;
+  const { parameter, grain } = nonFinite;
+  throw new CoordError(
+    'GRADIENT_NOT_FINITE',
+    `gradient overflow at parameter ${parameter}, grain ${grain} of step ${plan.step}: a value is infinite or not a number`,
+    {
+      hint: 'Lower the learning rate, set regularization.clipGlobalNorm, check the data, or set `nonFinite: skip` to leave such steps out.',
+      facts: { parameter, grain, step: plan.step, epoch: plan.epoch },
+    },
+  );
+}
+
+/** The learnt quanta fit by construction, so a misfit means that a grain had two different gradients. */
+function requireFit({ progress, compute }: Host, plan: StepPlan): void {
+  for (const [grain, { overflow }] of progress.outcomes) {
+    if (!overflow) continue;
+    throw new CoordError(
+      'ENGINE_FAILED',
+      `grain ${grain} of step ${plan.step} had another gradient when it was computed again`,
+      {
+        hint: `The engine (${compute.identity.engine}) must be deterministic; check the machine's memory and drivers.`,
+        facts: { grain, step: plan.step },
+      },
+    );
+  }
+}
+
+async function update(host: Host, plan: StepPlan, maxima: StepMaxima): Promise<void> {
+  const { compute, run, state } = host;
+  await state.mutate(async () => {
+    if (!maxima.nonFinite) {
+      const rate = learningRateAt(run.schedule, run.optimizer.learningRate, plan.step, host.totalSteps);
+      state.weightsSha256 = (await compute.apply(plan.step, rate, plan.samples)).weightsSha256;
+      state.exponents.set(maxima.exponents);
+    }
+    state.step = plan.step + 1;
+  });
+}
+
+async function evaluateWhenDue({ host, active, ring, shares }: Session): Promise<void> {
+  const { run, compute, testReader } = host;
+  const epoch = host.epochToEvaluate();
+  if (epoch === undefined || !testReader) return;
+  host.enter('evaluating');
+  const startedMs = performance.now();
+  const { rank, signal } = active;
+  const metrics = await evaluate({ run, ring, rank, shares, signal }, compute, testReader);
+  host.completeEvaluation(epoch, metrics, performance.now() - startedMs);
+}

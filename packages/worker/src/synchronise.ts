@@ -1,0 +1,92 @@
+/**
+ * The first thing that happens in a view: everybody tells where it stands, and whoever is behind copies the state of a host
+ * at the highest step. With grains there is nothing to vote on or to roll back: a step has one possible result.
+ */
+import { CoordError, decodeMessage, encodeMessage, type RunSpec, stateMessageSchema, type View } from '@coord/protocol';
+import type { Ring } from '@coord/ring';
+import { connectLink, type Link, type PeerListener } from '@coord/transport';
+import { decodeRecord, encodeRecord, type HostRecord, settleHeldGrains } from './grain-book.js';
+import type { HostState } from './host-state.js';
+import { StateReceiver, sendState } from './state-transfer.js';
+
+export const STATE_PATH = '/state';
+/** Header that proves knowledge of the view's key to the peer whose state is asked for. */
+export const STATE_KEY_HEADER = 'x-coord-view-key';
+
+export interface Agreement {
+  /** Grains of the step in progress that each rank's sums already hold. */
+  readonly held: readonly ReadonlySet<number>[];
+  readonly evaluatedStep: number;
+  readonly stopped: boolean;
+}
+
+export interface SyncContext {
+  readonly ring: Ring;
+  readonly view: View;
+  readonly rank: number;
+  readonly signal: AbortSignal;
+  readonly run: RunSpec;
+  readonly timeoutMs: number;
+}
+
+/** @throws CoordError RING_BROKEN, RING_TIMEOUT, VIEW_CHANGED, STATE_UNAVAILABLE. */
+export async function synchronise(context: SyncContext, state: HostState, own: HostRecord): Promise<Agreement> {
+  const { ring, run, rank } = context;
+  const grains = run.batch.grains;
+  const gathered = await ring.allGather(encodeRecord(own, grains));
+  const records = gathered.map((bytes) => decodeRecord(bytes, grains));
+  const step = Math.max(...records.map((record) => record.step));
+  const ahead = records.findIndex((record) => record.step === step);
+  if (records[rank].step < step) await copyState(context, ahead, state, step);
+  // Nobody goes on before the last one has copied: the states that are being read must not move.
+  if (records.some((record) => record.step < step)) await ring.allGather(Uint8Array.of(1));
+  return {
+    held: settleHeldGrains(records),
+    evaluatedStep: Math.max(...records.map((record) => record.evaluatedStep)),
+    stopped: records.some((record) => record.step === step && record.stopped),
+  };
+}
+
+async function copyState(context: SyncContext, fromRank: number, state: HostState, step: number): Promise<void> {
+  const member = context.view.members[fromRank];
+  const from = `worker ${member.name} (rank ${fromRank})`;
+  const link = await connectLink(`ws://${hostText(member.endpoint.host)}:${member.endpoint.port}${STATE_PATH}`, {
+    timeoutMs: context.timeoutMs,
+    signal: context.signal,
+    headers: { [STATE_KEY_HEADER]: context.view.ringKey },
+  });
+  const stop = () => void link.close('the membership has changed');
+  context.signal.addEventListener('abort', stop, { once: true });
+  try {
+    await state.mutate(async () => {
+      state.step = await receiveState(link, new StateReceiver(state, from), from);
+    });
+    if (state.step !== step) {
+      throw new CoordError('STATE_UNAVAILABLE', `${from} sent its state of step ${state.step}, step ${step} was due`);
+    }
+  } finally {
+    context.signal.removeEventListener('abort', stop);
+    await link.close('done');
+  }
+}
+
+async function receiveState(link: Link, receiver: StateReceiver, from: string): Promise<number> {
+  for (;;) {
+    const step = receiver.accept(decodeMessage(stateMessageSchema, await link.receive(), { from }));
+    if (step !== undefined) return step;
+  }
+}
+
+/** Lets the members of the current view copy this host's state. */
+export function serveState(listener: PeerListener, state: HostState, isViewKey: (key: string) => boolean): void {
+  listener.onLink(STATE_PATH, (link, request) => {
+    const key = request.headers[STATE_KEY_HEADER];
+    if (typeof key !== 'string' || !isViewKey(key)) return void link.close('not a member of the view in force');
+    void state
+      .snapshot()
+      .then((snapshot) => sendState(snapshot, (message) => link.send(encodeMessage(message))))
+      .catch(() => link.close('the state could not be sent'));
+  });
+}
+
+const hostText = (host: string): string => (host.includes(':') ? `[${host}]` : host);

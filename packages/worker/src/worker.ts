@@ -1,0 +1,219 @@
+/** Starts a worker: joins the coordinator, gets model, data and state from it, and trains until the run ends. */
+import { hostname } from 'node:os';
+import { createBatchReader, createBlockCache } from '@coord/data';
+import { CoordError, hashWeights, identityText, type StateMessage, toErrorRecord } from '@coord/protocol';
+import { connectLink, createPeerListener, type Link, type PeerListener } from '@coord/transport';
+import type { Logger } from 'pino';
+import { ComputePool } from './compute/compute-pool.js';
+import { CoordinatorSession } from './coordinator-session.js';
+import { GrainLoader } from './grain-loader.js';
+import { Host } from './host.js';
+import { HostState } from './host-state.js';
+import { Membership } from './membership.js';
+import { StateReceiver, sendState } from './state-transfer.js';
+import { train } from './step-loop.js';
+import { serveState } from './synchronise.js';
+
+const CONNECT_TIMEOUT_MS = 10_000;
+const BLOCK_MEMORY_BYTES = 1024 * 1024 * 1024;
+
+export interface WorkerOptions {
+  /** Address of the coordinator: `ws://HOST:PORT`, `http://HOST:PORT` or `HOST:PORT`. */
+  readonly url: string;
+  readonly token: string;
+  /** What people call this worker; the host name where it is left out. */
+  readonly name?: string;
+  /** Address under which other workers reach this one; the one that faces the coordinator where it is left out. */
+  readonly advertiseHost?: string;
+  /** Compute threads of this host. */
+  readonly computeThreads?: number;
+  /** Directory in which verified data blocks are kept between runs. */
+  readonly cacheDirectory: string;
+  readonly logger: Logger;
+}
+
+export interface WorkerResult {
+  readonly step: number;
+  readonly weightsSha256: string;
+  readonly stopped: boolean;
+}
+
+export interface WorkerHandle {
+  readonly workerId: string;
+  /** Resolves when the run is over and the coordinator has said goodbye, or the worker has left. */
+  readonly finished: Promise<WorkerResult>;
+  /** Leaves the cluster; the others go on without this worker. */
+  leave(reason: string): Promise<void>;
+}
+
+/**
+ * @throws CoordError UNREACHABLE, TOKEN_WRONG, PROTOCOL_VERSION, JOIN_REFUSED before the worker is in. Afterwards `finished`
+ *   rejects with what ended it.
+ */
+export async function startWorker(options: WorkerOptions): Promise<WorkerHandle> {
+  const link = await connectLink(joinUrl(options.url), { timeoutMs: CONNECT_TIMEOUT_MS });
+  const hostName = hostname();
+  const name = options.name ?? hostName;
+  const session = await joinOrClose(link, { token: options.token, name, hostName });
+  const membership = new Membership(session.welcome.workerId);
+  const finished = participate(session, membership, link, options);
+  return {
+    workerId: session.welcome.workerId,
+    finished,
+    async leave(reason) {
+      await session.send({ type: 'leaving', reason });
+      membership.end();
+      await finished.catch(() => undefined);
+    },
+  };
+}
+
+async function joinOrClose(
+  link: Link,
+  identity: { token: string; name: string; hostName: string },
+): Promise<CoordinatorSession> {
+  try {
+    return await CoordinatorSession.join(link, identity);
+  } catch (error) {
+    await link.close('join failed');
+    throw error;
+  }
+}
+
+/** Parts that the coordinator's messages reach; filled as the worker comes up. */
+interface Reachable {
+  host?: Host;
+  stopRequested: boolean;
+}
+
+async function participate(
+  session: CoordinatorSession,
+  membership: Membership,
+  link: Link,
+  options: WorkerOptions,
+): Promise<WorkerResult> {
+  const { run, workerId, heartbeatIntervalMs, ringTimeoutMs } = session.welcome;
+  const logger = options.logger.child({ worker: workerId });
+  const reachable: Reachable = { stopRequested: false };
+  listenToCoordinator(session, membership, reachable);
+  const heartbeat = setInterval(() => sendHeartbeat(session, membership, reachable.host), heartbeatIntervalMs);
+  let compute: ComputePool | undefined;
+  let listener: PeerListener | undefined;
+  try {
+    compute = await ComputePool.start(run, options.computeThreads ?? 1);
+    logger.info({ model: run.model.name }, `engine ${identityText(compute.identity)} is ready`);
+    const { layout, weights, slots, exponents } = compute;
+    const state = new HostState(layout, weights, slots, exponents);
+    await fetchState(session, state);
+    listener = await createPeerListener({ host: options.advertiseHost ?? link.localAddress });
+    serveState(listener, state, (key) => membership.isKeyInForce(key));
+    const host = new Host({
+      run,
+      compute,
+      state,
+      membership,
+      loader: new GrainLoader(trainReader(session, options), run.seed, run.data.train.samples),
+      testReader: run.data.test && testReader(session, options),
+      listener,
+      timeoutMs: ringTimeoutMs,
+      logger,
+      send: (message) => void session.send(message),
+    });
+    reachable.host = host;
+    host.stopRequested = reachable.stopRequested;
+    await session.send({
+      type: 'ready',
+      endpoint: listener.endpoint,
+      identity: compute.identity,
+      step: state.step,
+      share: compute.size,
+    });
+    await train(host);
+    return { step: state.step, weightsSha256: state.weightsSha256, stopped: state.step < host.totalSteps };
+  } catch (error) {
+    await reportFailure(session, error);
+    throw error;
+  } finally {
+    clearInterval(heartbeat);
+    await listener?.close();
+    await compute?.close();
+    await session.close('the worker is done');
+  }
+}
+
+function listenToCoordinator(session: CoordinatorSession, membership: Membership, reachable: Reachable): void {
+  session.listen({
+    onView: (view) => membership.install(view),
+    onStop() {
+      reachable.stopRequested = true;
+      reachable.host?.requestStop();
+    },
+    onStateRequest: () => void uploadState(session, reachable.host),
+    onGoodbye: () => membership.end(),
+    onClosed: (error) => membership.end(error),
+  });
+}
+
+function sendHeartbeat(session: CoordinatorSession, membership: Membership, host: Host | undefined): void {
+  void session.send({
+    type: 'heartbeat',
+    step: host?.state.step ?? 0,
+    generation: membership.generation,
+    phase: host?.phase ?? 'compiling',
+  });
+}
+
+async function uploadState(session: CoordinatorSession, host: Host | undefined): Promise<void> {
+  if (!host) return;
+  await sendState(await host.state.snapshot(), (message) => session.send(message));
+}
+
+function fetchState(session: CoordinatorSession, state: HostState): Promise<void> {
+  const receiver = new StateReceiver(state, 'the coordinator');
+  return new Promise((resolve, reject) => {
+    session.requestState((message: StateMessage) => {
+      try {
+        const step = receiver.accept(message);
+        if (step === undefined) return;
+        state.step = step;
+        state.weightsSha256 = hashWeights(state.layout, state.weights);
+        resolve();
+      } catch (error) {
+        reject(error);
+      }
+    });
+    session.onLost(reject);
+  });
+}
+
+const blocksOf = (session: CoordinatorSession, options: WorkerOptions) =>
+  createBlockCache({
+    directory: options.cacheDirectory,
+    memoryBytes: BLOCK_MEMORY_BYTES,
+    fetch: (sha256) => session.requestBlock(sha256),
+  });
+
+const trainReader = (session: CoordinatorSession, options: WorkerOptions) =>
+  createBatchReader(session.welcome.run.data, 'train', blocksOf(session, options));
+
+const testReader = (session: CoordinatorSession, options: WorkerOptions) =>
+  createBatchReader(session.welcome.run.data, 'test', blocksOf(session, options));
+
+async function reportFailure(session: CoordinatorSession, error: unknown): Promise<void> {
+  const { code, message, hint } = toErrorRecord(error);
+  await session.send({ type: 'failed', code, message: message.slice(0, 4000), hint });
+}
+
+/** @throws CoordError USAGE when `url` is no address. */
+export function joinUrl(url: string): string {
+  const withScheme = /^[a-z]+:\/\//.test(url) ? url : `ws://${url}`;
+  const text = withScheme.replace(/^http/, 'ws');
+  if (!URL.canParse(text) || !/^wss?:\/\/./.test(text)) {
+    throw new CoordError('USAGE', `${url} is no address of a coordinator`, {
+      hint: 'It looks like ws://192.0.2.7:7070.',
+    });
+  }
+  const parsed = new URL(text);
+  parsed.pathname = '/join';
+  return parsed.href;
+}
