@@ -1,1 +1,1 @@
-export {};
+export * from './optimizer/index.js';
