@@ -47,7 +47,14 @@ export function philox(key: PhiloxKey, counter: PhiloxCounter, out: Uint32Array)
 }
 
 /** Purposes keep streams apart that share a seed. */
-export const RANDOM_STREAM = { sampleOrder: 1, initialWeights: 2, dropout: 3, rounding: 4, augmentation: 5 } as const;
+export const RANDOM_STREAM = {
+  sampleOrder: 1,
+  initialWeights: 2,
+  dropout: 3,
+  rounding: 4,
+  augmentation: 5,
+  synthetic: 6,
+} as const;
 export type RandomStream = keyof typeof RANDOM_STREAM;
 
 /** Key of one stream of a run. `seed` is any safe integer; its low 53 bits count. */

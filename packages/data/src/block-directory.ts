@@ -1,0 +1,52 @@
+/** Blocks as files `ab/abcd…`, written aside and renamed, so that a reader in another process never sees half of one. */
+import { randomUUID } from 'node:crypto';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { sha256Of } from './blocks.js';
+
+export interface CacheProblem {
+  readonly kind: 'corrupt-file' | 'read-failed' | 'write-failed';
+  readonly sha256: string;
+  readonly file: string;
+  readonly cause?: unknown;
+}
+
+export class BlockDirectory {
+  constructor(
+    readonly directory: string,
+    readonly onProblem: (problem: CacheProblem) => void,
+  ) {}
+
+  /** Undefined when the block is not there, not readable or not what its name says; fetching it again cures all three. */
+  async read(sha256: string): Promise<Uint8Array | undefined> {
+    const file = this.#fileOf(sha256);
+    try {
+      const bytes = await readFile(file);
+      if (sha256Of(bytes) === sha256) return bytes;
+      this.onProblem({ kind: 'corrupt-file', sha256, file });
+    } catch (cause) {
+      if (!isMissing(cause)) this.onProblem({ kind: 'read-failed', sha256, file, cause });
+    }
+    return undefined;
+  }
+
+  /** A full or read-only disk makes the cache slower, not the run fail. */
+  async write(sha256: string, bytes: Uint8Array): Promise<void> {
+    const file = this.#fileOf(sha256);
+    const aside = `${file}.${randomUUID()}.tmp`;
+    try {
+      await mkdir(dirname(file), { recursive: true });
+      await writeFile(aside, bytes);
+      await rename(aside, file);
+    } catch (cause) {
+      this.onProblem({ kind: 'write-failed', sha256, file, cause });
+      await rm(aside, { force: true }).catch(() => {});
+    }
+  }
+
+  #fileOf(sha256: string): string {
+    return join(this.directory, sha256.slice(0, 2), sha256);
+  }
+}
+
+const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';

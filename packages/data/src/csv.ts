@@ -1,0 +1,172 @@
+/** Reads one CSV file, streaming, into typed arrays; every cell is checked. */
+import { createReadStream } from 'node:fs';
+import { CsvError, parse } from 'csv-parse';
+import { openByteFile } from './byte-file.js';
+import type { CsvConfig } from './config.js';
+import { GrowingFloat32, GrowingInt32 } from './growing.js';
+import { invalidData } from './invalid.js';
+
+/** A longer row is taken for an unclosed quote. */
+const MAX_ROW_CHARACTERS = 64 * 1024 * 1024;
+const DECIMAL = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+
+type CsvOptions = Pick<CsvConfig, 'columns' | 'target' | 'task' | 'delimiter'>;
+
+export interface CsvLabels {
+  /** Different labels, in the order in which they appear. */
+  readonly names: readonly string[];
+  /** Line on which each appears first. */
+  readonly firstLines: readonly number[];
+  /** Index in `names`, one a row. */
+  readonly codes: Int32Array;
+}
+
+export interface CsvTable {
+  readonly file: string;
+  readonly samples: number;
+  readonly inputColumns: string[];
+  readonly targetColumns: readonly string[];
+  /** Row by row. */
+  readonly inputs: Float32Array;
+  /** Row by row; empty for a classification. */
+  readonly targets: Float32Array;
+  /** Empty for a regression. */
+  readonly labels: CsvLabels;
+}
+
+interface Row {
+  readonly cells: readonly string[];
+  /** Line on which the row ends. */
+  readonly line: number;
+}
+
+interface Columns {
+  readonly inputs: readonly Column[];
+  readonly targets: readonly Column[];
+}
+
+interface Column {
+  readonly name: string;
+  readonly index: number;
+}
+
+/** @throws CoordError DATASET_INVALID naming file, line and column. */
+export async function readCsv(file: string, options: CsvOptions): Promise<CsvTable> {
+  await openByteFile(file);
+  const rows = rowsOf(file, options.delimiter);
+  const header = await rows.next();
+  if (header.done) throw invalidData({ file, line: 1 }, 'expected a header line, found an empty file');
+  const columns = chooseColumns(file, header.value.cells, options);
+  const collector = new RowCollector(file, columns, options.task);
+  for await (const row of rows) collector.add(row);
+  return collector.finish();
+}
+
+async function* rowsOf(file: string, delimiter: string): AsyncGenerator<Row, undefined> {
+  const parser = parse({
+    bom: true,
+    delimiter,
+    info: true,
+    trim: true,
+    max_record_size: MAX_ROW_CHARACTERS,
+    skip_empty_lines: true,
+  });
+  const input = createReadStream(file);
+  input.on('error', (error) => parser.destroy(error));
+  input.pipe(parser);
+  try {
+    for await (const { record, info } of parser as AsyncIterable<{ record: string[]; info: { lines: number } }>) {
+      yield { cells: record, line: info.lines };
+    }
+  } catch (cause) {
+    throw cause instanceof CsvError ? malformed(file, cause) : cause;
+  } finally {
+    input.destroy();
+  }
+}
+
+function malformed(file: string, cause: CsvError) {
+  const line = typeof cause.lines === 'number' ? cause.lines : undefined;
+  return invalidData({ file, line }, `not well-formed CSV: ${cause.message}`, {
+    hint: 'Every row needs as many cells as the header; check quotes and data.delimiter.',
+    cause,
+  });
+}
+
+function chooseColumns(file: string, header: readonly string[], options: CsvOptions): Columns {
+  const twice = header.find((name, index) => header.indexOf(name) !== index);
+  if (twice !== undefined) throw invalidData({ file, line: 1, column: twice }, 'two columns have this name');
+  const targetNames = [options.target].flat();
+  if (options.task === 'classification' && targetNames.length > 1) {
+    throw invalidData({ file, line: 1 }, `a classification has one target column, not ${targetNames.length}`);
+  }
+  const inputNames = options.columns ?? header.filter((name) => !targetNames.includes(name));
+  if (inputNames.length === 0) throw invalidData({ file, line: 1 }, 'expected at least one column beside the target');
+  const find = (name: string) => findColumn(file, header, name);
+  return { inputs: inputNames.map(find), targets: targetNames.map(find) };
+}
+
+function findColumn(file: string, header: readonly string[], name: string): Column {
+  const index = header.indexOf(name);
+  if (index >= 0) return { name, index };
+  throw invalidData({ file, line: 1, column: name }, 'the header has no such column', {
+    hint: `The columns are ${header.map((column) => JSON.stringify(column)).join(', ')}.`,
+  });
+}
+
+class RowCollector {
+  readonly #inputs = new GrowingFloat32();
+  readonly #targets = new GrowingFloat32();
+  readonly #codes = new GrowingInt32();
+  readonly #codeOf = new Map<string, number>();
+  readonly #firstLines: number[] = [];
+  #samples = 0;
+
+  constructor(
+    readonly file: string,
+    readonly columns: Columns,
+    readonly task: CsvConfig['task'],
+  ) {}
+
+  add(row: Row): void {
+    for (const column of this.columns.inputs) this.#inputs.push(this.#number(row, column));
+    for (const column of this.columns.targets) {
+      if (this.task === 'classification') this.#codes.push(this.#code(row, column));
+      else this.#targets.push(this.#number(row, column));
+    }
+    this.#samples++;
+  }
+
+  finish(): CsvTable {
+    const { file, columns } = this;
+    if (this.#samples === 0) throw invalidData({ file, line: 2 }, 'expected rows after the header, found none');
+    return {
+      file,
+      samples: this.#samples,
+      inputColumns: columns.inputs.map(({ name }) => name),
+      targetColumns: columns.targets.map(({ name }) => name),
+      inputs: this.#inputs.values(),
+      targets: this.#targets.values(),
+      labels: { names: [...this.#codeOf.keys()], firstLines: this.#firstLines, codes: this.#codes.values() },
+    };
+  }
+
+  #number(row: Row, { name, index }: Column): number {
+    const cell = row.cells[index];
+    const value = DECIMAL.test(cell) ? Math.fround(Number(cell)) : Number.NaN;
+    if (Number.isFinite(value)) return value;
+    const found = cell === '' ? 'an empty cell' : JSON.stringify(cell.slice(0, 80));
+    throw invalidData({ file: this.file, line: row.line, column: name }, `expected a number, found ${found}`);
+  }
+
+  #code(row: Row, { name, index }: Column): number {
+    const label = row.cells[index];
+    if (label === '')
+      throw invalidData({ file: this.file, line: row.line, column: name }, 'expected a label, found an empty cell');
+    const known = this.#codeOf.get(label);
+    if (known !== undefined) return known;
+    this.#firstLines.push(row.line);
+    this.#codeOf.set(label, this.#codeOf.size);
+    return this.#codeOf.size - 1;
+  }
+}
