@@ -1,0 +1,128 @@
+/**
+ * The test of the whole system: the same run on any number of workers, undisturbed or with workers killed, or stopped and
+ * resumed on another number of workers, ends with one and the same SHA-256 of its weights.
+ */
+import { join } from 'node:path';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type CoordEvent, type CoordProcess, coord, endAll, runCoord, temporaryDirectory } from './support/coord.js';
+
+const STEPS = 40;
+
+/** A short run on real MNIST: an epoch and a half, with an odd last step, and grains that 3 and 5 workers do not divide. */
+const SHORT_RUN = [
+  'configs/mnist-cnn.yaml',
+  ...[
+    'batch.grains=8',
+    'batch.grainSize=8',
+    'data.limit.train=1700',
+    'data.limit.test=500',
+    `maxSteps=${STEPS}`,
+    'epochs=2',
+    'checkpoint.everySteps=10',
+  ].flatMap((setting) => ['--set', setting]),
+];
+
+function startArgs(directory: string, workers: number, ...more: string[]): string[] {
+  return [
+    'start',
+    ...SHORT_RUN,
+    '--json',
+    '--listen',
+    '127.0.0.1:0',
+    '--workers',
+    String(workers),
+    '--run-dir',
+    directory,
+    ...more,
+  ];
+}
+
+async function finishedEvent(process: CoordProcess): Promise<CoordEvent> {
+  const exit = await process.exited;
+  expect(exit, process.stderr).toEqual({ code: 0, signal: null });
+  const last = process.events.at(-1) as CoordEvent;
+  expect(last.event).toBe('finished');
+  return last;
+}
+
+const joinLine = async (process: CoordProcess) => (await process.event('listening')) as CoordEvent & { urls: string[] };
+
+afterEach(endAll);
+
+describe('the weights after the last step', () => {
+  let reference: CoordEvent;
+
+  beforeAll(async () => {
+    reference = await finishedEvent(coord(startArgs(temporaryDirectory(), 1)));
+    expect(reference.weightsSha256).toMatch(/^[0-9a-f]{64}$/);
+    expect(reference.steps).toBe(STEPS);
+  });
+
+  it.each([2, 3, 5])('are the same bits on %i workers as on one', async (workers) => {
+    const finished = await finishedEvent(coord(startArgs(temporaryDirectory(), workers)));
+    expect(finished).toMatchObject({ weightsSha256: reference.weightsSha256, steps: STEPS, workers });
+    expect(finished.testAccuracy).toBe(reference.testAccuracy);
+    expect(finished.testLoss).toBe(reference.testLoss);
+  });
+
+  it('are the same bits when workers are killed and others join in the middle', async () => {
+    const start = coord(startArgs(temporaryDirectory(), 0, '--min-workers', '3', '--token', 'equivalence-test-token'));
+    const { urls } = await joinLine(start);
+    const join = () => coord(['worker', urls[0], '--json'], { env: { COORD_TOKEN: 'equivalence-test-token' } });
+    const workers = [join(), join(), join()];
+    await start.event((event) => event.event === 'step' && (event.step as number) >= 8);
+    workers[0].kill('SIGKILL');
+    await start.event((event) => event.event === 'step' && (event.step as number) >= 14);
+    workers.push(join());
+    await start.event((event) => event.event === 'view' && (event.generation as number) >= 3);
+    workers[1].kill('SIGKILL');
+    const finished = await finishedEvent(start);
+    expect(finished.weightsSha256).toBe(reference.weightsSha256);
+    const views = start.events
+      .filter((event) => event.event === 'view')
+      .map((event) => (event.members as string[]).length);
+    expect(views.slice(0, 2)).toEqual([3, 2]);
+    const steps = start.events.filter((event) => event.event === 'step').map((event) => event.step);
+    expect(steps).toEqual(Array.from({ length: STEPS }, (_, i) => i + 1));
+  });
+
+  it('are the same bits after a kill of everything and a resume on another number of workers', async () => {
+    const directory = join(temporaryDirectory(), 'run');
+    const first = coord(startArgs(directory, 2));
+    await first.event((event) => event.event === 'checkpoint' && (event.step as number) >= 10);
+    first.kill('SIGKILL');
+    await first.exited;
+    const resumed = coord(['start', '--resume', directory, '--workers', '3', '--listen', '127.0.0.1:0', '--json']);
+    const finished = await finishedEvent(resumed);
+    expect(finished).toMatchObject({ weightsSha256: reference.weightsSha256, steps: STEPS });
+    const steps = resumed.events.filter((event) => event.event === 'step').map((event) => event.step as number);
+    expect(Math.min(...steps)).toBeGreaterThan(10);
+  });
+
+  it('are the same bits after Ctrl-C and a resume', async () => {
+    const directory = join(temporaryDirectory(), 'run');
+    const first = coord(startArgs(directory, 2));
+    await first.event((event) => event.event === 'step' && (event.step as number) >= 5);
+    first.kill('SIGINT');
+    expect((await first.exited).code).toBe(130);
+    expect(first.events.filter((event) => event.event === 'checkpoint').length).toBeGreaterThan(0);
+    const resumed = coord(['start', '--resume', directory, '--workers', '1', '--listen', '127.0.0.1:0', '--json']);
+    expect(await finishedEvent(resumed)).toMatchObject({ weightsSha256: reference.weightsSha256, steps: STEPS });
+  });
+
+  it('differ with another seed, so the hash does say something', async () => {
+    const other = await finishedEvent(coord(startArgs(temporaryDirectory(), 2, '--seed', '12345')));
+    expect(other.weightsSha256).not.toBe(reference.weightsSha256);
+  });
+
+  it('are what the exported checkpoint holds', async () => {
+    const directory = join(temporaryDirectory(), 'run');
+    const finished = await finishedEvent(coord(startArgs(directory, 1)));
+    const evaluated = await runCoord(['eval', directory, '--json']);
+    expect(evaluated.code, evaluated.stderr).toBe(0);
+    expect(evaluated.events.at(-1)).toMatchObject({
+      weightsSha256: finished.weightsSha256,
+      testAccuracy: finished.testAccuracy,
+    });
+  });
+});
