@@ -1,2 +1,3 @@
 /** Doubles that obey the contracts of the real links, for tests and simulations. */
 export { createLinkPair, type LinkPairOptions, type MemoryLink } from './memory-link.js';
+export { createSegmentPair, type SegmentPair } from './memory-segments.js';

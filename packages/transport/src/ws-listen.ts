@@ -31,7 +31,10 @@ export function listenLinks(
   const acceptor = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: maxMessageBytes });
   const open = new Set<Link>();
   const unroute = routeUpgrades(server, options.path, (request, socket, head) => {
-    if (options.authorize && !options.authorize(request)) return refuseUpgrade(socket, 401, 'not authorized');
+    if (options.authorize && !options.authorize(request)) {
+      refuseUpgrade(socket, 401, 'not authorized');
+      return;
+    }
     const connection = socket as Socket;
     connection.setKeepAlive(true);
     const localAddress = plainAddress(connection.localAddress);

@@ -1,0 +1,73 @@
+/** Dials the receiving end of a segment link. */
+import type { NetConnectOpts } from 'node:net';
+import { CoordError, type Endpoint } from '@coord/protocol';
+import { hostForUrl } from './address.js';
+import { givenUpError, type SegmentLinkOptions, type SegmentReceiver } from './segment-link.js';
+import { createDialNonce, faultOfAccept, parseAcceptResponse, writeDialRequest } from './ws-handshake.js';
+import { WsSegmentReceiver } from './ws-segment-receiver.js';
+
+/**
+ * Dials the neighbour at `endpoint`, proves knowledge of the view's key and asks for the same proof.
+ *
+ * @param options.rank this end's own rank.
+ * @throws CoordError RING_BROKEN (nobody there, refused: wrong generation or key), LINK_TIMEOUT, or the signal's reason.
+ */
+export async function dialSegments(endpoint: Endpoint, options: SegmentLinkOptions): Promise<SegmentReceiver> {
+  const remote = `${hostForUrl(endpoint.host)}:${endpoint.port}`;
+  if (options.signal?.aborted) throw givenUpError(remote, options.signal);
+  const receiver = new WsSegmentReceiver(endpoint satisfies NetConnectOpts, remote);
+  const watch = giveUpWhenLate(receiver, remote, options);
+  try {
+    await shakeHands(receiver, remote, options);
+    return receiver;
+  } catch (error) {
+    receiver.socket.destroy();
+    throw watch.reason() ?? dialError(remote, options, error);
+  } finally {
+    watch.stop();
+  }
+}
+
+async function shakeHands(receiver: WsSegmentReceiver, remote: string, options: SegmentLinkOptions): Promise<void> {
+  const { generation, rank, key } = options;
+  const identity = { generation, rank, nonce: createDialNonce() };
+  receiver.socket.write(writeDialRequest(remote, key, identity));
+  const fault = faultOfAccept(parseAcceptResponse(await receiver.head), key, identity);
+  if (fault !== undefined) throw new Error(fault);
+}
+
+/** Ends a dial from outside, and remembers why. */
+function giveUpWhenLate(receiver: WsSegmentReceiver, remote: string, options: SegmentLinkOptions) {
+  const { signal, timeoutMs } = options;
+  let reason: Error | undefined;
+  const giveUp = (why: Error) => {
+    reason = why;
+    receiver.socket.destroy();
+  };
+  const abort = () => giveUp(givenUpError(remote, signal));
+  const timer = setTimeout(() => giveUp(timeoutError(remote, options)), timeoutMs);
+  signal?.addEventListener('abort', abort, { once: true });
+  return {
+    reason: () => reason,
+    stop() {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+    },
+  };
+}
+
+function timeoutError(remote: string, { generation, rank, timeoutMs }: SegmentLinkOptions): CoordError {
+  return new CoordError(
+    'LINK_TIMEOUT',
+    `${remote} did not answer rank ${rank}'s dial in generation ${generation} within ${timeoutMs} ms`,
+    { facts: { remote, generation, rank, timeoutMs } },
+  );
+}
+
+function dialError(remote: string, { generation, rank }: SegmentLinkOptions, cause: unknown): CoordError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new CoordError('RING_BROKEN', `rank ${rank} cannot link to ${remote} in generation ${generation}: ${why}`, {
+    facts: { remote, generation, rank },
+    cause,
+  });
+}

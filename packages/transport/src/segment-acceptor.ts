@@ -1,0 +1,173 @@
+/**
+ * Segment acceptor: brings together dials that arrive on a server and the calls that wait for them, in whichever order
+ * they come.
+ */
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { CoordError } from '@coord/protocol';
+import { remoteOf } from './address.js';
+import { linkClosedError } from './link.js';
+import { givenUpError, type SegmentLinkOptions, type SegmentSender } from './segment-link.js';
+import { refuseUpgrade } from './upgrade-router.js';
+import { type DialRequest, isLinkProof, parseDialRequest, writeAcceptResponse } from './ws-handshake.js';
+import { WsSegmentSender } from './ws-segment-sender.js';
+
+/** Dials that nobody waits for yet; more are turned away. */
+const MAX_HELD_DIALS = 64;
+
+interface Held {
+  readonly dial: DialRequest;
+  readonly socket: Socket;
+  release(): void;
+}
+
+interface Waiting {
+  readonly options: SegmentLinkOptions;
+  resolve(sender: SegmentSender): void;
+  reject(error: Error): void;
+}
+
+const linkName = ({ generation, rank }: { generation: number; rank: number }): string => `${generation}/${rank}`;
+
+export class SegmentAcceptor {
+  private readonly held = new Map<string, Held>();
+  private readonly waiting = new Map<string, Waiting>();
+  private readonly open = new Set<Socket>();
+  private newestGeneration = 0;
+  private isClosed = false;
+
+  /** @param holdMs how long a dial is kept that nobody waits for. */
+  constructor(private readonly holdMs: number) {}
+
+  handleUpgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void {
+    const dial = parseDialRequest(request);
+    const socket = stream as Socket;
+    if (!dial || head.byteLength > 0) {
+      refuseUpgrade(socket, 400, 'this is no dial of a ring link');
+      return;
+    }
+    if (dial.generation < this.newestGeneration) {
+      refuseUpgrade(socket, 409, `generation ${dial.generation} is over; it is ${this.newestGeneration} here`);
+      return;
+    }
+    const waiting = this.waiting.get(linkName(dial));
+    if (waiting) this.complete(waiting, dial, socket);
+    else this.hold(dial, socket);
+  }
+
+  /** @throws CoordError LINK_TIMEOUT, LINK_CLOSED, or the signal's reason. */
+  accept(options: SegmentLinkOptions): Promise<SegmentSender> {
+    if (this.isClosed) return Promise.reject(this.closedError());
+    if (options.signal?.aborted) return Promise.reject(givenUpError(`rank ${options.rank}`, options.signal));
+    this.enter(options.generation);
+    return new Promise((resolve, reject) => {
+      const waiting = this.wait(options, resolve, reject);
+      const held = this.held.get(linkName(options));
+      if (held) {
+        held.release();
+        this.complete(waiting, held.dial, held.socket);
+      }
+    });
+  }
+
+  close(): void {
+    this.isClosed = true;
+    for (const { reject } of [...this.waiting.values()]) reject(this.closedError());
+    for (const held of [...this.held.values()]) this.turnAway(held, 503, 'this host is leaving');
+    for (const socket of this.open) socket.destroy();
+  }
+
+  /** Dials of older generations are refused from now on. */
+  private enter(generation: number): void {
+    this.newestGeneration = Math.max(this.newestGeneration, generation);
+    for (const held of [...this.held.values()]) {
+      if (held.dial.generation < this.newestGeneration) this.turnAway(held, 409, 'this generation is over');
+    }
+  }
+
+  private wait(options: SegmentLinkOptions, resolve: Waiting['resolve'], reject: Waiting['reject']): Waiting {
+    const name = linkName(options);
+    const settle = () => {
+      clearTimeout(timer);
+      options.signal?.removeEventListener('abort', abort);
+      this.waiting.delete(name);
+    };
+    const fail = (error: Error) => {
+      settle();
+      reject(error);
+    };
+    const abort = () => fail(givenUpError(`rank ${options.rank}`, options.signal));
+    const timer = setTimeout(() => fail(timeoutError(options)), options.timeoutMs);
+    options.signal?.addEventListener('abort', abort, { once: true });
+    const waiting: Waiting = {
+      options,
+      reject: fail,
+      resolve: (sender) => {
+        settle();
+        resolve(sender);
+      },
+    };
+    this.waiting.set(name, waiting);
+    return waiting;
+  }
+
+  private complete({ options, resolve }: Waiting, dial: DialRequest, socket: Socket): void {
+    if (!isLinkProof(dial.proof, 'dial', options.key, dial)) {
+      refuseUpgrade(socket, 403, 'the proof is wrong for this generation and rank');
+      return;
+    }
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true);
+    socket.setTimeout(0);
+    this.open.add(socket);
+    socket.once('close', () => this.open.delete(socket));
+    const sender = new WsSegmentSender(socket, `rank ${dial.rank} at ${remoteOf(socket)}`);
+    socket.write(writeAcceptResponse(options.key, dial));
+    resolve(sender);
+  }
+
+  private hold(dial: DialRequest, socket: Socket): void {
+    const earlier = this.held.get(linkName(dial));
+    if (earlier) this.turnAway(earlier, 409, 'dialed again');
+    if (this.isClosed || this.held.size >= MAX_HELD_DIALS) {
+      refuseUpgrade(socket, 503, 'too many dials are waiting');
+      return;
+    }
+    const timer = setTimeout(() => this.turnAway(held, 408, 'nobody here waits for this link'), this.holdMs);
+    // A dialer speaks only after the answer; and its hanging up shows only when somebody reads.
+    const drop = () => {
+      held.release();
+      socket.destroy();
+    };
+    const events = ['data', 'end', 'error', 'close'] as const;
+    for (const event of events) socket.on(event, drop);
+    const held: Held = {
+      dial,
+      socket,
+      release: () => {
+        clearTimeout(timer);
+        for (const event of events) socket.off(event, drop);
+        this.held.delete(linkName(dial));
+      },
+    };
+    this.held.set(linkName(dial), held);
+  }
+
+  private turnAway(held: Held, status: number, reason: string): void {
+    held.release();
+    refuseUpgrade(held.socket, status, reason);
+  }
+
+  private closedError(): CoordError {
+    return linkClosedError('the ring listener', { reason: 'this host is leaving', clean: true });
+  }
+}
+
+function timeoutError({ generation, rank, timeoutMs }: SegmentLinkOptions): CoordError {
+  return new CoordError(
+    'LINK_TIMEOUT',
+    `rank ${rank} did not dial its ring link of generation ${generation} within ${timeoutMs} ms`,
+    { facts: { generation, rank, timeoutMs } },
+  );
+}

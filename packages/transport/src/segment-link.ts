@@ -1,0 +1,61 @@
+/**
+ * Segment links: the data plane between neighbours in the ring. One way, one frame a segment, from where the bytes lie to
+ * where they belong.
+ *
+ * The receiver dials and the sender listens, for two reasons: only a dialed socket can be read straight into a given
+ * buffer, and frames from server to client are unmasked by the standard.
+ */
+import { CoordError } from '@coord/protocol';
+import { type LinkClosed, linkClosedError } from './link.js';
+
+export interface SegmentSender {
+  /**
+   * Sends the parts, in order, as one frame. Resolves when all bytes are handed to the operating system; the parts must not
+   * change before, and may be reused then.
+   *
+   * @throws CoordError LINK_CLOSED.
+   */
+  send(...parts: readonly Uint8Array[]): Promise<void>;
+  /** Says goodbye behind everything sent. */
+  close(): void;
+  /** Resolves (never rejects) once the link is closed, whoever closed it. */
+  readonly closed: Promise<LinkClosed>;
+}
+
+export interface SegmentReceiver {
+  /**
+   * Fills exactly these parts, in order, from the next frame. Several calls may be outstanding; frames that arrive before
+   * a call wait without loss. The parts of a rejected call may still be written to until `closed` resolves.
+   *
+   * @throws CoordError FRAME_INVALID when the frame has another length or breaks the protocol (the link is then closed),
+   *   FRAME_TOO_LARGE, LINK_CLOSED.
+   */
+  receive(...parts: readonly Uint8Array[]): Promise<void>;
+  close(): void;
+  /** Resolves (never rejects) once the link is closed, whoever closed it. */
+  readonly closed: Promise<LinkClosed>;
+}
+
+/** Both ends of a link must agree on who it is for. */
+export interface SegmentLinkOptions {
+  readonly generation: number;
+  /** Rank of the end that dials. */
+  readonly rank: number;
+  /** Secret of the view; never sent. */
+  readonly key: string;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+export const sizeOfParts = (parts: readonly Uint8Array[]): number =>
+  parts.reduce((sum, part) => sum + part.byteLength, 0);
+
+export function frameInvalidError(remote: string, what: string, facts: Record<string, number> = {}): CoordError {
+  return new CoordError('FRAME_INVALID', `${remote} ${what}`, { facts: { remote, ...facts } });
+}
+
+/** What a segment link's promises reject with after it was given up through a signal. */
+export function givenUpError(what: string, signal: AbortSignal | undefined): Error {
+  if (signal?.reason instanceof CoordError) return signal.reason;
+  return linkClosedError(what, { reason: 'it was given up', clean: true });
+}

@@ -1,0 +1,116 @@
+/**
+ * Opening handshake of a segment link: a WebSocket upgrade (RFC 6455, section 4) in which both ends prove that they know
+ * the view's key.
+ *
+ * The dialer's proof covers (generation, rank, nonce), where the nonce is the request's Sec-WebSocket-Key; the listener's
+ * proof covers the same, under another label, so neither can be echoed as the other. A listener takes each (generation,
+ * rank) only when it waits for it, so a recorded request proves nothing later.
+ */
+import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+
+export const SEGMENT_PATH = '/ring';
+const ACCEPT_GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
+const PROOF_HEADER = 'x-coord-proof';
+
+/** Who a segment link is for. */
+export interface DialIdentity {
+  readonly generation: number;
+  readonly rank: number;
+  readonly nonce: string;
+}
+
+export interface DialRequest extends DialIdentity {
+  readonly proof: string;
+}
+
+export const createDialNonce = (): string => randomBytes(16).toString('base64');
+
+type ProofLabel = 'dial' | 'accept';
+
+function linkProof(label: ProofLabel, key: string, { generation, rank, nonce }: DialIdentity): string {
+  const text = `coord ring\n${label}\n${generation}\n${rank}\n${nonce}`;
+  return createHmac('sha256', key).update(text).digest('base64url');
+}
+
+export function isLinkProof(proof: string, label: ProofLabel, key: string, identity: DialIdentity): boolean {
+  const expected = Buffer.from(linkProof(label, key, identity));
+  const given = Buffer.from(proof);
+  return given.length === expected.length && timingSafeEqual(given, expected);
+}
+
+export function writeDialRequest(host: string, key: string, identity: DialIdentity): string {
+  const { generation, rank, nonce } = identity;
+  return [
+    `GET ${SEGMENT_PATH}?generation=${generation}&rank=${rank} HTTP/1.1`,
+    `Host: ${host}`,
+    'Upgrade: websocket',
+    'Connection: Upgrade',
+    'Sec-WebSocket-Version: 13',
+    `Sec-WebSocket-Key: ${nonce}`,
+    `${PROOF_HEADER}: ${linkProof('dial', key, identity)}`,
+    '\r\n',
+  ].join('\r\n');
+}
+
+/** @returns undefined when the request is no well-formed dial of a segment link. */
+export function parseDialRequest(request: IncomingMessage): DialRequest | undefined {
+  const { headers, method } = request;
+  const query = new URL(request.url ?? '/', 'http://any').searchParams;
+  const [generation, rank] = [Number(query.get('generation') ?? Number.NaN), Number(query.get('rank') ?? Number.NaN)];
+  const nonce = headers['sec-websocket-key'] ?? '';
+  const proof = headers[PROOF_HEADER];
+  const wellFormed =
+    method === 'GET' &&
+    headers.upgrade?.toLowerCase() === 'websocket' &&
+    headers['sec-websocket-version'] === '13' &&
+    /^[+/0-9A-Za-z]{22}==$/.test(nonce) &&
+    [generation, rank].every((value) => Number.isSafeInteger(value) && value >= 0) &&
+    typeof proof === 'string';
+  return wellFormed ? { generation, rank, nonce, proof } : undefined;
+}
+
+export function writeAcceptResponse(key: string, identity: DialIdentity): string {
+  return [
+    'HTTP/1.1 101 Switching Protocols',
+    'Upgrade: websocket',
+    'Connection: Upgrade',
+    `Sec-WebSocket-Accept: ${acceptValue(identity.nonce)}`,
+    `${PROOF_HEADER}: ${linkProof('accept', key, identity)}`,
+    '\r\n',
+  ].join('\r\n');
+}
+
+const acceptValue = (nonce: string): string =>
+  createHash('sha1')
+    .update(nonce + ACCEPT_GUID)
+    .digest('base64');
+
+export interface AcceptResponse {
+  readonly status: number;
+  readonly headers: ReadonlyMap<string, string>;
+}
+
+/** Parses the head of an HTTP response (without the empty line). */
+export function parseAcceptResponse(head: string): AcceptResponse {
+  const [statusLine, ...lines] = head.split('\r\n');
+  const status = Number(/^HTTP\/1\.1 (\d{3})(?: |$)/.exec(statusLine)?.[1] ?? 0);
+  const headers = new Map<string, string>();
+  for (const line of lines) {
+    const colon = line.indexOf(':');
+    if (colon > 0) headers.set(line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim());
+  }
+  return { status, headers };
+}
+
+/** What is wrong with a listener's answer; undefined when it is a listener that knows the key. */
+export function faultOfAccept(response: AcceptResponse, key: string, identity: DialIdentity): string | undefined {
+  const { status, headers } = response;
+  if (status !== 101) return `it answered with HTTP status ${status}`;
+  if (headers.get('upgrade')?.toLowerCase() !== 'websocket') return 'its answer is no WebSocket upgrade';
+  if (headers.get('sec-websocket-accept') !== acceptValue(identity.nonce))
+    return 'its answer belongs to another request';
+  if (headers.has('sec-websocket-extensions')) return 'it chose an extension that was not offered';
+  const proof = headers.get(PROOF_HEADER) ?? '';
+  return isLinkProof(proof, 'accept', key, identity) ? undefined : 'it does not know the key of this view';
+}

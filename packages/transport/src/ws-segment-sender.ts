@@ -1,0 +1,76 @@
+/** Sending end of a segment link: writes WebSocket frames on a socket that it owns. */
+import type { Socket } from 'node:net';
+import { CLOSE_CODE, frameHeader, OPCODE } from './frame.js';
+import { FrameReader } from './frame-reader.js';
+import { type LinkClosed, linkClosedError } from './link.js';
+import { type SegmentSender, sizeOfParts } from './segment-link.js';
+import { ClosingHandshake } from './ws-close.js';
+
+export class WsSegmentSender implements SegmentSender {
+  private readonly closing: ClosingHandshake;
+  private readonly reader: FrameReader;
+  /** Headers differ only by length, and a ring knows few lengths. */
+  private readonly headers = new Map<number, Uint8Array>();
+
+  constructor(
+    private readonly socket: Socket,
+    private readonly remote: string,
+  ) {
+    this.closing = new ClosingHandshake(socket, remote, false);
+    this.reader = new FrameReader({
+      remote,
+      from: 'client',
+      maxFrameBytes: 0,
+      onControl: (opcode, payload) => this.closing.onControl(opcode, payload),
+    });
+    socket.on('data', (bytes: Buffer) => this.onData(bytes));
+    socket.on('end', () => socket.end());
+  }
+
+  get closed(): Promise<LinkClosed> {
+    return this.closing.closed;
+  }
+
+  send(...parts: readonly Uint8Array[]): Promise<void> {
+    if (this.closing.outcome) return Promise.reject(this.closedError());
+    return new Promise((resolve, reject) => {
+      this.socket.cork();
+      const header = this.headerFor(sizeOfParts(parts));
+      const done = (error?: Error | null) => (error ? reject(this.closedError()) : resolve());
+      if (parts.length === 0) this.socket.write(header, done);
+      else this.socket.write(header);
+      parts.forEach((part, index) => {
+        if (index < parts.length - 1) this.socket.write(part);
+        else this.socket.write(part, done);
+      });
+      this.socket.uncork();
+    });
+  }
+
+  close(): void {
+    this.closing.close(CLOSE_CODE.normal, { reason: 'closed by the sender', clean: true });
+  }
+
+  private headerFor(sizeBytes: number): Uint8Array {
+    let header = this.headers.get(sizeBytes);
+    if (!header) {
+      header = frameHeader(OPCODE.binary, sizeBytes);
+      this.headers.set(sizeBytes, header);
+    }
+    return header;
+  }
+
+  private onData(bytes: Buffer): void {
+    const room = this.reader.buffer().byteLength;
+    try {
+      for (let at = 0; at < bytes.byteLength; at += room) this.reader.feed(bytes.subarray(at, at + room));
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.closing.close(CLOSE_CODE.protocolError, { reason, clean: false });
+    }
+  }
+
+  private closedError(): Error {
+    return linkClosedError(this.remote, this.closing.outcome ?? { reason: 'the connection was lost', clean: false });
+  }
+}
