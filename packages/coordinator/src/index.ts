@@ -1,1 +1,6 @@
-export {};
+export type { CoordinatorEvent, EvaluationEvent, MetricMeans, RunResult, StepEvent } from './events.js';
+export { readLedger } from './ledger.js';
+export type { LedgerEntry, LedgerEntryOf, LedgerRecord } from './ledger-entries.js';
+export { type Coordinator, type CoordinatorOptions, DEFAULT_TIMINGS, type Timings } from './options.js';
+export { LEDGER_FILE, startCoordinator } from './start.js';
+export type { ClusterStatus, WorkerStatus } from './status.js';

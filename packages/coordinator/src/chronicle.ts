@@ -1,0 +1,132 @@
+/** Chronicle: every fact of the run is told once, here, to all who want it: the log, the ledger, the starter's events. */
+import {
+  type CoordError,
+  type Endpoint,
+  type ErrorRecord,
+  identityText,
+  type RunSpec,
+  type StateHeader,
+  toErrorRecord,
+  type View,
+} from '@coord/protocol';
+import type { Logger } from 'pino';
+import type { SavedCheckpoint } from './checkpointer.js';
+import type { CoordinatorEvent, EvaluationEvent, RunResult, StepEvent } from './events.js';
+import type { Ledger } from './ledger.js';
+import type { WorkerSession } from './worker-session.js';
+
+export class Chronicle {
+  constructor(
+    readonly log: Logger,
+    private readonly ledger: Ledger,
+    private readonly emit: (event: CoordinatorEvent) => void,
+  ) {}
+
+  started(run: RunSpec, { step, weightsSha256 }: StateHeader, endpoint: Endpoint, urls: readonly string[]): void {
+    const { runId, configSha256 } = run;
+    this.log.info({ runId, step, endpoint }, 'coordinator is listening');
+    this.ledger.append({ type: 'run-started', runId, configSha256, step, weightsSha256 });
+    this.emit({ event: 'listening', endpoint, urls });
+  }
+
+  torn(path: string, sizeBytes: number): void {
+    const message = `the ledger ${path} ended in a half-written line of ${sizeBytes} bytes; it was cut off`;
+    this.warn({ code: 'LEDGER_CORRUPT', message });
+  }
+
+  joined(session: WorkerSession): void {
+    const { workerId, hello, remote } = session;
+    this.log.info({ workerId, name: hello.name, hostName: hello.hostName, pid: hello.pid, remote }, 'worker joined');
+    this.ledger.append({ type: 'worker-joined', workerId, name: hello.name, hostName: hello.hostName, remote });
+    this.emit({ event: 'worker-joined', workerId, name: hello.name, remote });
+  }
+
+  ready(session: WorkerSession): void {
+    const { workerId, hello } = session;
+    const { identity, share, endpoint } = session.ready!;
+    const engine = identityText(identity);
+    this.log.info({ workerId, engine, share, endpoint }, 'worker is ready');
+    this.ledger.append({ type: 'worker-ready', workerId, identity, share });
+    this.emit({ event: 'worker-ready', workerId, name: hello.name, engine });
+  }
+
+  gone(session: WorkerSession, left: boolean, reason: string): void {
+    const { workerId, hello, phase, step } = session;
+    this.log[left ? 'info' : 'warn']({ workerId, phase, step, reason }, left ? 'worker left' : 'worker lost');
+    this.ledger.append({ type: left ? 'worker-left' : 'worker-lost', workerId, reason });
+    this.emit({ event: 'worker-lost', workerId, name: hello.name, left, reason });
+  }
+
+  view({ generation, members, reason }: View): void {
+    const brief = members.map(({ workerId, share }) => ({ workerId, share }));
+    this.log.info({ generation, members: brief, reason }, 'view formed');
+    this.ledger.append({ type: 'view', generation, members: brief, reason });
+    this.emit({ event: 'view', generation, members: brief.map(({ workerId }) => workerId), reason });
+  }
+
+  waiting(present: number, needed: number, reason: string): void {
+    this.log.info({ present, needed, reason }, 'waiting for workers');
+    this.emit({ event: 'waiting', present, needed, reason });
+  }
+
+  /** @param isNew false when an earlier computation of the same step stands in the ledger already. */
+  step(step: StepEvent, generation: number, isNew: boolean): void {
+    const { epoch, weightsSha256, loss, accuracy, samples, skipped } = step;
+    this.log.debug({ step: step.step, epoch, loss, accuracy, weightsSha256, times: step.times }, 'step');
+    const entry = { step: step.step, epoch, generation, weightsSha256, loss, accuracy, samples, skipped };
+    if (isNew) this.ledger.append({ type: 'step', ...entry });
+    this.emit(step);
+  }
+
+  evaluation(evaluation: EvaluationEvent): void {
+    const { step, epoch, loss, accuracy, samples } = evaluation;
+    this.log.info({ step, epoch, loss, accuracy, samples }, 'evaluation');
+    this.ledger.append({ type: 'evaluation', step, epoch, loss, accuracy, samples });
+    this.emit(evaluation);
+  }
+
+  checkpoint(saved: SavedCheckpoint): void {
+    this.log.info(saved, 'checkpoint saved');
+    this.ledger.append({ type: 'checkpoint', ...saved });
+    this.emit({ event: 'checkpoint', ...saved });
+  }
+
+  rewound(step: number, lastStep: number): void {
+    const reason = `every worker that held the steps up to ${lastStep} is gone`;
+    this.ledger.append({ type: 'rewound', step, reason });
+    this.warn({ code: 'UNEXPECTED', message: `${reason}: training goes on from step ${step}` });
+  }
+
+  diverged(session: WorkerSession, step: number, weightsSha256: string, majoritySha256: string): void {
+    this.ledger.append({ type: 'worker-diverged', workerId: session.workerId, step, weightsSha256, majoritySha256 });
+    const message = `${session.label} came to other weights at step ${step} than the majority: ${weightsSha256} instead of ${majoritySha256}`;
+    this.warn({ code: 'REPLICA_DIVERGED', message });
+  }
+
+  stopping(reason: string): void {
+    this.log.info({ reason }, 'stopping');
+    this.ledger.append({ type: 'stopped', reason });
+    this.emit({ event: 'stopping', reason });
+  }
+
+  warn(record: ErrorRecord): void {
+    this.log.warn({ code: record.code, facts: record.facts }, record.message);
+    this.emit({ event: 'warning', code: record.code, message: record.message });
+  }
+
+  warnOf(error: unknown): void {
+    this.warn(toErrorRecord(error));
+  }
+
+  failed(error: CoordError): void {
+    this.log.error({ code: error.code, facts: error.facts }, error.message);
+    this.ledger.append({ type: 'failed', code: error.code, message: error.message });
+  }
+
+  finished(result: RunResult): void {
+    const { step, epoch, weightsSha256, stopped } = result;
+    this.log.info(result, 'finished');
+    this.ledger.append({ type: 'finished', step, epoch, weightsSha256, stopped });
+    this.emit({ event: 'finished', ...result });
+  }
+}

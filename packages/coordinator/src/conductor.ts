@@ -1,0 +1,512 @@
+/**
+ * Conductor: leads one run from the first worker to the last goodbye. It reads what workers say, lets the membership rules
+ * and the step book decide, and carries their decisions out. It never touches a gradient.
+ */
+import {
+  type Clock,
+  CoordError,
+  createNonce,
+  ERROR_RULES,
+  type ErrorCode,
+  EXIT_CODE,
+  LIMITS,
+  systemClock,
+  toErrorRecord,
+  type View,
+  type WorkerMessage,
+  type WorkerMessageOf,
+} from '@coord/protocol';
+import type { Link } from '@coord/transport';
+import { Checkpointer } from './checkpointer.js';
+import type { Chronicle } from './chronicle.js';
+import type { RunResult } from './events.js';
+import type { Admission } from './handshake.js';
+import type { Ledger } from './ledger.js';
+import { candidatesOf } from './membership.js';
+import { MembershipRunner } from './membership-runner.js';
+import type { CoordinatorOptions, Timings } from './options.js';
+import type { RunPast } from './past.js';
+import { Progress } from './progress.js';
+import { epochsCompleted, isCheckpointDue, totalStepsOf } from './schedule.js';
+import { type HashedState, sendState } from './state-transfer.js';
+import { StepBook } from './step-book.js';
+import { unexpected } from './turn.js';
+import { countVotes } from './votes.js';
+import { WorkerSession } from './worker-session.js';
+
+/** Ring failures in a row with one suspect before it is expelled. */
+const EXPEL_AFTER_FAILURES = 3;
+
+/** `stopping`: told to end at the next step; `ending`: every worker has finished; `ended`: nothing more happens. */
+export type RunPhase = 'waiting' | 'training' | 'stopping' | 'ending' | 'ended';
+
+export interface ConductorOptions extends Omit<CoordinatorOptions, 'listen' | 'logger' | 'timings' | 'onEvent'> {
+  readonly timings: Timings;
+  readonly initial: HashedState;
+  readonly past: RunPast;
+  readonly ledger: Ledger;
+  readonly chronicle: Chronicle;
+  /** Writes a state to the run directory and returns the checkpoint's path. */
+  readonly save: (state: HashedState['state']) => Promise<string>;
+}
+
+export class Conductor {
+  readonly finished: Promise<RunResult>;
+  readonly membership: MembershipRunner;
+  readonly progress: Progress;
+  readonly checkpointer: Checkpointer;
+  phase: RunPhase = 'waiting';
+  view: View | undefined;
+  private readonly clock: Clock;
+  private readonly chronicle: Chronicle;
+  private readonly bySessionId = new Map<string, WorkerSession>();
+  private settleRun!: { resolve(result: RunResult): void; reject(error: CoordError): void };
+  private lastViewSize = 0;
+
+  constructor(private readonly options: ConductorOptions) {
+    this.clock = options.clock ?? systemClock;
+    this.chronicle = options.chronicle;
+    this.finished = new Promise((resolve, reject) => {
+      this.settleRun = { resolve, reject };
+    });
+    // Whoever waits for it gets the error; until somebody does, it must not end the process.
+    this.finished.catch(() => {});
+    this.checkpointer = this.createCheckpointer();
+    this.progress = this.createProgress();
+    this.membership = this.createMembership();
+  }
+
+  get sessions(): readonly WorkerSession[] {
+    return [...this.bySessionId.values()];
+  }
+
+  /** Takes a worker that has proved that it knows the token; resolves when it is gone. */
+  async serve(link: Link, { hello, proof }: Admission): Promise<void> {
+    const workerId = `w${this.membership.state.joined + 1}`;
+    const session = new WorkerSession(workerId, hello, link);
+    this.bySessionId.set(workerId, session);
+    this.membership.apply({ type: 'joined', workerId, name: hello.name });
+    this.chronicle.joined(session);
+    const { heartbeatIntervalMs, ringTimeoutMs } = this.options.timings;
+    const { run } = this.options;
+    session.tell({ type: 'welcome', proof, workerId, run, heartbeatIntervalMs, ringTimeoutMs });
+    try {
+      for (;;) {
+        const message = await session.receive();
+        // What an expelled worker said before it noticed means nothing any more.
+        if (this.bySessionId.get(workerId) !== session || this.phase === 'ended') return;
+        this.handle(session, message);
+      }
+    } catch (error) {
+      this.dismiss(session, error);
+    }
+  }
+
+  /** Why a worker cannot join now; undefined when it can. */
+  get refusal(): CoordError | undefined {
+    if (this.phase === 'waiting' || this.phase === 'training') {
+      return this.bySessionId.size < LIMITS.members ? undefined : full();
+    }
+    return new CoordError('JOIN_REFUSED', `the run ${this.options.run.runId} is ending and takes no more workers`, {
+      facts: { runId: this.options.run.runId, phase: this.phase },
+    });
+  }
+
+  requestStop(reason: string): void {
+    if (this.phase !== 'waiting' && this.phase !== 'training') return;
+    this.phase = 'stopping';
+    this.chronicle.stopping(reason);
+    this.membership.apply({ type: 'stopping' });
+    const workers = this.candidates();
+    for (const session of workers) session.tell({ type: 'stop', reason });
+    if (workers.length === 0) this.completeWithHeldState();
+  }
+
+  /** Ends everything at once; `finished` rejects unless it is settled. */
+  async close(): Promise<void> {
+    this.fail(new CoordError('INTERRUPTED', 'the coordinator was closed before the run ended'));
+    await Promise.all(this.sessions.map((session) => session.close('the coordinator is closing')));
+  }
+
+  private createCheckpointer(): Checkpointer {
+    return new Checkpointer(this.options.initial, {
+      clock: this.clock,
+      uploadTimeoutMs: this.options.timings.uploadTimeoutMs,
+      sources: () => this.participants(),
+      settledHash: (step) => this.progress.book.whenSettled(step),
+      save: (state) => this.options.save(state),
+      distrust: (session, error) => this.expel(session, error),
+      onSaved: (saved) => {
+        this.progress.book.forget(saved.step);
+        this.chronicle.checkpoint(saved);
+      },
+    });
+  }
+
+  private createProgress(): Progress {
+    const { run, initial, past } = this.options;
+    const book = new StepBook(initial.header.step, past.settled);
+    return new Progress(run, this.clock, book, this.chronicle, {
+      sessionOf: (workerId) => this.bySessionId.get(workerId),
+      settled: (step) => this.checkpointIfDue(step),
+      expel: (session, error) => this.expel(session, error),
+      fail: (error) => this.fail(error),
+    });
+  }
+
+  private createMembership(): MembershipRunner {
+    const { run, minWorkers, timings, past } = this.options;
+    const { joinWindowMs, heartbeatTimeoutMs, ringGraceMs } = timings;
+    const rules = { runId: run.runId, minWorkers, joinWindowMs, heartbeatTimeoutMs, ringGraceMs };
+    return new MembershipRunner(
+      this.clock,
+      { ...rules, expelAfterFailures: EXPEL_AFTER_FAILURES, createRingKey: createNonce },
+      {
+        formView: (view) => this.formView(view),
+        expel: (workerId, code, reason) => this.expelSilently(workerId, code, reason),
+        wait: (present, needed, reason) => this.wait(present, needed, reason),
+        explain: (reason) => this.chronicle.log.info({ reason }, 'membership'),
+      },
+      past,
+    );
+  }
+
+  private candidates(): WorkerSession[] {
+    return this.sessionsOf(candidatesOf(this.membership.state).map(({ workerId }) => workerId));
+  }
+
+  /** Workers of the view in force, lowest rank first; while there is none, those that wait for one. */
+  private participants(): WorkerSession[] {
+    const { members } = this.membership.state;
+    return members.length > 0 ? this.sessionsOf(members) : this.candidates();
+  }
+
+  private settleSteps(): void {
+    this.progress.settle(this.participants().map(({ workerId }) => workerId));
+  }
+
+  private sessionsOf(workerIds: readonly string[]): WorkerSession[] {
+    return workerIds.flatMap((workerId) => this.bySessionId.get(workerId) ?? []);
+  }
+
+  // ── what workers say ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  private handle(session: WorkerSession, message: WorkerMessage): void {
+    this.dispatch(session, message);
+    this.membership.apply({ type: 'heartbeat', workerId: session.workerId, phase: session.phase });
+  }
+
+  private dispatch(session: WorkerSession, message: WorkerMessage): void {
+    switch (message.type) {
+      case 'ready':
+        this.onReady(session, message);
+        break;
+      case 'heartbeat':
+        session.phase = message.phase;
+        session.step = Math.max(session.step, message.step);
+        break;
+      case 'step-report':
+        this.onStepReport(session, message);
+        break;
+      case 'evaluation-report':
+        this.progress.evaluated(session, message);
+        break;
+      case 'ring-failed':
+        this.onRingFailed(session, message);
+        break;
+      case 'block-request':
+        session.queueTransfer(message.type, () => this.sendBlock(session, message.sha256));
+        break;
+      case 'state-request':
+        session.queueTransfer(message.type, () => sendState((part) => session.send(part), this.checkpointer.newest));
+        break;
+      case 'state-begin':
+      case 'state-chunk':
+      case 'state-end':
+        session.acceptState(message, this.checkpointer.shape);
+        break;
+      case 'finished':
+        this.onFinished(session, message);
+        break;
+      case 'leaving':
+        this.onLeaving(session, message.reason);
+        break;
+      case 'failed':
+        this.onFailed(session, message);
+        break;
+      default:
+        message satisfies never;
+    }
+  }
+
+  private onReady(session: WorkerSession, message: WorkerMessageOf<'ready'>): void {
+    session.stage = 'ready';
+    session.phase = 'waiting';
+    session.ready = message;
+    session.step = message.step ?? 0;
+    if (message.step !== undefined) this.progress.book.pass(session.workerId, message.step);
+    this.chronicle.ready(session);
+    const { endpoint, share } = message;
+    this.membership.apply({ type: 'ready', workerId: session.workerId, endpoint, share });
+  }
+
+  private onStepReport(session: WorkerSession, message: WorkerMessageOf<'step-report'>): void {
+    const last = totalStepsOf(this.options.run);
+    if (message.step < 1 || message.step > last) {
+      throw unexpected(session.label, message.type, `step ${message.step} of ${last} does not exist`);
+    }
+    const { workerId } = session;
+    this.membership.apply({ type: 'step-reported', workerId, generation: message.generation });
+    this.progress.report(session, message);
+    this.settleSteps();
+  }
+
+  private onRingFailed(session: WorkerSession, message: WorkerMessageOf<'ring-failed'>): void {
+    const { generation, step, suspect, code } = message;
+    this.chronicle.log.info({ workerId: session.workerId, generation, step, code, suspect }, message.message);
+    this.membership.apply({ type: 'ring-failed', workerId: session.workerId, generation, step, suspect });
+  }
+
+  private async sendBlock(session: WorkerSession, sha256: string): Promise<void> {
+    const data = await Promise.resolve(this.options.readBlock(sha256)).catch((error) => {
+      this.chronicle.warnOf(error);
+      return undefined;
+    });
+    await session.send({ type: 'block', sha256, data: data ?? null });
+  }
+
+  private onFinished(session: WorkerSession, message: WorkerMessageOf<'finished'>): void {
+    const last = totalStepsOf(this.options.run);
+    if (!message.stopped && message.step !== last) {
+      throw unexpected(session.label, message.type, `the run ends after step ${last}, not after step ${message.step}`);
+    }
+    if (message.stopped && this.phase !== 'stopping') {
+      throw unexpected(session.label, message.type, 'nobody told it to stop');
+    }
+    session.stage = 'finished';
+    session.phase = 'finished';
+    session.step = message.step;
+    session.finished = message;
+    this.progress.book.pass(session.workerId, message.step);
+    this.settleSteps();
+    this.endIfAllFinished();
+  }
+
+  private onLeaving(session: WorkerSession, reason: string): void {
+    session.tell({ type: 'goodbye' });
+    this.remove(session, true, reason);
+    void session.close(`left: ${reason}`);
+  }
+
+  private onFailed(session: WorkerSession, { code, message, hint }: WorkerMessageOf<'failed'>): void {
+    const known = code in ERROR_RULES ? (code as ErrorCode) : undefined;
+    if (known && ERROR_RULES[known].exitCode === EXIT_CODE.training) {
+      const facts = { workerId: session.workerId, worker: session.hello.name, step: session.step };
+      this.fail(new CoordError(known, `${session.label}: ${message}`, { hint, facts }));
+      return;
+    }
+    this.remove(session, false, hint === undefined ? `${code}: ${message}` : `${code}: ${message} (${hint})`);
+    void session.close(`failed: ${code}`);
+  }
+
+  // ── who takes part ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  private formView(view: View): void {
+    if (this.phase === 'ended') return;
+    this.rewindIfLost(view);
+    this.view = view;
+    this.lastViewSize = view.members.length;
+    if (this.phase === 'waiting') this.phase = 'training';
+    this.chronicle.view(view);
+    this.progress.viewFormed();
+    void this.publish(view);
+    this.settleSteps();
+    this.endIfAllFinished();
+  }
+
+  /** The ledger first: a view that somebody acts on must survive this process. */
+  private async publish(view: View): Promise<void> {
+    await this.options.ledger.flush().catch((error) => this.chronicle.warnOf(error));
+    if (this.view !== view || this.phase === 'ended') return;
+    for (const session of this.participants()) {
+      if (session.stage === 'ready') session.stage = 'training';
+      session.tell({ type: 'view', view });
+    }
+  }
+
+  /** When no member has what the last settled step came to, training goes back to the newest state that anybody has. */
+  private rewindIfLost(view: View): void {
+    const { book } = this.progress;
+    const held = this.sessionsOf(view.members.map(({ workerId }) => workerId)).map(({ step }) => step);
+    const newest = Math.max(this.checkpointer.newest.header.step, ...held);
+    if (newest >= book.step) return;
+    this.chronicle.rewound(newest, book.step);
+    book.rewind(newest);
+  }
+
+  private wait(present: number, needed: number, reason: string): void {
+    this.view = undefined;
+    if (this.phase === 'training') this.phase = 'waiting';
+    if (this.phase === 'waiting') this.chronicle.waiting(present, needed, reason);
+  }
+
+  /** The link ended, or what came over it broke a rule. */
+  private dismiss(session: WorkerSession, error: unknown): void {
+    const { code, message } = toErrorRecord(error);
+    if (code === 'LINK_CLOSED') {
+      this.remove(session, false, message);
+      session.abandonUpload(error);
+      return;
+    }
+    this.chronicle.warnOf(error);
+    session.tell({ type: 'expelled', code, message: message.slice(0, LIMITS.textLength) });
+    this.remove(session, false, message);
+    void session.close(`expelled: ${code}`);
+  }
+
+  private expel(session: WorkerSession, error: CoordError): void {
+    this.dismiss(session, error);
+  }
+
+  /** The membership rules have taken the worker out already. */
+  private expelSilently(workerId: string, code: ErrorCode, reason: string): void {
+    const session = this.bySessionId.get(workerId);
+    if (session) this.dismiss(session, new CoordError(code, reason, { facts: { workerId } }));
+  }
+
+  private remove(session: WorkerSession, left: boolean, reason: string): void {
+    if (!this.bySessionId.delete(session.workerId) || this.phase === 'ended') return;
+    this.chronicle.gone(session, left, reason);
+    this.membership.apply({ type: left ? 'left' : 'lost', workerId: session.workerId, reason });
+    this.settleSteps();
+    this.endIfAllFinished();
+    if (this.phase === 'stopping' && this.candidates().length === 0) this.completeWithHeldState();
+    const nobodyLeft = this.bySessionId.size === 0 && (this.phase === 'waiting' || this.phase === 'training');
+    if (nobodyLeft && this.options.waitForWorkers === false) this.fail(workersLost(`${session.label}: ${reason}`));
+  }
+
+  // ── checkpoints and the end ───────────────────────────────────────────────────────────────────────────────────────
+
+  private checkpointIfDue(step: number): void {
+    if (this.phase === 'ending' || this.phase === 'ended' || !isCheckpointDue(this.options.run, step)) return;
+    if (step === totalStepsOf(this.options.run)) return;
+    this.checkpointer.take(step).catch((error) => this.chronicle.warnOf(error));
+  }
+
+  /** Everybody in the ring says that nothing is left to do, and with the same weights. */
+  private endIfAllFinished(): void {
+    const members = this.participants();
+    if (members.length === 0 || members.some(({ finished }) => finished === undefined)) return;
+    if (this.phase === 'ending' || this.phase === 'ended') return;
+    const opinions = members.map(
+      (one) => [one.workerId, `${one.finished!.step} ${one.finished!.weightsSha256}`] as const,
+    );
+    const { majority, dissenters } = countVotes(new Map(opinions));
+    if (majority === undefined) {
+      this.fail(disagreeAtEnd(opinions.map((pair) => pair.join(' ')).join(', ')));
+      return;
+    }
+    const agreed = members.find((one) => !dissenters.includes(one.workerId))!.finished!;
+    if (dissenters.length === 0) void this.end(agreed);
+    else this.expelAtEnd(dissenters, agreed);
+  }
+
+  private expelAtEnd(dissenters: readonly string[], agreed: WorkerMessageOf<'finished'>): void {
+    // An expulsion forms a view, and that looks here again.
+    for (const session of this.sessionsOf(dissenters)) {
+      if (!this.bySessionId.has(session.workerId)) continue;
+      this.chronicle.diverged(session, agreed.step, session.finished!.weightsSha256, agreed.weightsSha256);
+      this.expel(session, disagreeAtEnd(`${session.label} is the odd one`));
+    }
+  }
+
+  private async end({ step, stopped }: WorkerMessageOf<'finished'>): Promise<void> {
+    this.phase = 'ending';
+    this.membership.apply({ type: 'stopping' });
+    try {
+      if (step > 0) await this.checkpointer.take(step);
+      this.complete(stopped);
+    } catch (error) {
+      this.fail(error instanceof CoordError ? error : saveFailed(error));
+    }
+  }
+
+  /** Stopped while nobody was there: what this process holds is the newest state that there is. */
+  private completeWithHeldState(): void {
+    const { newest } = this.checkpointer;
+    if (newest.header.step < this.progress.book.step)
+      this.chronicle.rewound(newest.header.step, this.progress.book.step);
+    this.complete(true);
+  }
+
+  private complete(stopped: boolean): void {
+    if (this.phase === 'ended') return;
+    this.phase = 'ended';
+    const result = this.result(stopped);
+    this.chronicle.finished(result);
+    for (const session of this.sessions) {
+      session.tell({ type: 'goodbye' });
+      void session.close('the run is complete');
+    }
+    this.membership.close();
+    this.settle(() => this.settleRun.resolve(result));
+  }
+
+  private result(stopped: boolean): RunResult {
+    const { header } = this.checkpointer.newest;
+    return {
+      step: header.step,
+      epoch: epochsCompleted(this.options.run, header.step),
+      weightsSha256: header.weightsSha256,
+      stopped,
+      testMetrics: this.progress.lastEvaluation,
+      samples: this.progress.samples,
+      seconds: this.progress.seconds,
+      workers: this.lastViewSize,
+      checkpointPath: this.checkpointer.lastSaved?.path,
+    };
+  }
+
+  private fail(error: CoordError): void {
+    if (this.phase === 'ended') return;
+    this.phase = 'ended';
+    this.chronicle.failed(error);
+    for (const session of this.sessions) {
+      session.tell({ type: 'expelled', code: error.code, message: error.message.slice(0, LIMITS.textLength) });
+      void session.close(`the run failed: ${error.code}`);
+    }
+    this.membership.close();
+    this.settle(() => this.settleRun.reject(error));
+  }
+
+  /** The outcome is told once the ledger holds it. */
+  private settle(tell: () => void): void {
+    this.options.ledger
+      .flush()
+      .catch((error) => this.chronicle.warnOf(error))
+      .finally(tell);
+  }
+}
+
+const full = (): CoordError =>
+  new CoordError('JOIN_REFUSED', `the run has ${LIMITS.members} workers already; that is the limit`);
+
+const workersLost = (last: string): CoordError =>
+  new CoordError('WORKERS_LOST', `every worker is gone; the last one was ${last}`, {
+    hint: 'Look at that worker first. The run can be resumed from its last checkpoint with --resume.',
+  });
+
+const disagreeAtEnd = (opinions: string): CoordError =>
+  new CoordError('REPLICA_DIVERGED', `workers ended with different weights: ${opinions}`, {
+    facts: { opinions },
+    hint: 'Resume from the last checkpoint, with three or more workers to find the odd one.',
+  });
+
+const saveFailed = (cause: unknown): CoordError =>
+  new CoordError(
+    'CHECKPOINT_WRITE_FAILED',
+    `the last checkpoint could not be written: ${toErrorRecord(cause).message}`,
+    {
+      cause,
+    },
+  );

@@ -1,0 +1,78 @@
+/** What a coordinator tells whoever started it: the terminal's view, `--json`, tests. */
+import type { Endpoint, ErrorCode, PhaseTimes } from '@coord/protocol';
+
+/** Means over samples; undefined where the run has no such number. */
+export interface MetricMeans {
+  readonly loss: number;
+  /** Share of samples whose largest output is the target, 0 to 1. */
+  readonly accuracy: number;
+  readonly samples: number;
+}
+
+export type CoordinatorEvent =
+  | { readonly event: 'listening'; readonly endpoint: Endpoint; readonly urls: readonly string[] }
+  | { readonly event: 'worker-joined'; readonly workerId: string; readonly name: string; readonly remote: string }
+  | { readonly event: 'worker-ready'; readonly workerId: string; readonly name: string; readonly engine: string }
+  | {
+      readonly event: 'worker-lost';
+      readonly workerId: string;
+      readonly name: string;
+      /** True when it said goodbye. */
+      readonly left: boolean;
+      readonly reason: string;
+    }
+  | {
+      readonly event: 'view';
+      readonly generation: number;
+      readonly members: readonly string[];
+      readonly reason: string;
+    }
+  | { readonly event: 'waiting'; readonly present: number; readonly needed: number; readonly reason: string }
+  | StepEvent
+  | EvaluationEvent
+  | { readonly event: 'checkpoint'; readonly step: number; readonly path: string; readonly weightsSha256: string }
+  | { readonly event: 'stopping'; readonly reason: string }
+  | { readonly event: 'warning'; readonly code: ErrorCode | 'UNEXPECTED'; readonly message: string }
+  | ({ readonly event: 'finished' } & RunResult);
+
+export interface StepEvent extends MetricMeans {
+  readonly event: 'step';
+  /** Steps completed, this one included. */
+  readonly step: number;
+  readonly totalSteps: number;
+  /** Epoch that the step belongs to, from 0. */
+  readonly epoch: number;
+  readonly weightsSha256: string;
+  /** Of the whole cluster, smoothed. */
+  readonly samplesPerSecond: number;
+  readonly skipped: boolean;
+  readonly requantised: boolean;
+  /** By worker id. */
+  readonly times: Readonly<Record<string, PhaseTimes>>;
+  readonly ownSamples: Readonly<Record<string, number>>;
+}
+
+export interface EvaluationEvent extends MetricMeans {
+  readonly event: 'evaluation';
+  readonly step: number;
+  readonly epoch: number;
+  readonly durationMs: number;
+}
+
+export interface RunResult {
+  readonly step: number;
+  /** Epochs completed, the one in progress not counted. */
+  readonly epoch: number;
+  readonly weightsSha256: string;
+  readonly stopped: boolean;
+  /** The last evaluation on the test split, if there was one. */
+  readonly testMetrics: (MetricMeans & { readonly step: number; readonly epoch: number }) | undefined;
+  /** Samples trained on since this start. */
+  readonly samples: number;
+  /** From the first view to the end. */
+  readonly seconds: number;
+  /** Workers of the last view. */
+  readonly workers: number;
+  /** Undefined when there was nothing to save: stopped before the first step. */
+  readonly checkpointPath: string | undefined;
+}

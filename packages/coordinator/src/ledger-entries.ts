@@ -1,0 +1,59 @@
+/** What a ledger line can say. Everything that proves the run stands here: who took part, what each step came to. */
+import { numericIdentitySchema, sha256Schema } from '@coord/protocol';
+import { z } from 'zod';
+
+const step = z.number().int().min(0);
+const epoch = z.number().int().min(0);
+const name = z.string();
+const metrics = { loss: z.number().nullable(), accuracy: z.number().nullable(), samples: z.number().min(0) };
+
+export const ledgerEntrySchema = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('run-started'),
+    runId: name,
+    configSha256: sha256Schema,
+    /** Step and weights that this start begins from: 0 for a new run, the checkpoint's for a resumed one. */
+    step,
+    weightsSha256: sha256Schema,
+  }),
+  z.object({ type: z.literal('worker-joined'), workerId: name, name, hostName: name, remote: name }),
+  z.object({ type: z.literal('worker-ready'), workerId: name, identity: numericIdentitySchema, share: z.number() }),
+  z.object({ type: z.literal('worker-left'), workerId: name, reason: name }),
+  z.object({ type: z.literal('worker-lost'), workerId: name, reason: name }),
+  z.object({ type: z.literal('worker-diverged'), workerId: name, step, weightsSha256: name, majoritySha256: name }),
+  z.object({
+    type: z.literal('view'),
+    generation: z.number().int().min(1),
+    members: z.array(z.object({ workerId: name, share: z.number() })),
+    reason: name,
+  }),
+  /** Nobody holds the steps after `step` any more: they are computed again. */
+  z.object({ type: z.literal('rewound'), step, reason: name }),
+  z.object({
+    type: z.literal('step'),
+    step,
+    epoch,
+    generation: z.number().int().min(1),
+    weightsSha256: sha256Schema,
+    ...metrics,
+    /** The update was left out because its gradient was not finite. */
+    skipped: z.boolean(),
+  }),
+  z.object({ type: z.literal('evaluation'), step, epoch, ...metrics }),
+  z.object({ type: z.literal('checkpoint'), step, weightsSha256: sha256Schema, path: name }),
+  z.object({ type: z.literal('stopped'), reason: name }),
+  z.object({ type: z.literal('failed'), code: name, message: name }),
+  z.object({ type: z.literal('finished'), step, epoch, weightsSha256: sha256Schema, stopped: z.boolean() }),
+]);
+export type LedgerEntry = z.infer<typeof ledgerEntrySchema>;
+export type LedgerEntryOf<T extends LedgerEntry['type']> = Extract<LedgerEntry, { type: T }>;
+
+/** Number and time are the writer's affair; the rest is the entry. */
+export const ledgerRecordSchema = z.object({
+  /** Line number in the file, from 1. */
+  seq: z.number().int().min(1),
+  /** ISO 8601, UTC. For people: nothing depends on it. */
+  time: z.string(),
+  entry: ledgerEntrySchema,
+});
+export type LedgerRecord = z.infer<typeof ledgerRecordSchema>;

@@ -1,0 +1,77 @@
+/** Gives the membership rules their state, their clock and a way to act. */
+import type { Clock, ErrorCode, View } from '@coord/protocol';
+import {
+  decideMembership,
+  initialMembership,
+  type MembershipDecision,
+  type MembershipEvent,
+  type MembershipOptions,
+  type MembershipState,
+  nextTickMs,
+} from './membership.js';
+
+export interface MembershipActions {
+  formView(view: View): void;
+  expel(workerId: string, code: ErrorCode, reason: string): void;
+  wait(present: number, needed: number, reason: string): void;
+  /** Something was decided or noted; repeated only when it changes. */
+  explain(reason: string): void;
+}
+
+export class MembershipRunner {
+  private current: MembershipState;
+  private cancelTick: () => void = () => {};
+  private lastReason = '';
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly options: MembershipOptions,
+    private readonly actions: MembershipActions,
+    start: { readonly generation: number; readonly joined: number },
+  ) {
+    this.current = initialMembership(clock.nowMs(), start.generation, start.joined);
+    this.scheduleTick();
+  }
+
+  get state(): MembershipState {
+    return this.current;
+  }
+
+  apply(event: MembershipEvent): void {
+    const { state, decisions, reason } = decideMembership(this.clock.nowMs(), this.current, event, this.options);
+    this.current = state;
+    this.scheduleTick();
+    if (reason !== '' && reason !== this.lastReason) {
+      this.lastReason = reason;
+      this.actions.explain(reason);
+    }
+    for (const decision of decisions) this.carryOut(decision);
+  }
+
+  close(): void {
+    this.cancelTick();
+    this.scheduleTick = () => {};
+  }
+
+  private carryOut(decision: MembershipDecision): void {
+    switch (decision.type) {
+      case 'form-view':
+        this.actions.formView(decision.view);
+        break;
+      case 'expel':
+        this.actions.expel(decision.workerId, decision.code, decision.reason);
+        break;
+      case 'wait':
+        this.actions.wait(decision.present, decision.needed, decision.reason);
+        break;
+      default:
+        decision satisfies never;
+    }
+  }
+
+  private scheduleTick(): void {
+    this.cancelTick();
+    const delayMs = Math.max(1, nextTickMs(this.current, this.options) - this.clock.nowMs());
+    this.cancelTick = this.clock.after(delayMs, () => this.apply({ type: 'tick' }));
+  }
+}

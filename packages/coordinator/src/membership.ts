@@ -1,0 +1,376 @@
+/**
+ * Membership: who is in the ring. A pure decision, (now, state, event) → (state, decisions, reason); the server around it
+ * only feeds events in and carries decisions out, so an hour of heartbeats passes in a microsecond in its tests.
+ *
+ * The rules:
+ * - A worker is a *candidate* once it is ready. Candidates are batched for `joinWindowMs`, then taken into the next view.
+ * - Fewer candidates than `minWorkers`: no view; wait and say so.
+ * - A member that is lost, leaves or is silent for `heartbeatTimeoutMs`: a new view at once.
+ * - A broken ring without a lost member: wait `ringGraceMs` (the loss may be about to be noticed), or until every member
+ *   has reported (then nobody is dead), and form the view again. Each further failure without a completed step between
+ *   doubles the grace, so that a ring that cannot work does not spin; the same suspect `expelAfterFailures` times in a
+ *   row is expelled.
+ * - Ring order is the order of joining, never of arrival of messages. Generations only grow.
+ */
+import type { Endpoint, ErrorCode, Member, View } from '@coord/protocol';
+
+export interface MembershipOptions {
+  readonly runId: string;
+  readonly minWorkers: number;
+  readonly joinWindowMs: number;
+  readonly heartbeatTimeoutMs: number;
+  readonly ringGraceMs: number;
+  readonly expelAfterFailures: number;
+  /** A fresh secret for the ring links of a view. */
+  readonly createRingKey: () => string;
+}
+
+export interface WorkerRecord {
+  readonly workerId: string;
+  readonly name: string;
+  /** Place in the order of joining: decides the ring order. */
+  readonly order: number;
+  readonly heardMs: number;
+  /** What its last heartbeat said it was doing. */
+  readonly phase: string;
+  /** Undefined until the worker is ready. */
+  readonly candidate: { readonly endpoint: Endpoint; readonly share: number } | undefined;
+}
+
+/** The grace grows to 2^5 of its length, no further. */
+const MAX_DOUBLINGS = 5;
+
+interface RingFailure {
+  readonly deadlineMs: number;
+  readonly step: number;
+  /** Reporter → whom it suspects, where it knows. */
+  readonly reports: ReadonlyMap<string, string | undefined>;
+}
+
+export interface MembershipState {
+  readonly generation: number;
+  /** Worker ids of the view in force, in ring order; empty when there is none. */
+  readonly members: readonly string[];
+  readonly workers: ReadonlyMap<string, WorkerRecord>;
+  readonly joined: number;
+  readonly joinDeadlineMs: number | undefined;
+  readonly ringFailure: RingFailure | undefined;
+  /** Failures in a row, without a completed step between; and how often each worker was the one suspect of them. */
+  readonly failures: number;
+  readonly suspicions: ReadonlyMap<string, number>;
+  /** When the clock was last seen: a gap means that this process itself was stopped. */
+  readonly seenMs: number;
+  /** Candidates present when a `wait` was last said; undefined while there is a view. */
+  readonly waitingWith: number | undefined;
+  /** The run is ending: nobody new is taken in, and any number of survivors may end it. */
+  readonly stopping: boolean;
+}
+
+export type MembershipEvent =
+  | { readonly type: 'joined'; readonly workerId: string; readonly name: string }
+  | { readonly type: 'ready'; readonly workerId: string; readonly endpoint: Endpoint; readonly share: number }
+  | { readonly type: 'left'; readonly workerId: string; readonly reason: string }
+  | { readonly type: 'lost'; readonly workerId: string; readonly reason: string }
+  | { readonly type: 'heartbeat'; readonly workerId: string; readonly phase?: string }
+  | {
+      readonly type: 'ring-failed';
+      readonly workerId: string;
+      readonly generation: number;
+      readonly step: number;
+      readonly suspect?: string;
+    }
+  | { readonly type: 'step-reported'; readonly workerId: string; readonly generation: number }
+  | { readonly type: 'stopping' }
+  | { readonly type: 'tick' };
+
+export type MembershipDecision =
+  | { readonly type: 'form-view'; readonly view: View }
+  | { readonly type: 'expel'; readonly workerId: string; readonly code: ErrorCode; readonly reason: string }
+  | { readonly type: 'wait'; readonly present: number; readonly needed: number; readonly reason: string };
+
+export interface MembershipOutcome {
+  readonly state: MembershipState;
+  readonly decisions: readonly MembershipDecision[];
+  /** Why this was decided, for log and ledger; empty where nothing happened. */
+  readonly reason: string;
+}
+
+/** @param generation the highest generation that this run has already used (0 for a new run). */
+export const initialMembership = (nowMs: number, generation = 0, joined = 0): MembershipState => ({
+  generation,
+  members: [],
+  workers: new Map(),
+  joined,
+  joinDeadlineMs: undefined,
+  ringFailure: undefined,
+  failures: 0,
+  suspicions: new Map(),
+  seenMs: nowMs,
+  waitingWith: undefined,
+  stopping: false,
+});
+
+/** A state on its way through the rules, with what they have decided so far. */
+interface Draft {
+  readonly state: MembershipState;
+  readonly expelled: readonly MembershipDecision[];
+  /** Why a new view is needed at once; several causes make one view. */
+  readonly causes: readonly string[];
+  readonly notes: readonly string[];
+}
+
+type Rule = (nowMs: number, draft: Draft, options: MembershipOptions) => Draft;
+
+const RULES: readonly Rule[] = [dropSilent, judgeRing, closeJoinWindow];
+
+export function decideMembership(
+  nowMs: number,
+  state: MembershipState,
+  event: MembershipEvent,
+  options: MembershipOptions,
+): MembershipOutcome {
+  const awake = forgiveOwnPause(nowMs, state, options);
+  const start: Draft = { state: awake, expelled: [], causes: [], notes: [] };
+  const draft = RULES.reduce((at, rule) => rule(nowMs, at, options), absorb(nowMs, start, event, options));
+  return conclude(draft, options);
+}
+
+/** When the next `tick` is due, at the latest. */
+export function nextTickMs(state: MembershipState, options: MembershipOptions): number {
+  const regular = state.seenMs + options.heartbeatTimeoutMs / 4;
+  return Math.min(regular, state.joinDeadlineMs ?? regular, state.ringFailure?.deadlineMs ?? regular);
+}
+
+export const candidatesOf = (state: MembershipState): WorkerRecord[] =>
+  [...state.workers.values()].filter((worker) => worker.candidate !== undefined).sort((a, b) => a.order - b.order);
+
+const neededOf = (state: MembershipState, options: MembershipOptions): number =>
+  state.stopping ? 1 : Math.max(1, options.minWorkers);
+
+/**
+ * Silence counts only while this process was itself awake: after a suspended laptop or a long stop everybody has been
+ * unheard for as long, and nobody is at fault.
+ */
+function forgiveOwnPause(nowMs: number, state: MembershipState, options: MembershipOptions): MembershipState {
+  const gapMs = nowMs - state.seenMs;
+  if (gapMs <= options.heartbeatTimeoutMs / 2) return { ...state, seenMs: Math.max(nowMs, state.seenMs) };
+  const workers = new Map(
+    [...state.workers].map(([id, worker]) => [id, { ...worker, heardMs: worker.heardMs + gapMs }]),
+  );
+  return { ...state, workers, seenMs: nowMs };
+}
+
+const isMember = (state: MembershipState, workerId: string): boolean => state.members.includes(workerId);
+
+const nameOf = (state: MembershipState, workerId: string): string => {
+  const worker = state.workers.get(workerId);
+  return worker ? `${workerId} (${worker.name})` : workerId;
+};
+
+function withWorker(state: MembershipState, worker: WorkerRecord): MembershipState {
+  return { ...state, workers: new Map(state.workers).set(worker.workerId, worker) };
+}
+
+/** Takes a worker out; a cause for a new view when it was in the ring, a note otherwise. */
+function remove(draft: Draft, workerId: string, why: string): Draft {
+  const { state } = draft;
+  const workers = new Map(state.workers);
+  if (!workers.delete(workerId)) return draft;
+  const suspicions = new Map(state.suspicions);
+  suspicions.delete(workerId);
+  const rest = { ...draft, state: { ...state, workers, suspicions } };
+  return isMember(state, workerId)
+    ? { ...rest, causes: [...draft.causes, why] }
+    : { ...rest, notes: [...draft.notes, why] };
+}
+
+function absorb(nowMs: number, draft: Draft, event: MembershipEvent, options: MembershipOptions): Draft {
+  const { state } = draft;
+  switch (event.type) {
+    case 'joined':
+      return join(nowMs, draft, event.workerId, event.name);
+    case 'left':
+      return remove(draft, event.workerId, `${nameOf(state, event.workerId)} left: ${event.reason}`);
+    case 'lost':
+      return remove(draft, event.workerId, `${nameOf(state, event.workerId)} was lost: ${event.reason}`);
+    case 'stopping':
+      return { ...draft, state: { ...state, stopping: true, joinDeadlineMs: undefined }, notes: ['the run is ending'] };
+    case 'tick':
+      return draft;
+    default:
+      return absorbFrom(nowMs, draft, event, options);
+  }
+}
+
+function join(nowMs: number, draft: Draft, workerId: string, name: string): Draft {
+  const order = draft.state.joined + 1;
+  const worker = { workerId, name, order, heardMs: nowMs, phase: 'joining', candidate: undefined };
+  const state = { ...withWorker(draft.state, worker), joined: order };
+  return { ...draft, state, notes: [`${workerId} (${name}) joined`] };
+}
+
+type SpokenEvent = Extract<MembershipEvent, { type: 'ready' | 'heartbeat' | 'ring-failed' | 'step-reported' }>;
+
+/** Whatever a worker says also proves that it is alive; what an already removed one says is late and means nothing. */
+function absorbFrom(nowMs: number, draft: Draft, event: SpokenEvent, options: MembershipOptions): Draft {
+  const worker = draft.state.workers.get(event.workerId);
+  if (!worker) return draft;
+  const heard = { ...worker, heardMs: nowMs };
+  const state = withWorker(draft.state, heard);
+  switch (event.type) {
+    case 'ready':
+      return state.stopping ? { ...draft, state } : makeCandidate(nowMs, { ...draft, state }, heard, event, options);
+    case 'heartbeat':
+      return { ...draft, state: withWorker(state, { ...heard, phase: event.phase ?? heard.phase }) };
+    case 'step-reported':
+      return { ...draft, state: event.generation === state.generation ? trustAgain(state) : state };
+    case 'ring-failed':
+      return noteFailure(nowMs, { ...draft, state }, event, options);
+  }
+}
+
+function makeCandidate(
+  nowMs: number,
+  draft: Draft,
+  worker: WorkerRecord,
+  event: Extract<MembershipEvent, { type: 'ready' }>,
+  options: MembershipOptions,
+): Draft {
+  const candidate = { endpoint: event.endpoint, share: event.share };
+  const state = withWorker(draft.state, { ...worker, candidate });
+  const joinDeadlineMs = state.joinDeadlineMs ?? nowMs + options.joinWindowMs;
+  return { ...draft, state: { ...state, joinDeadlineMs }, notes: [`${nameOf(state, worker.workerId)} is ready`] };
+}
+
+/** A completed step proves that the ring of this view works. */
+const trustAgain = (state: MembershipState): MembershipState =>
+  state.failures === 0 ? state : { ...state, failures: 0, suspicions: new Map() };
+
+function noteFailure(
+  nowMs: number,
+  draft: Draft,
+  event: Extract<MembershipEvent, { type: 'ring-failed' }>,
+  options: MembershipOptions,
+): Draft {
+  const { state } = draft;
+  const current = event.generation === state.generation && isMember(state, event.workerId);
+  if (!current) return { ...draft, notes: [`${event.workerId} reports a failure of the old view ${event.generation}`] };
+  const reports = new Map(state.ringFailure?.reports).set(event.workerId, event.suspect);
+  const graceMs = options.ringGraceMs * 2 ** Math.min(state.failures, MAX_DOUBLINGS);
+  const deadlineMs = state.ringFailure?.deadlineMs ?? nowMs + graceMs;
+  const notes = [`${nameOf(state, event.workerId)} reports a broken ring at step ${event.step}`];
+  return { ...draft, state: { ...state, ringFailure: { deadlineMs, step: event.step, reports } }, notes };
+}
+
+function dropSilent(nowMs: number, draft: Draft, options: MembershipOptions): Draft {
+  const silent = [...draft.state.workers.values()].filter((w) => nowMs - w.heardMs > options.heartbeatTimeoutMs);
+  return silent.reduce((at, worker) => {
+    const silentMs = Math.round(nowMs - worker.heardMs);
+    const reason = `${nameOf(at.state, worker.workerId)} was silent for ${silentMs} ms; its last phase was ${worker.phase}`;
+    return expel(at, worker.workerId, 'LINK_TIMEOUT', reason);
+  }, draft);
+}
+
+function expel(draft: Draft, workerId: string, code: ErrorCode, reason: string): Draft {
+  const removed = remove(draft, workerId, reason);
+  return { ...removed, expelled: [...removed.expelled, { type: 'expel', workerId, code, reason }] };
+}
+
+/** After the grace, or when everybody has reported: count the failure, expel a worker that keeps causing it, try again. */
+function judgeRing(nowMs: number, draft: Draft, options: MembershipOptions): Draft {
+  const { state } = draft;
+  const failure = state.ringFailure;
+  if (!failure || draft.causes.length > 0) return draft;
+  const nobodyIsDead = state.failures === 0 && state.members.every((id) => failure.reports.has(id));
+  if (!nobodyIsDead && nowMs < failure.deadlineMs) return draft;
+  const suspect = suspectOf(state.members, failure);
+  const suspicions = new Map(state.suspicions);
+  if (suspect) suspicions.set(suspect, (suspicions.get(suspect) ?? 0) + 1);
+  const failures = state.failures + 1;
+  const counted = { ...draft, state: { ...state, failures, suspicions } };
+  if (suspect && suspicions.get(suspect)! >= options.expelAfterFailures) {
+    const times = `${suspicions.get(suspect)} times in a row`;
+    return expel(counted, suspect, 'RING_BROKEN', `${nameOf(state, suspect)} broke the ring ${times}`);
+  }
+  const cause = `the ring broke at step ${failure.step}, nobody is lost (failure ${failures} in a row)`;
+  return { ...counted, causes: [cause] };
+}
+
+/**
+ * The one worker that most reporters point at. Who stays silent while every other member reports points at itself.
+ * A tie names nobody: an accusation against an accusation is no proof.
+ */
+function suspectOf(members: readonly string[], failure: RingFailure): string | undefined {
+  const votes = new Map<string, number>();
+  const vote = (id: string) => votes.set(id, (votes.get(id) ?? 0) + 1);
+  for (const suspect of failure.reports.values()) if (suspect && members.includes(suspect)) vote(suspect);
+  const silent = members.filter((id) => !failure.reports.has(id));
+  if (silent.length === 1 && members.length > 2) vote(silent[0]);
+  const [first, second] = [...votes].sort((a, b) => b[1] - a[1]);
+  return first && first[1] > (second?.[1] ?? 0) ? first[0] : undefined;
+}
+
+function closeJoinWindow(nowMs: number, draft: Draft): Draft {
+  const { state } = draft;
+  if (state.joinDeadlineMs === undefined || nowMs < state.joinDeadlineMs) return draft;
+  const fresh = candidatesOf(state).filter((worker) => !isMember(state, worker.workerId));
+  if (fresh.length === 0) return { ...draft, state: { ...state, joinDeadlineMs: undefined } };
+  const names = fresh.map((worker) => nameOf(state, worker.workerId)).join(', ');
+  const ready = `${names} ${fresh.length === 1 ? 'is' : 'are'} ready`;
+  return { ...draft, state: { ...state, joinDeadlineMs: undefined }, causes: [...draft.causes, ready] };
+}
+
+/** One view for all causes together, or a wait, or nothing. */
+function conclude(draft: Draft, options: MembershipOptions): MembershipOutcome {
+  const { state, causes, expelled } = draft;
+  const reason = causes.join('; ');
+  const waiting = state.members.length === 0 && state.joinDeadlineMs === undefined;
+  const enough = candidatesOf(state).length >= neededOf(state, options);
+  if (enough && (causes.length > 0 || (waiting && state.waitingWith !== undefined))) {
+    return formView(state, expelled, reason || 'enough workers are ready', options);
+  }
+  if (!enough && (causes.length > 0 || waiting)) return wait(state, expelled, reason, draft.notes, options);
+  return { state, decisions: expelled, reason: draft.notes.join('; ') };
+}
+
+function formView(
+  state: MembershipState,
+  expelled: readonly MembershipDecision[],
+  reason: string,
+  options: MembershipOptions,
+): MembershipOutcome {
+  const members = candidatesOf(state).map(memberOf);
+  const generation = state.generation + 1;
+  const view: View = { runId: options.runId, generation, members, ringKey: options.createRingKey(), reason };
+  const next: MembershipState = {
+    ...state,
+    generation,
+    members: members.map((member) => member.workerId),
+    joinDeadlineMs: undefined,
+    ringFailure: undefined,
+    waitingWith: undefined,
+  };
+  return { state: next, decisions: [...expelled, { type: 'form-view', view }], reason };
+}
+
+const memberOf = ({ workerId, name, candidate }: WorkerRecord): Member => {
+  const { endpoint, share } = candidate!;
+  return { workerId, name, endpoint, share };
+};
+
+/** Says so once for every number of candidates: a reason is worth a line only when it changes. */
+function wait(
+  state: MembershipState,
+  expelled: readonly MembershipDecision[],
+  reason: string,
+  notes: readonly string[],
+  options: MembershipOptions,
+): MembershipOutcome {
+  const present = candidatesOf(state).length;
+  const needed = neededOf(state, options);
+  const next = { ...state, members: [], ringFailure: undefined, waitingWith: present };
+  if (state.waitingWith === present) return { state: next, decisions: expelled, reason: reason || notes.join('; ') };
+  const text = `waiting for workers: ${present} of ${needed} are ready`;
+  const why = reason === '' ? text : `${reason}; ${text}`;
+  return { state: next, decisions: [...expelled, { type: 'wait', present, needed, reason: why }], reason: why };
+}

@@ -1,0 +1,70 @@
+/** What a coordinator is started with. */
+import type { Clock, Endpoint, RunSpec, TrainingState } from '@coord/protocol';
+import type { Logger } from 'pino';
+import type { CoordinatorEvent, RunResult } from './events.js';
+
+export interface Timings {
+  /** How often workers are told to say that they are alive. */
+  readonly heartbeatIntervalMs: number;
+  /** Silence after which a worker counts as lost. */
+  readonly heartbeatTimeoutMs: number;
+  /** A ring operation without progress for this long has failed. */
+  readonly ringTimeoutMs: number;
+  /** Workers that become ready within this time of each other enter the ring in one view. */
+  readonly joinWindowMs: number;
+  /** How long a broken ring waits for the loss that broke it to be noticed. */
+  readonly ringGraceMs: number;
+  /** Time for a joining worker's hello. */
+  readonly handshakeTimeoutMs: number;
+  /** Time for a worker's whole state to arrive after it was asked for. */
+  readonly uploadTimeoutMs: number;
+}
+
+export const DEFAULT_TIMINGS: Timings = {
+  heartbeatIntervalMs: 500,
+  heartbeatTimeoutMs: 5000,
+  ringTimeoutMs: 15_000,
+  joinWindowMs: 300,
+  ringGraceMs: 300,
+  handshakeTimeoutMs: 10_000,
+  uploadTimeoutMs: 120_000,
+};
+
+export interface CoordinatorOptions {
+  readonly run: RunSpec;
+  /** Port 0 takes any free port. */
+  readonly listen: { readonly host: string; readonly port: number };
+  /** Secret that lets workers join and strangers read the status. */
+  readonly token: string;
+  /** Existing directory; holds the ledger and the checkpoints. */
+  readonly runDir: string;
+  /** Below this many workers training waits. */
+  readonly minWorkers: number;
+  /** Where training starts: initial weights, or a checkpoint's state. */
+  readonly initialState: TrainingState;
+  /** The dataset's blocks by content hash; undefined where there is none of that hash. */
+  readonly readBlock: (sha256: string) => Promise<Uint8Array | undefined> | Uint8Array | undefined;
+  readonly logger: Logger;
+  readonly clock?: Clock;
+  readonly timings?: Partial<Timings>;
+  readonly retention: { readonly keepLast: number };
+  /** Stored in every checkpoint, so that it can be resumed without its configuration file. */
+  readonly config?: unknown;
+  /** False: the run fails with WORKERS_LOST when its last worker is gone; true (default): it waits for others. */
+  readonly waitForWorkers?: boolean;
+  readonly onEvent?: (event: CoordinatorEvent) => void;
+}
+
+export interface Coordinator {
+  /** Where it really listens. */
+  readonly endpoint: Endpoint;
+  /** WebSocket URLs that workers can be given, the most useful first. */
+  readonly urls: readonly string[];
+  readonly token: string;
+  /** Rejects with the CoordError that ended the run. */
+  readonly finished: Promise<RunResult>;
+  /** Ends the run at the next step boundary with a checkpoint. Calling it again is harmless. */
+  requestStop(reason: string): void;
+  /** Closes every connection and file at once, whatever is in progress. */
+  close(): Promise<void>;
+}

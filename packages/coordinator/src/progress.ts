@@ -1,0 +1,157 @@
+/** Progress: step and evaluation reports come in, settled steps come out; divergence is named. */
+import type { Clock, PhaseTimes, RunSpec, WorkerMessageOf } from '@coord/protocol';
+import { CoordError } from '@coord/protocol';
+import type { Chronicle } from './chronicle.js';
+import type { EvaluationEvent, MetricMeans, StepEvent } from './events.js';
+import { epochOf, totalStepsOf } from './schedule.js';
+import type { Settlement, StepBook, StepReport } from './step-book.js';
+import { Throughput } from './throughput.js';
+import type { WorkerSession } from './worker-session.js';
+
+type EvaluationReport = WorkerMessageOf<'evaluation-report'>;
+
+export interface ProgressActions {
+  sessionOf(workerId: string): WorkerSession | undefined;
+  /** Step and hash of every worker agree. */
+  settled(step: number): void;
+  expel(session: WorkerSession, error: CoordError): void;
+  fail(error: CoordError): void;
+}
+
+export const meansOf = ({ loss, correct, samples }: StepReport['metrics']): MetricMeans => {
+  const divisor = Math.max(1, samples);
+  return { loss: loss / divisor, accuracy: correct / divisor, samples };
+};
+
+interface Dissent {
+  readonly workerId: string;
+  readonly report: StepReport;
+  readonly agreedSha256: string;
+}
+
+const dissentOf = ({ dissenters, reports }: Settlement, { weightsSha256 }: StepReport): Dissent[] =>
+  dissenters.map((workerId) => ({ workerId, report: reports.get(workerId)!, agreedSha256: weightsSha256 }));
+
+export class Progress {
+  samples = 0;
+  lastStep: StepEvent | undefined;
+  lastEvaluation: EvaluationEvent | undefined;
+  private startedMs: number | undefined;
+  private readonly throughput = new Throughput();
+
+  constructor(
+    private readonly run: RunSpec,
+    private readonly clock: Clock,
+    readonly book: StepBook,
+    private readonly chronicle: Chronicle,
+    private readonly actions: ProgressActions,
+  ) {}
+
+  /** Since the first view. */
+  get seconds(): number {
+    return this.startedMs === undefined ? 0 : (this.clock.nowMs() - this.startedMs) / 1000;
+  }
+
+  get samplesPerSecond(): number {
+    return this.throughput.samplesPerSecond;
+  }
+
+  viewFormed(): void {
+    this.startedMs ??= this.clock.nowMs();
+    this.throughput.restart(this.clock.nowMs());
+  }
+
+  report(session: WorkerSession, report: StepReport): void {
+    session.step = report.step;
+    session.times = report.times;
+    session.ownSamples = report.ownSamples;
+    if (this.book.add(session.workerId, report)) return;
+    const known = this.book.settledHash(report.step);
+    if (known !== undefined && known !== report.weightsSha256) this.nameDissenter(session, report, known);
+  }
+
+  /** To be called after a report, and when a member is gone: the others may have been waiting for its report alone. */
+  settle(members: readonly string[]): void {
+    const dissent: Dissent[] = [];
+    for (const settlement of this.book.settle(members)) {
+      if (!settlement.agreed) {
+        this.actions.fail(noMajority(settlement.step, settlement.reports));
+        return;
+      }
+      this.accept(settlement, settlement.agreed);
+      dissent.push(...dissentOf(settlement, settlement.agreed));
+    }
+    // Last: an expulsion forms a view, and that settles what follows.
+    for (const { workerId, report, agreedSha256 } of dissent) {
+      const session = this.actions.sessionOf(workerId);
+      if (session) this.nameDissenter(session, report, agreedSha256);
+    }
+  }
+
+  evaluated(session: WorkerSession, { step, epoch, metrics, durationMs }: EvaluationReport): void {
+    const means = meansOf(metrics);
+    const last = this.lastEvaluation;
+    if (last?.step !== step) {
+      this.lastEvaluation = { event: 'evaluation', step, epoch, durationMs, ...means };
+      this.chronicle.evaluation(this.lastEvaluation);
+    } else if (last.loss !== means.loss || last.accuracy !== means.accuracy) {
+      const message = `${session.label} evaluated step ${step} to a loss of ${means.loss}, others to ${last.loss}`;
+      this.chronicle.warn({ code: 'UNEXPECTED', message });
+    }
+  }
+
+  private accept({ step, reports }: Settlement, agreed: StepReport): void {
+    const before = this.book.remember(step, agreed.weightsSha256);
+    if (before !== undefined && before !== agreed.weightsSha256) this.warnOfOtherResult(step, before, agreed);
+    this.samples += agreed.metrics.samples;
+    this.throughput.add(this.clock.nowMs(), agreed.metrics.samples);
+    this.lastStep = this.stepEvent(agreed, reports);
+    this.chronicle.step(this.lastStep, agreed.generation, before !== agreed.weightsSha256);
+    this.actions.settled(step);
+  }
+
+  private stepEvent(agreed: StepReport, reports: ReadonlyMap<string, StepReport>): StepEvent {
+    const times: Record<string, PhaseTimes> = {};
+    const ownSamples: Record<string, number> = {};
+    for (const [workerId, report] of reports) {
+      times[workerId] = report.times;
+      ownSamples[workerId] = report.ownSamples;
+    }
+    const { step, weightsSha256, skipped, requantised } = agreed;
+    const epoch = epochOf(this.run, step);
+    const totalSteps = totalStepsOf(this.run);
+    const { samplesPerSecond } = this;
+    const facts = { step, totalSteps, epoch, weightsSha256, samplesPerSecond, skipped, requantised };
+    return { event: 'step', ...facts, ...meansOf(agreed.metrics), times, ownSamples };
+  }
+
+  private nameDissenter(session: WorkerSession, report: StepReport, agreedSha256: string): void {
+    this.chronicle.diverged(session, report.step, report.weightsSha256, agreedSha256);
+    this.actions.expel(session, divergedError(session, report, agreedSha256));
+  }
+
+  /** Legitimate only between workers of different numeric identity: the reader must know. */
+  private warnOfOtherResult(step: number, before: string, { weightsSha256 }: StepReport): void {
+    const message = `step ${step} was computed again and came out as ${weightsSha256}, not ${before} as before: the engines differ`;
+    this.chronicle.warn({ code: 'UNEXPECTED', message });
+  }
+}
+
+function divergedError(session: WorkerSession, report: StepReport, agreedSha256: string): CoordError {
+  return new CoordError(
+    'REPLICA_DIVERGED',
+    `${session.label} came to other weights or metrics at step ${report.step} than the majority`,
+    {
+      facts: { workerId: session.workerId, step: report.step, weightsSha256: report.weightsSha256, agreedSha256 },
+      hint: 'Check that machine: memory faults and mismatched builds are the usual causes. The other workers go on.',
+    },
+  );
+}
+
+function noMajority(step: number, reports: ReadonlyMap<string, StepReport>): CoordError {
+  const opinions = [...reports].map(([id, report]) => `${id} ${report.weightsSha256.slice(0, 12)}…`).join(', ');
+  return new CoordError('REPLICA_DIVERGED', `workers disagree about the weights after step ${step}: ${opinions}`, {
+    facts: { step, opinions },
+    hint: 'No result has a majority, so nobody can say who is right. Resume from the last checkpoint, with three or more workers to find the odd one.',
+  });
+}

@@ -1,0 +1,88 @@
+/** Starts a coordinator: one port, one ledger, one run. */
+import { join } from 'node:path';
+import { saveCheckpoint } from '@coord/checkpoint';
+import { type Clock, headerOf, systemClock, type TrainingState } from '@coord/protocol';
+import { listenLinks } from '@coord/transport';
+import { reachableUrls } from './addresses.js';
+import { Chronicle } from './chronicle.js';
+import { Conductor } from './conductor.js';
+import { createDoor } from './door.js';
+import { createHttpServer, listen } from './http-server.js';
+import { type Ledger, openLedger } from './ledger.js';
+import { type Coordinator, type CoordinatorOptions, DEFAULT_TIMINGS } from './options.js';
+import { readPast } from './past.js';
+import { cursorAfter } from './schedule.js';
+import { statusOf } from './status.js';
+
+/** Name of the ledger in the run directory. */
+export const LEDGER_FILE = 'ledger.jsonl';
+
+/**
+ * Opens the run's ledger, listens, and waits for workers.
+ *
+ * @throws CoordError PORT_IN_USE, UNREACHABLE (no such address here), LEDGER_CORRUPT, CHECKPOINT_MISMATCH (the directory
+ *   holds the ledger of another run).
+ */
+export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
+  const clock = options.clock ?? systemClock;
+  const onWriteError = (error: unknown) => options.logger.warn(error, 'the ledger could not be written; trying again');
+  const ledger = await openLedger(join(options.runDir, LEDGER_FILE), { clock, onWriteError });
+  try {
+    const chronicle = new Chronicle(options.logger, ledger, options.onEvent ?? (() => {}));
+    return await openDoors(options, clock, ledger, chronicle);
+  } catch (error) {
+    await ledger.close();
+    throw error;
+  }
+}
+
+async function openDoors(
+  options: CoordinatorOptions,
+  clock: Clock,
+  ledger: Ledger,
+  chronicle: Chronicle,
+): Promise<Coordinator> {
+  const { token, run } = options;
+  const conductor = createConductor(options, clock, ledger, chronicle);
+  const app = createHttpServer({ token, status: () => statusOf(conductor, options, clock.nowMs()) });
+  const { handshakeTimeoutMs } = { ...DEFAULT_TIMINGS, ...options.timings };
+  const door = createDoor({ token, clock, handshakeTimeoutMs, conductor, chronicle });
+  const links = listenLinks(app.server, { path: '/join' }, (link) => void door(link));
+  const endpoint = await listen(app, options.listen);
+  const urls = reachableUrls(endpoint);
+  chronicle.started(run, conductor.checkpointer.newest.header, endpoint, urls);
+  return {
+    endpoint,
+    urls,
+    token,
+    finished: conductor.finished,
+    requestStop: (reason) => conductor.requestStop(reason),
+    async close() {
+      await conductor.close();
+      await links.close();
+      await app.close();
+      await ledger.close();
+    },
+  };
+}
+
+function createConductor(options: CoordinatorOptions, clock: Clock, ledger: Ledger, chronicle: Chronicle): Conductor {
+  const { run, initialState } = options;
+  if (ledger.tornBytes > 0) chronicle.torn(ledger.path, ledger.tornBytes);
+  const initial = { header: headerOf(initialState), state: initialState };
+  const past = readPast(ledger.path, ledger.past, run, initialState.step);
+  const timings = { ...DEFAULT_TIMINGS, ...options.timings };
+  const save = (state: TrainingState) => saveState(options, state);
+  return new Conductor({ ...options, clock, timings, initial, past, ledger, chronicle, save });
+}
+
+/** Writes a state to the run directory. @returns the checkpoint's path. */
+async function saveState(
+  { run, runDir, config, retention }: CoordinatorOptions,
+  state: TrainingState,
+): Promise<string> {
+  const { runId, seed, configSha256 } = run;
+  const info = { runId, seed, configSha256, config, ...cursorAfter(run, state.step) };
+  const { path } = await saveCheckpoint(runDir, state, info, retention);
+  return path;
+}

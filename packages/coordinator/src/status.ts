@@ -1,0 +1,108 @@
+/** Status: what GET /status answers. Plain data, for `coord status`, dashboards and scripts. */
+import { type Endpoint, identityText, type PhaseTimes } from '@coord/protocol';
+import type { Conductor, RunPhase } from './conductor.js';
+import type { CoordinatorOptions } from './options.js';
+import { epochsCompleted, totalStepsOf } from './schedule.js';
+import type { WorkerSession } from './worker-session.js';
+
+export interface WorkerStatus {
+  readonly workerId: string;
+  readonly name: string;
+  readonly hostName: string;
+  readonly remote: string;
+  /** Place in the ring; null outside of it. */
+  readonly rank: number | null;
+  readonly phase: string;
+  readonly step: number;
+  readonly share: number | null;
+  readonly engine: string | null;
+  readonly endpoint: Endpoint | null;
+  readonly heartbeatAgeMs: number;
+  /** Of its own samples in its last step. */
+  readonly samplesPerSecond: number;
+  readonly times: PhaseTimes | null;
+}
+
+export interface ClusterStatus {
+  readonly run: {
+    readonly runId: string;
+    readonly configSha256: string;
+    readonly seed: number;
+    readonly epochs: number;
+  };
+  readonly model: string;
+  readonly phase: RunPhase;
+  readonly step: number;
+  readonly totalSteps: number;
+  /** Epochs completed. */
+  readonly epoch: number;
+  readonly view: {
+    readonly generation: number;
+    readonly members: readonly string[];
+    readonly reason: string;
+  } | null;
+  readonly minWorkers: number;
+  readonly workers: readonly WorkerStatus[];
+  readonly samplesPerSecond: number;
+  /** Of the last settled step. */
+  readonly metrics: { readonly loss: number; readonly accuracy: number } | null;
+  readonly weightsSha256: string;
+  readonly evaluation: {
+    readonly step: number;
+    readonly epoch: number;
+    readonly loss: number;
+    readonly accuracy: number;
+  } | null;
+  readonly checkpoint: { readonly step: number; readonly path: string; readonly weightsSha256: string } | null;
+  /** Since the first view. */
+  readonly seconds: number;
+}
+
+export function statusOf(conductor: Conductor, options: CoordinatorOptions, nowMs: number): ClusterStatus {
+  const { run, minWorkers } = options;
+  const { progress, checkpointer, view } = conductor;
+  const last = progress.lastStep;
+  const evaluation = progress.lastEvaluation;
+  return {
+    run: { runId: run.runId, configSha256: run.configSha256, seed: run.seed, epochs: run.epochs },
+    model: run.model.name,
+    phase: conductor.phase,
+    step: progress.book.step,
+    totalSteps: totalStepsOf(run),
+    epoch: epochsCompleted(run, progress.book.step),
+    view: view
+      ? { generation: view.generation, members: view.members.map((one) => one.workerId), reason: view.reason }
+      : null,
+    minWorkers,
+    workers: conductor.sessions.map((session) => workerStatus(conductor, session, nowMs)),
+    samplesPerSecond: progress.samplesPerSecond,
+    metrics: last ? { loss: last.loss, accuracy: last.accuracy } : null,
+    weightsSha256: last?.weightsSha256 ?? checkpointer.newest.header.weightsSha256,
+    evaluation: evaluation
+      ? { step: evaluation.step, epoch: evaluation.epoch, loss: evaluation.loss, accuracy: evaluation.accuracy }
+      : null,
+    checkpoint: checkpointer.lastSaved ?? null,
+    seconds: progress.seconds,
+  };
+}
+
+function workerStatus(conductor: Conductor, session: WorkerSession, nowMs: number): WorkerStatus {
+  const { workerId, hello, remote, phase, step, ready, times, ownSamples } = session;
+  const { members, workers } = conductor.membership.state;
+  const rank = members.indexOf(workerId);
+  return {
+    workerId,
+    name: hello.name,
+    hostName: hello.hostName,
+    remote,
+    rank: rank < 0 ? null : rank,
+    phase,
+    step,
+    share: ready?.share ?? null,
+    engine: ready ? identityText(ready.identity) : null,
+    endpoint: ready?.endpoint ?? null,
+    heartbeatAgeMs: Math.round(nowMs - (workers.get(workerId)?.heardMs ?? nowMs)),
+    samplesPerSecond: times && times.totalMs > 0 ? (ownSamples / times.totalMs) * 1000 : 0,
+    times: times ?? null,
+  };
+}

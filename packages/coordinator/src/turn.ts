@@ -1,0 +1,38 @@
+/** Whose turn it is: what a worker may say in which part of its life. Everything else is MESSAGE_UNEXPECTED. */
+import { CoordError, type WorkerMessage } from '@coord/protocol';
+
+/** `joined`: welcomed; `ready`: waits for a view; `training`: has been in a view; `finished`: computes nothing more. */
+export type WorkerStage = 'joined' | 'ready' | 'training' | 'finished';
+
+type Turn = Readonly<Record<WorkerStage, boolean>>;
+
+const always: Turn = { joined: true, ready: true, training: true, finished: true };
+const once: Turn = { joined: true, ready: false, training: false, finished: false };
+const inTraining: Turn = { joined: false, ready: false, training: true, finished: false };
+const afterView: Turn = { joined: false, ready: false, training: true, finished: true };
+
+/** States are also guarded by whether one was asked for; see WorkerSession. */
+const TURNS: Readonly<Record<WorkerMessage['type'], Turn>> = {
+  ready: once,
+  heartbeat: always,
+  'step-report': inTraining,
+  'evaluation-report': afterView,
+  'ring-failed': afterView,
+  'block-request': always,
+  'state-request': always,
+  'state-begin': afterView,
+  'state-chunk': afterView,
+  'state-end': afterView,
+  finished: inTraining,
+  leaving: always,
+  failed: always,
+};
+
+/** @throws CoordError MESSAGE_UNEXPECTED */
+export function checkTurn(from: string, stage: WorkerStage, type: WorkerMessage['type']): void {
+  if (!TURNS[type][stage]) throw unexpected(from, type, `a worker that is ${stage} does not say that`);
+}
+
+export function unexpected(from: string, type: WorkerMessage['type'], why: string): CoordError {
+  return new CoordError('MESSAGE_UNEXPECTED', `${from} sent ${type} out of turn: ${why}`, { facts: { from, type } });
+}

@@ -1,0 +1,136 @@
+/** One welcomed worker: its link, what is known about it, and the state upload that it may owe. */
+import {
+  CoordError,
+  type CoordinatorMessage,
+  decodeMessage,
+  encodeMessage,
+  type Hello,
+  isCoordError,
+  type Phase,
+  type PhaseTimes,
+  type StateMessage,
+  type WorkerMessage,
+  type WorkerMessageOf,
+  workerMessageSchema,
+} from '@coord/protocol';
+import type { Link } from '@coord/transport';
+import { type HashedState, StateAssembler, type StateShape } from './state-transfer.js';
+import { checkTurn, unexpected, type WorkerStage } from './turn.js';
+
+/** Requests of one worker that may wait for their answers. */
+const MAX_TRANSFERS = 1024;
+
+interface Upload {
+  assembler: StateAssembler | undefined;
+  resolve(state: HashedState): void;
+  reject(error: unknown): void;
+}
+
+export class WorkerSession {
+  stage: WorkerStage = 'joined';
+  phase: Phase = 'joining';
+  step = 0;
+  heardMs = 0;
+  ready: WorkerMessageOf<'ready'> | undefined;
+  finished: WorkerMessageOf<'finished'> | undefined;
+  times: PhaseTimes | undefined;
+  ownSamples = 0;
+  private upload: Upload | undefined;
+  private transfers: Promise<void> = Promise.resolve();
+  private waitingTransfers = 0;
+
+  constructor(
+    readonly workerId: string,
+    readonly hello: Hello,
+    private readonly link: Link,
+  ) {}
+
+  /** How logs and errors call it. */
+  get label(): string {
+    return `${this.workerId} (${this.hello.name})`;
+  }
+
+  get remote(): string {
+    return this.link.remote;
+  }
+
+  get isUploading(): boolean {
+    return this.upload !== undefined;
+  }
+
+  /** @throws CoordError LINK_CLOSED */
+  async send(message: CoordinatorMessage): Promise<void> {
+    await this.link.send(encodeMessage(message));
+  }
+
+  /** For messages whose loss is the same as the worker's own: the link's end says so anyway. */
+  tell(message: CoordinatorMessage): void {
+    this.send(message).catch(() => {});
+  }
+
+  /** @throws CoordError LINK_CLOSED, FRAME_TOO_LARGE, FRAME_INVALID, MESSAGE_INVALID, MESSAGE_UNEXPECTED */
+  async receive(): Promise<WorkerMessage> {
+    const frame = await this.link.receive();
+    const message = decodeMessage(workerMessageSchema, frame, { from: this.label });
+    checkTurn(this.label, this.stage, message.type);
+    return message;
+  }
+
+  /**
+   * Large answers go out one after the other, beside the reading of the worker's messages: a slow reader must not keep its
+   * own heartbeats unread.
+   *
+   * @throws CoordError MESSAGE_UNEXPECTED when the worker asks faster than anybody could answer.
+   */
+  queueTransfer(type: WorkerMessage['type'], transfer: () => Promise<void>): void {
+    if (this.waitingTransfers >= MAX_TRANSFERS) {
+      throw unexpected(this.label, type, `${MAX_TRANSFERS} of its requests are not answered yet`);
+    }
+    this.waitingTransfers++;
+    this.transfers = this.transfers
+      .then(transfer)
+      .catch(() => {})
+      .finally(() => this.waitingTransfers--)
+      .then(() => {});
+  }
+
+  /** Asks for the worker's state. Rejects when the link ends, or when what comes is not what it says it is. */
+  requestState(): Promise<HashedState> {
+    return new Promise((resolve, reject) => {
+      this.upload = { assembler: undefined, resolve, reject };
+      this.send({ type: 'state-request' }).catch(reject);
+    });
+  }
+
+  /** @throws CoordError MESSAGE_UNEXPECTED when no state was asked for, MESSAGE_INVALID, CHECKPOINT_MISMATCH */
+  acceptState(message: StateMessage, expected: StateShape): void {
+    const upload = this.upload;
+    if (!upload) throw unexpected(this.label, message.type, 'nobody asked it for its state');
+    if ((message.type === 'state-begin') === (upload.assembler !== undefined)) {
+      throw unexpected(this.label, message.type, upload.assembler ? 'its state has begun already' : 'no state-begin');
+    }
+    if (message.type === 'state-begin') upload.assembler = new StateAssembler(this.label, message.header, expected);
+    else if (message.type === 'state-chunk') upload.assembler!.add(message.data);
+    else this.completeUpload(upload);
+  }
+
+  /** The worker is gone or has broken a rule: whoever waits for its state must ask another. */
+  abandonUpload(error: unknown): void {
+    this.upload?.reject(error);
+    this.upload = undefined;
+  }
+
+  async close(reason: string): Promise<void> {
+    this.abandonUpload(new CoordError('LINK_CLOSED', `${this.label} is gone: ${reason}`));
+    await this.link.close(reason);
+  }
+
+  private completeUpload(upload: Upload): void {
+    const state = upload.assembler!.finish();
+    this.upload = undefined;
+    upload.resolve(state);
+  }
+}
+
+/** The end of a link is the end of a worker, not a fault of its own. */
+export const isLinkEnd = (error: unknown): boolean => isCoordError(error, 'LINK_CLOSED');
