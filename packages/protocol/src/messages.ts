@@ -28,7 +28,7 @@ const generation = z.number().int().min(0);
 const name = z.string().min(1).max(LIMITS.nameLength);
 const text = z.string().max(LIMITS.textLength);
 const proof = z.string().min(16).max(128);
-const bytes = z.instanceof(Uint8Array);
+const bytes: z.ZodType<Uint8Array> = z.instanceof(Uint8Array);
 const durationMs = z.number().min(0);
 
 /** What a worker is doing; a heartbeat names it, and so does every complaint about a silent worker. */
