@@ -1,0 +1,56 @@
+/** The one interface of all engines: a compiled step over one flat weight buffer, pure in (weights, batch, random key). */
+import type { Batch, Field, Layout, MetricSums, NumericIdentity, RunSpec } from '@coord/protocol';
+
+export interface StepSpec {
+  /** tfjs layers topology as JSON text. */
+  readonly topology: string;
+  readonly loss: RunSpec['loss'];
+  /** Fields of role `input`, in the order of the model's inputs. */
+  readonly inputs: readonly Field[];
+  /** Fields of role `target`, in the order of the model's outputs. */
+  readonly targets: readonly Field[];
+  /** The run's seed; keys everything random in the step. */
+  readonly seed: number;
+}
+
+/** Which grain is computed: with the seed, the whole of what its random numbers depend on. */
+export interface GrainKey {
+  readonly step: number;
+  readonly grain: number;
+}
+
+/** One model and loss, ready to run. Calls on one step must not overlap. */
+export interface CompiledStep {
+  /** Parameters in the order of `model.weights`, with tfjs's names. */
+  readonly layout: Layout;
+
+  /**
+   * Gradient of the **sum** of the per-sample losses over one grain.
+   *
+   * @param weights flat, `layout.totalSize` elements; may lie in shared memory.
+   * @param out flat like `weights`, overwritten; padding becomes zero. A statistic's place holds the value that the grain
+   *   proposes, times the grain's samples, so that the sum over grains divided by all samples is the mean.
+   * @returns sums over the grain's samples.
+   * @throws CoordError ENGINE_UNSUPPORTED, ENGINE_FAILED
+   */
+  gradient(weights: Float32Array, batch: Batch, key: GrainKey, out: Float32Array): Promise<MetricSums>;
+
+  /** Loss and hits in inference mode; nothing random takes part. */
+  evaluate(weights: Float32Array, batch: Batch): Promise<MetricSums>;
+
+  /** The model's outputs in inference mode, one flat array an output, the batch axis first. */
+  predict(weights: Float32Array, inputs: Batch['inputs'], count: number): Promise<Float32Array[]>;
+
+  dispose(): void;
+}
+
+export interface Engine {
+  readonly name: string;
+  /** What two workers must share for their grain gradients to have the same bits. */
+  readonly identity: NumericIdentity;
+
+  /** @throws CoordError MODEL_INVALID, ENGINE_UNSUPPORTED (names layer and kernel) */
+  compile(spec: StepSpec): Promise<CompiledStep>;
+
+  dispose(): void;
+}

@@ -1,0 +1,154 @@
+/**
+ * Lowering: recorded tfjs kernels become ONNX operations.
+ *
+ * A traced value of rank 4 may exist in up to three forms, made when first asked for and kept:
+ * - `plain`: elements in tfjs's order (NHWC), the form that every value of any rank can take;
+ * - `nchw`: channels first, what ONNX's convolutions and pools want;
+ * - `blocked`: ONNX Runtime's internal NCHWc, [N, C/b, H, W, b] in memory with the shape [N, C, H, W]; several times faster.
+ */
+import type { DataType } from '@tensorflow/tfjs-core';
+import { type Attributes, BLOCKED, type Name, type OnnxBuilder } from '../onnx/builder.js';
+import { DATA_TYPE, type OnnxType } from '../onnx/schema.js';
+import { type Node, unsupported, type Value } from '../trace/graph.js';
+
+export type Form = 'plain' | 'nchw' | 'blocked';
+
+export type KernelRule = (node: Node, context: LowerContext) => void;
+export type KernelRules = Readonly<Record<string, KernelRule>>;
+
+const TO_CHANNELS_FIRST = [0, 3, 1, 2];
+const TO_CHANNELS_LAST = [0, 2, 3, 1];
+
+export class LowerContext {
+  private readonly forms = new Map<Value, Partial<Record<Form, Name>>>();
+
+  /** @param blockSize channels of a block of the blocked layout; undefined where that layout is not to be used. */
+  constructor(
+    readonly onnx: OnnxBuilder,
+    readonly blockSize: number | undefined,
+  ) {}
+
+  // Forms of values.
+
+  plain(value: Value): Name {
+    return this.formOf(value, 'plain', () => this.transpose(this.nchw(value), TO_CHANNELS_LAST));
+  }
+
+  nchw(value: Value): Name {
+    return this.formOf(value, 'nchw', (forms) => {
+      if (!forms.blocked) return this.transpose(this.plain(value), TO_CHANNELS_FIRST);
+      return this.op('ReorderOutput', [forms.blocked], { channels: value.shape[3] }, BLOCKED);
+    });
+  }
+
+  blocked(value: Value): Name {
+    return this.formOf(value, 'blocked', () => this.op('ReorderInput', [this.nchw(value)], {}, BLOCKED));
+  }
+
+  private formOf(value: Value, form: Form, make: (forms: Partial<Record<Form, Name>>) => Name): Name {
+    const forms = this.entry(value);
+    forms[form] ??= make(forms);
+    return forms[form];
+  }
+
+  has(value: Value, form: Form): boolean {
+    return value.shape.length === 4 && this.entry(value)[form] !== undefined;
+  }
+
+  /** True when the value lies channels first (or blocked), so that staying there saves a transposition. */
+  isChannelsFirst(value: Value): boolean {
+    return !this.has(value, 'plain') && (this.has(value, 'nchw') || this.has(value, 'blocked'));
+  }
+
+  canBlock(value: Value): boolean {
+    return this.blockSize !== undefined && value.shape.length === 4 && value.shape[3] % this.blockSize === 0;
+  }
+
+  set(value: Value, form: Form, name: Name): void {
+    this.forms.set(value, { [form]: name });
+  }
+
+  /** `value` is the same tensor as `other`, in whatever forms that has. */
+  alias(value: Value, other: Value): void {
+    this.forms.set(value, this.entry(other));
+  }
+
+  private entry(value: Value): Partial<Record<Form, Name>> {
+    const existing = this.forms.get(value);
+    if (existing) return existing;
+    const made = { plain: this.leaf(value) };
+    this.forms.set(value, made);
+    return made;
+  }
+
+  private leaf(value: Value): Name {
+    if (value.kind === 'constant') return this.constantOf(value);
+    if (value.kind === 'result') throw new Error(`value ${value.id} is used before it is computed`);
+    return this.onnx.input(value.name as string, onnxType(value.dtype), value.shape);
+  }
+
+  private constantOf(value: Value): Name {
+    const type = onnxType(value.dtype);
+    if (value.uniform === undefined) return this.onnx.constant(type, value.data ?? [], value.shape);
+    return this.filled(value.uniform, value.dtype, value.shape);
+  }
+
+  // Short forms of common operations.
+
+  op(type: string, inputs: readonly Name[], attributes?: Attributes, domain?: string): Name {
+    return this.onnx.op(type, inputs, attributes, domain);
+  }
+
+  scalar(value: number, dtype: DataType = 'float32'): Name {
+    return this.onnx.constant(onnxType(dtype), [value], []);
+  }
+
+  /** A tensor whose elements are all equal, stored as one. */
+  filled(value: number, dtype: DataType, shape: readonly number[]): Name {
+    const one = this.scalar(value, dtype);
+    return shape.length === 0 ? one : this.op('Expand', [one, this.onnx.integers(shape)]);
+  }
+
+  transpose(name: Name, perm: readonly number[]): Name {
+    return this.op('Transpose', [name], { perm });
+  }
+
+  reshape(name: Name, shape: readonly number[]): Name {
+    return this.op('Reshape', [name, this.onnx.integers(shape)]);
+  }
+
+  sum(name: Name, axes: readonly number[], keepDims = false): Name {
+    return this.op('ReduceSum', [name, this.onnx.integers(axes)], { keepdims: keepDims ? 1 : 0 });
+  }
+
+  slice(
+    name: Name,
+    starts: readonly number[],
+    ends: readonly number[],
+    axes: readonly number[],
+    steps?: number[],
+  ): Name {
+    const ranges = [starts, ends, axes, ...(steps ? [steps] : [])];
+    return this.op('Slice', [name, ...ranges.map((range) => this.onnx.integers(range))]);
+  }
+
+  /** Zeros before and after each axis. */
+  pad(name: Name, before: readonly number[], after: readonly number[]): Name {
+    return this.op('Pad', [name, this.onnx.integers([...before, ...after])]);
+  }
+
+  cast(name: Name, dtype: DataType): Name {
+    return this.op('Cast', [name], { to: DATA_TYPE[onnxType(dtype)] });
+  }
+}
+
+export function onnxType(dtype: DataType): OnnxType {
+  if (dtype === 'float32' || dtype === 'int32' || dtype === 'bool') return dtype;
+  throw unsupported('the step', `it computes with ${dtype} tensors`);
+}
+
+/** The one number that all elements of a float32 value have, if so. */
+export const uniformOf = (value: Value): number | undefined => (value.dtype === 'float32' ? value.uniform : undefined);
+
+export const sameShape = (a: readonly number[], b: readonly number[]): boolean =>
+  a.length === b.length && a.every((extent, axis) => extent === b[axis]);

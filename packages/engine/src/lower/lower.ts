@@ -1,0 +1,57 @@
+/** A traced graph as an ONNX model. */
+import { OnnxBuilder, type TensorInfo } from '../onnx/builder.js';
+import { type Graph, leavesOf, placeOf, unsupported } from '../trace/graph.js';
+import { arrangeRules } from './arrange.js';
+import { type KernelRules, LowerContext, onnxType } from './context.js';
+import { convolutionFilterGradient } from './convolution/filter-gradient.js';
+import { convolution } from './convolution/forward.js';
+import { convolutionInputGradient } from './convolution/input-gradient.js';
+import { elementwiseRules } from './elementwise.js';
+import { indexRules } from './index-kernels.js';
+import { matmulRules } from './matmul.js';
+import { poolingRules } from './pooling.js';
+import { reduceRules } from './reduce.js';
+
+const KERNEL_RULES: KernelRules = {
+  ...elementwiseRules,
+  ...reduceRules,
+  ...arrangeRules,
+  ...indexRules,
+  ...matmulRules,
+  ...poolingRules,
+  Conv2D: convolution,
+  FusedConv2D: convolution,
+  Conv2DBackpropInput: convolutionInputGradient,
+  Conv2DBackpropFilter: convolutionFilterGradient,
+};
+
+export interface LowerOptions {
+  /** Channels of a block in ONNX Runtime's blocked layout; undefined for plain ONNX. */
+  readonly blockSize?: number | undefined;
+}
+
+export interface LoweredModel {
+  /** ONNX protobuf. */
+  readonly bytes: Uint8Array;
+  readonly inputs: readonly TensorInfo[];
+  readonly outputs: readonly TensorInfo[];
+  readonly operationCount: number;
+}
+
+/** @throws CoordError ENGINE_UNSUPPORTED for a kernel that has no rule; the message names layer and kernel. */
+export function lower(graph: Graph, { blockSize }: LowerOptions): LoweredModel {
+  const onnx = new OnnxBuilder();
+  const context = new LowerContext(onnx, blockSize);
+  for (const node of graph.nodes) {
+    const rule = KERNEL_RULES[node.kernel];
+    if (!rule) throw unsupported(placeOf(node), 'there is no lowering for this kernel');
+    rule(node, context);
+  }
+  for (const { name, value } of graph.outputs) {
+    onnx.output(name, onnxType(value.dtype), value.shape, context.plain(value));
+  }
+  return { bytes: onnx.build(), inputs: onnx.inputs, outputs: onnx.outputs, operationCount: onnx.operationCount };
+}
+
+/** Leaves that the lowered model takes as inputs, by name; constants that simplification made superfluous are gone. */
+export const inputNames = (graph: Graph): string[] => leavesOf(graph).map((leaf) => leaf.name as string);

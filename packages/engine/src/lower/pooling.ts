@@ -1,0 +1,123 @@
+/** Pooling and its gradients. */
+
+import { sizeOfShape } from '@coord/protocol';
+import { BLOCKED, type Name } from '../onnx/builder.js';
+import type { tf } from '../tensors.js';
+import type { Value } from '../trace/graph.js';
+import type { KernelRule, KernelRules, LowerContext } from './context.js';
+import { isPadded, outputPadding, padsOf, poolInfo } from './geometry.js';
+
+type PoolInfo = ReturnType<typeof poolInfo>;
+
+const windowOf = (info: PoolInfo) => ({
+  kernel_shape: [info.filterHeight, info.filterWidth],
+  strides: [info.strideHeight, info.strideWidth],
+  pads: padsOf(info),
+});
+
+const infoOf = (x: Value, attrs: unknown): PoolInfo => poolInfo(x.shape, attrs as tf.MaxPoolAttrs);
+
+const maxPool: KernelRule = ({ inputs: { x }, attrs, outputs: [out] }, context) => {
+  const attributes = windowOf(infoOf(x, attrs));
+  if (context.has(x, 'blocked')) {
+    return context.set(out, 'blocked', context.op('MaxPool', [context.blocked(x)], attributes, BLOCKED));
+  }
+  context.set(out, 'nchw', context.op('MaxPool', [context.nchw(x)], attributes));
+};
+
+/** Windows that neither overlap nor leave gaps: each input belongs to one output at most. */
+const tilesInput = (info: PoolInfo): boolean =>
+  info.filterHeight === info.strideHeight && info.filterWidth === info.strideWidth && !isPadded(info);
+
+/**
+ * Where windows tile the input, its gradient is dy spread over each window, masked by "equals the maximum". Every element of
+ * a tie gets the gradient, where tfjs gives it to the first; after a relu all ties that matter are zeros, masked anyway.
+ */
+const maxPoolGrad: KernelRule = ({ inputs: { dy, input, output }, attrs, outputs: [out] }, context) => {
+  const info = infoOf(input, attrs);
+  if (!tilesInput(info)) return context.set(out, 'nchw', scattered(context, info, input, dy));
+  if (context.has(input, 'blocked') && context.canBlock(dy)) {
+    return context.set(out, 'blocked', spreadBlocked(context, info, input, output, dy));
+  }
+  context.set(out, 'nchw', spread(context, info, input, output, dy));
+};
+
+/** mask(x == maximum) · dy, both maximum and dy already spread to the shape of `x`. */
+function routed(context: LowerContext, x: Name, maximum: Name, dy: Name): Name {
+  return context.op('Mul', [context.cast(context.op('Equal', [x, maximum]), 'float32'), dy]);
+}
+
+/**
+ * In blocked form, spreading along the width makes whole rows, and the rows of a window broadcast: one Upsample of a vector
+ * instead of a two-dimensional one.
+ */
+function spreadBlocked(context: LowerContext, info: PoolInfo, input: Value, output: Value, dy: Value): Name {
+  const { batchSize, inChannels, inHeight, inWidth, outHeight, outWidth, filterHeight, filterWidth } = info;
+  const block = context.blockSize as number;
+  const planes = (batchSize * inChannels) / block;
+  const [height, width] = [outHeight * filterHeight, outWidth * filterWidth];
+  const cut = (name: Name) => (isWhole(info) ? name : context.slice(name, [0, 0], [height, width], [1, 2]));
+  const x = cut(context.reshape(context.blocked(input), [planes, inHeight, inWidth, block]));
+  const rows = (value: Value) => {
+    const wide = context.op('Upsample', [context.blocked(value)], { scales: [1, 1, 1, filterWidth] }, BLOCKED);
+    return context.reshape(wide, [planes * outHeight, 1, width * block]);
+  };
+  const windows = context.reshape(x, [planes * outHeight, filterHeight, width * block]);
+  const gradient = context.reshape(routed(context, windows, rows(output), rows(dy)), [planes, height, width, block]);
+  const whole = isWhole(info)
+    ? gradient
+    : context.pad(gradient, [0, 0, 0, 0], [0, inHeight - height, inWidth - width, 0]);
+  return context.reshape(whole, [batchSize, inChannels, inHeight, inWidth]);
+}
+
+function spread(context: LowerContext, info: PoolInfo, input: Value, output: Value, dy: Value): Name {
+  const { inHeight, inWidth, outHeight, outWidth, filterHeight, filterWidth } = info;
+  const [height, width] = [outHeight * filterHeight, outWidth * filterWidth];
+  const x = isWhole(info) ? context.nchw(input) : context.slice(context.nchw(input), [0, 0], [height, width], [2, 3]);
+  const scales = context.onnx.constant('float32', [1, 1, filterHeight, filterWidth], [4]);
+  const attributes = { mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' };
+  const enlarged = (value: Value) => context.op('Resize', [context.nchw(value), '', scales], attributes);
+  const gradient = routed(context, x, enlarged(output), enlarged(dy));
+  return isWhole(info) ? gradient : context.pad(gradient, [0, 0, 0, 0], [0, 0, inHeight - height, inWidth - width]);
+}
+
+/** False when rows or columns at the end belong to no window. */
+const isWhole = (info: PoolInfo): boolean =>
+  info.outHeight * info.filterHeight === info.inHeight && info.outWidth * info.filterWidth === info.inWidth;
+
+/** Overlapping windows: ONNX names the place of each maximum, and the gradients are added there. */
+function scattered(context: LowerContext, info: PoolInfo, input: Value, dy: Value): Name {
+  const [, places] = context.onnx.ops('MaxPool', [context.nchw(input)], 2, windowOf(info));
+  const zeros = context.filled(0, 'float32', [sizeOfShape(input.shape)]);
+  const flat = (name: Name) => context.reshape(name, [-1]);
+  const sums = context.op('ScatterElements', [zeros, flat(places), flat(context.nchw(dy))], {
+    axis: 0,
+    reduction: 'add',
+  });
+  return context.reshape(sums, [info.batchSize, info.inChannels, info.inHeight, info.inWidth]);
+}
+
+const averagePool: KernelRule = ({ inputs: { x }, attrs, outputs: [out] }, context) => {
+  const attributes = { ...windowOf(infoOf(x, attrs)), count_include_pad: 0 };
+  context.set(out, 'nchw', context.op('AveragePool', [context.nchw(x)], attributes));
+};
+
+/** tfjs divides by the whole window even where part of it is padding. */
+const averagePoolGrad: KernelRule = ({ inputs: { dy, input }, attrs, outputs: [out] }, context) => {
+  const info = infoOf(input, attrs);
+  const { filterHeight, filterWidth, inChannels } = info;
+  const share = context.filled(1 / (filterHeight * filterWidth), 'float32', [inChannels, 1, filterHeight, filterWidth]);
+  const gradient = context.op('ConvTranspose', [context.nchw(dy), share], {
+    ...windowOf(info),
+    output_padding: outputPadding(info),
+    group: inChannels,
+  });
+  context.set(out, 'nchw', gradient);
+};
+
+export const poolingRules: KernelRules = {
+  MaxPool: maxPool,
+  MaxPoolGrad: maxPoolGrad,
+  AvgPool: averagePool,
+  AvgPoolGrad: averagePoolGrad,
+};

@@ -1,0 +1,29 @@
+/** Multi-layer perceptron: Flatten → Dense × n → Dense softmax. */
+import * as tfl from '@tensorflow/tfjs-layers';
+import { z } from 'zod';
+import { defineModel } from './definition.js';
+import { classes, extent } from './option-types.js';
+
+const ACTIVATIONS = ['relu', 'tanh', 'sigmoid', 'elu', 'selu', 'swish', 'gelu', 'softplus', 'linear'] as const;
+
+export const mlp = defineModel({
+  name: 'mlp',
+  summary: 'dense layers on the flattened input, softmax',
+  options: z.strictObject({
+    inputShape: z.array(extent).min(1).max(4).default([28, 28, 1]),
+    /** Units of the hidden layers. */
+    hidden: z.array(extent).max(64).default([128, 64]),
+    activation: z.enum(ACTIVATIONS).default('relu'),
+    classes,
+  }),
+  build({ inputShape, hidden, activation, classes: units }) {
+    const hiddenLayers = hidden.map((width, index) =>
+      tfl.layers.dense({ name: `hidden${index + 1}`, units: width, activation }),
+    );
+    const output = tfl.layers.dense({ name: 'classes', units, activation: 'softmax' });
+    return tfl.sequential({
+      name: 'mlp',
+      layers: [tfl.layers.flatten({ name: 'flatten', inputShape }), ...hiddenLayers, output],
+    });
+  },
+});
