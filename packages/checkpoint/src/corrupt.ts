@@ -1,0 +1,11 @@
+import { CoordError } from '@coord/protocol';
+
+/** `problem` completes the sentence "FILE is corrupt: …" and names the place. */
+export function corrupt(file: string, problem: string, cause?: unknown): CoordError {
+  return new CoordError('CHECKPOINT_CORRUPT', `${file} is corrupt: ${problem}`, { facts: { file }, cause });
+}
+
+export const errorText = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+export const errnoOf = (error: unknown): string | undefined =>
+  error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
