@@ -1,0 +1,56 @@
+import { hostname } from 'node:os';
+import { EXIT_CODE } from '@coord/protocol';
+import { startWorker, type WorkerHandle } from '@coord/worker';
+import { defaultCacheDirectory } from '../cache-directory.js';
+import { type CommandIo, writeJson, writeLine } from '../io.js';
+import { createLogger } from '../log.js';
+import type { WorkerOptions } from '../options.js';
+import { requireToken } from '../token.js';
+
+/** @throws CoordError of the worker: UNREACHABLE, TOKEN_WRONG, PROTOCOL_VERSION, COORDINATOR_LOST … */
+export async function runWorker(url: string, options: WorkerOptions, io: CommandIo): Promise<number> {
+  const worker = await startWorker({
+    url,
+    token: requireToken(options.token, io.env),
+    name: options.name ?? `${hostname()}-${process.pid}`,
+    advertiseHost: options.advertise,
+    computeThreads: options.threads,
+    cacheDirectory: options.cacheDir ?? defaultCacheDirectory(io.env),
+    logger: createLogger({ name: 'worker', stderr: options.verbose }),
+  });
+  if (options.json) writeJson(io.stdout, { event: 'joined', workerId: worker.workerId });
+  else writeLine(io.stdout, `joined as ${worker.workerId}; Ctrl-C leaves, and the others go on`);
+  const interrupts = leaveOnInterrupt(worker, options, io);
+  try {
+    const result = await worker.finished;
+    if (options.json) writeJson(io.stdout, { event: 'worker-finished', ...result });
+    else writeLine(io.stdout, `done after step ${result.step}; weights SHA-256 ${result.weightsSha256}`);
+    return interrupts.count > 0 ? EXIT_CODE.interrupted : EXIT_CODE.ok;
+  } catch (error) {
+    if (interrupts.count > 0) return EXIT_CODE.interrupted;
+    throw error;
+  } finally {
+    interrupts.release();
+  }
+}
+
+/** Ctrl-C once: say goodbye. Twice: end at once. */
+function leaveOnInterrupt(
+  worker: WorkerHandle,
+  options: WorkerOptions,
+  io: CommandIo,
+): { readonly count: number; release(): void } {
+  let count = 0;
+  const release = io.onInterrupt(() => {
+    count++;
+    if (count > 1) return io.exit(EXIT_CODE.interrupted);
+    if (!options.json) writeLine(io.stdout, 'leaving … (once more to end at once)');
+    void worker.leave('interrupted by its user');
+  });
+  return {
+    get count() {
+      return count;
+    },
+    release,
+  };
+}

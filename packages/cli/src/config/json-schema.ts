@@ -1,0 +1,50 @@
+/** The configuration's JSON Schema: published for editors, and read here to say what a key expects. */
+import { z } from 'zod';
+import { runConfigSchema } from './schema.js';
+
+export interface JsonSchemaNode {
+  readonly type?: string;
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly const?: unknown;
+  readonly enum?: readonly unknown[];
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly exclusiveMinimum?: number;
+  readonly exclusiveMaximum?: number;
+  readonly pattern?: string;
+  readonly properties?: Readonly<Record<string, JsonSchemaNode>>;
+  readonly required?: readonly string[];
+  readonly items?: JsonSchemaNode;
+  readonly prefixItems?: readonly JsonSchemaNode[];
+  readonly oneOf?: readonly JsonSchemaNode[];
+  readonly anyOf?: readonly JsonSchemaNode[];
+}
+
+export function runConfigJsonSchema(): JsonSchemaNode {
+  const { $schema, ...body } = z.toJSONSchema(runConfigSchema, { io: 'input' });
+  return { $schema, title: 'coord run configuration', ...body } as JsonSchemaNode;
+}
+
+/** Text of `configs/coord.schema.json`. */
+export const jsonSchemaText = (): string => `${JSON.stringify(runConfigJsonSchema(), null, 2)}\n`;
+
+const variantsOf = (node: JsonSchemaNode): readonly JsonSchemaNode[] => node.oneOf ?? node.anyOf ?? [node];
+
+/** Names of the keys that may stand in the mapping at `path`, over all variants of every union on the way. */
+export function keysAt(path: readonly PropertyKey[]): string[] {
+  const nodes = nodesAt(path).flatMap(variantsOf);
+  return [...new Set(nodes.flatMap((node) => Object.keys(node.properties ?? {})))];
+}
+
+/** Every schema that the value at `path` may have to meet. */
+export function nodesAt(path: readonly PropertyKey[]): readonly JsonSchemaNode[] {
+  let nodes: readonly JsonSchemaNode[] = [runConfigJsonSchema()];
+  for (const key of path) {
+    nodes = nodes.flatMap(variantsOf).flatMap((node) => {
+      const next = typeof key === 'number' ? (node.prefixItems?.[key] ?? node.items) : node.properties?.[String(key)];
+      return next ? [next] : [];
+    });
+  }
+  return nodes;
+}

@@ -1,0 +1,92 @@
+/** Configuration → run specification: the model becomes a topology, the dataset a manifest, and what decides the weights a hash. */
+import { createHash } from 'node:crypto';
+import { type PreparedDataset, prepareDataset } from '@coord/data';
+import { createModel, topologyOf } from '@coord/models';
+import { type BatchPlan, type RunSpec, type ScheduleSpec, totalSteps } from '@coord/protocol';
+import type { RunConfig } from './schema.js';
+
+export interface RunSpecOptions {
+  readonly runId: string;
+  /** Directory that relative paths in the configuration start from. */
+  readonly directory: string;
+}
+
+export interface PreparedRun {
+  readonly spec: RunSpec;
+  readonly dataset: PreparedDataset;
+}
+
+/** @throws CoordError MODEL_*, DATASET_* when the model cannot be built or the samples cannot be read. */
+export async function toRunSpec(config: RunConfig, options: RunSpecOptions): Promise<PreparedRun> {
+  const topology = topologyFor(config);
+  const dataset = await prepareDataset(config.data, { directory: options.directory });
+  const decides = {
+    seed: config.seed,
+    model: { name: config.model.name, topology },
+    loss: config.loss,
+    optimizer: config.optimizer,
+    schedule: resolveSchedule(config, dataset.manifest.train.samples),
+    regularization: config.regularization,
+    batch: config.batch,
+    nonFinite: config.nonFinite,
+    data: dataset.manifest,
+  };
+  const spec: RunSpec = {
+    ...decides,
+    runId: options.runId,
+    configSha256: configSha256(decides),
+    epochs: config.epochs,
+    maxSteps: config.maxSteps,
+    evaluation: config.evaluation,
+    checkpoint: { everySteps: config.checkpoint.everySteps, everyEpochs: config.checkpoint.everyEpochs },
+    engine: config.engine,
+  };
+  return { spec, dataset };
+}
+
+export function topologyFor(config: RunConfig): string {
+  const { name, ...options } = config.model;
+  const model = createModel(name, options);
+  const topology = topologyOf(model);
+  model.dispose();
+  return topology;
+}
+
+/** A cosine that ends with the run gets that end written down, so that continuing with more epochs is a different run. */
+function resolveSchedule(config: RunConfig, samples: number): ScheduleSpec {
+  if (config.schedule.name !== 'cosine' || config.schedule.decaySteps !== undefined) return config.schedule;
+  const plan: BatchPlan = { samples, ...config.batch };
+  return { ...config.schedule, decaySteps: totalSteps(plan, config.epochs, config.maxSteps) };
+}
+
+type Deciding = Pick<
+  RunSpec,
+  'seed' | 'model' | 'loss' | 'optimizer' | 'schedule' | 'regularization' | 'batch' | 'nonFinite' | 'data'
+>;
+
+/** SHA-256 of what decides the weights, and of nothing else: not names, not paths, not how long or where the run goes. */
+export function configSha256(run: Deciding): string {
+  const { fields, train } = run.data;
+  const data = { fields, samples: train.samples, blocks: train.blocks.map((block) => block.sha256) };
+  const { seed, model, loss, optimizer, schedule, regularization, batch, nonFinite } = run;
+  const decides = {
+    seed,
+    topology: model.topology,
+    loss,
+    optimizer,
+    schedule,
+    regularization,
+    batch,
+    nonFinite,
+    data,
+  };
+  return createHash('sha256').update(canonicalJson(decides)).digest('hex');
+}
+
+/** JSON with sorted keys: equal values have equal text. */
+export function canonicalJson(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) => {
+    if (typeof inner !== 'object' || inner === null || Array.isArray(inner)) return inner;
+    return Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}

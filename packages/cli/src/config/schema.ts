@@ -1,0 +1,86 @@
+/** Run configuration: what a person writes to describe a run. Only what differs from the defaults needs to stand in a file. */
+import { dataConfigSchema } from '@coord/data';
+import { ENGINES, LOSSES, optimizerSpecSchema, regularizationSpecSchema, scheduleSpecSchema } from '@coord/protocol';
+import { z } from 'zod';
+import { LISTEN_PATTERN, parseListen } from '../listen.js';
+import { modelConfigSchema } from './model-schema.js';
+
+const count = z.number().int().min(0);
+const positive = z.number().int().min(1);
+
+// A mapping without a name is the default one with other numbers: `optimizer: {learningRate: 0.01}` is Adam.
+const [sgd, momentum, rmsprop, adam, adamw] = optimizerSpecSchema.options;
+const namelessAdam = adam.extend({ name: z.literal('adam').default('adam') });
+const optimizer = z.discriminatedUnion('name', [sgd, momentum, rmsprop, namelessAdam, adamw]);
+
+const [constant, step, exponential, cosine] = scheduleSpecSchema.options;
+const namelessConstant = constant.extend({ name: z.literal('constant').default('constant') });
+const schedule = z.discriminatedUnion('name', [namelessConstant, step, exponential, cosine]);
+
+const engine = z.strictObject({
+  name: z.enum(ENGINES).describe('What computes gradients; auto takes the fastest that works.').default('auto'),
+  threads: positive
+    .max(1024)
+    .describe('Compute threads of each worker; part of the numeric identity, so it can change bits.')
+    .default(1),
+});
+
+const batch = z.strictObject({
+  grains: positive.max(65535).describe('Grains of a step: the most workers that can share its work.').default(4),
+  grainSize: positive
+    .max(1_000_000)
+    .describe('Samples of a grain; the global batch is grains × grainSize.')
+    .default(16),
+});
+
+const evaluation = z.strictObject({
+  everyEpochs: count.describe('Evaluate on the test split after every so many epochs; 0 never.').default(1),
+  batchSize: positive.describe('Samples computed at once in an evaluation.').default(250),
+});
+
+const checkpoint = z.strictObject({
+  everySteps: count.describe('Write a checkpoint after every so many steps; 0 never.').default(0),
+  everyEpochs: count.describe('Write a checkpoint after every so many epochs; 0 never.').default(1),
+  keepLast: positive.describe('Newest checkpoints that are kept; older ones are removed.').default(3),
+});
+
+export const runConfigSchema = z.strictObject({
+  model: modelConfigSchema.describe('The network, by name, and its options.'),
+  data: dataConfigSchema.describe('Where samples come from.'),
+  loss: z.enum(LOSSES).describe('What is minimised.').default('categoricalCrossentropy'),
+  engine: engine.describe('How gradients are computed.').prefault({}),
+  optimizer: optimizer.describe('How gradients become updates.').prefault({}),
+  schedule: schedule.describe('How the learning rate changes over the run.').prefault({}),
+  regularization: regularizationSpecSchema.describe('Penalties on weights, limits on gradients.').prefault({}),
+  batch: batch.describe('The global batch and how it is cut.').prefault({}),
+  epochs: positive.describe('Passes over the training split.').default(1),
+  maxSteps: positive.optional().describe('Ends the run after so many steps, even in the middle of an epoch.'),
+  seed: count
+    .max(Number.MAX_SAFE_INTEGER)
+    .describe('Decides initial weights, sample order, augmentation and dropout.')
+    .default(1),
+  workers: count
+    .max(1024)
+    .describe('Local workers that `coord start` launches; 0 waits for others to join.')
+    .default(2),
+  minWorkers: positive
+    .optional()
+    .describe('Workers that must be ready before the first step; as many as `workers` (at least 1) where left out.'),
+  listen: z
+    .string()
+    .regex(LISTEN_PATTERN, 'expected HOST:PORT, as in 0.0.0.0:7070')
+    .refine((text) => parseListen(text).port <= 65535, 'expected a port of at most 65535')
+    .describe('HOST:PORT where workers join; port 0 takes any free one.')
+    .default('127.0.0.1:7070'),
+  evaluation: evaluation.describe('Measuring on the test split.').prefault({}),
+  checkpoint: checkpoint.describe('What is kept on disk, and how often.').prefault({}),
+  nonFinite: z
+    .enum(['error', 'skip'])
+    .describe('What happens to a step whose gradients are not finite: end the run, or leave the weights as they were.')
+    .default('error'),
+});
+
+/** A complete configuration, defaults filled in. */
+export type RunConfig = z.infer<typeof runConfigSchema>;
+/** What may be written in a file. */
+export type RunConfigInput = z.input<typeof runConfigSchema>;

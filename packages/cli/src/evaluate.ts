@@ -1,0 +1,44 @@
+/** Evaluation in one process, in a plain loop: the test split in order, batch by batch. */
+import { createBatchReader, type PreparedDataset } from '@coord/data';
+import type { CompiledStep } from '@coord/engine';
+import { CoordError, type MetricSums, type TrainingState } from '@coord/protocol';
+
+export interface Evaluation {
+  readonly loss: number;
+  /** Share of samples whose largest output is the target. */
+  readonly accuracy: number;
+  readonly samples: number;
+}
+
+/** @throws CoordError DATASET_INVALID when the dataset has no test split. */
+export async function evaluate(
+  step: CompiledStep,
+  state: TrainingState,
+  dataset: PreparedDataset,
+  batchSize: number,
+): Promise<Evaluation> {
+  const { test, name } = dataset.manifest;
+  if (!test) {
+    throw new CoordError('DATASET_INVALID', `${name} has no test split to evaluate on`, {
+      hint: 'Give the data a test split (data.test, data.testSamples, data.testFraction, by source).',
+      facts: { dataset: name },
+    });
+  }
+  const reader = createBatchReader(dataset.manifest, 'test', { get: (sha256) => blockOf(dataset, sha256) });
+  const sums: MetricSums = { loss: 0, correct: 0, samples: 0 };
+  for (let first = 0; first < test.samples; first += batchSize) {
+    const count = Math.min(batchSize, test.samples - first);
+    const batch = await reader.read(Array.from({ length: count }, (_, index) => first + index));
+    const part = await step.evaluate(state.weights, batch);
+    sums.loss += part.loss;
+    sums.correct += part.correct;
+    sums.samples += part.samples;
+  }
+  return { loss: sums.loss / sums.samples, accuracy: sums.correct / sums.samples, samples: sums.samples };
+}
+
+async function blockOf(dataset: PreparedDataset, sha256: string): Promise<Uint8Array> {
+  const block = await dataset.readBlock(sha256);
+  if (block) return block;
+  throw new CoordError('BLOCK_UNAVAILABLE', `${dataset.manifest.name} has no block ${sha256}`, { facts: { sha256 } });
+}

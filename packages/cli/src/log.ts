@@ -1,0 +1,18 @@
+/** Logs: JSON lines in a file of the run directory, and on stderr when asked for. */
+import { type Logger, pino, type StreamEntry } from 'pino';
+
+export interface LogOptions {
+  /** Name in every line: `coordinator`, `worker`. */
+  readonly name: string;
+  readonly file?: string;
+  readonly stderr: boolean | undefined;
+}
+
+export function createLogger(options: LogOptions): Logger {
+  const streams: StreamEntry[] = [];
+  // Synchronous, so that the last words before a crash are in the file; a few lines a second cost nothing.
+  if (options.file !== undefined)
+    streams.push({ stream: pino.destination({ dest: options.file, mkdir: true, sync: true }) });
+  if (options.stderr) streams.push({ stream: pino.destination({ dest: 2, sync: true }) });
+  return pino({ name: options.name, level: streams.length === 0 ? 'silent' : 'info' }, pino.multistream(streams));
+}

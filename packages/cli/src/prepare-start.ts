@@ -1,0 +1,83 @@
+/** What `coord start` begins with: a new run from a configuration file, or an earlier one that goes on. */
+import { randomInt } from 'node:crypto';
+import { dirname, join, relative, resolve } from 'node:path';
+import { CoordError, type TrainingState } from '@coord/protocol';
+import { loadConfig, parseConfig } from './config/load.js';
+import { type PreparedRun, toRunSpec } from './config/run-spec.js';
+import type { RunConfig } from './config/schema.js';
+import { createInitialState, resumeState } from './initial-state.js';
+import type { StartOptions } from './options.js';
+import { overridesOf } from './overrides-of.js';
+import { createRunDirectory, type RunRecord, readRunRecord, runName, writeRunRecord } from './run-directory.js';
+
+export interface PreparedStart {
+  readonly config: RunConfig;
+  readonly prepared: PreparedRun;
+  readonly initialState: TrainingState;
+  readonly runDir: string;
+  readonly resumed: boolean;
+}
+
+/** @throws CoordError USAGE, CONFIG_*, MODEL_*, DATASET_*, CHECKPOINT_*. */
+export function prepareStart(configFile: string | undefined, options: StartOptions): Promise<PreparedStart> {
+  if (options.resume !== undefined) return prepareResume(options.resume, configFile, options);
+  if (configFile === undefined) {
+    throw new CoordError('USAGE', 'no configuration file was given', {
+      hint: 'For a first run: coord start configs/mnist-cnn.yaml. To continue one: coord start --resume RUN.',
+    });
+  }
+  return prepareNew(configFile, options);
+}
+
+async function prepareNew(configFile: string, options: StartOptions): Promise<PreparedStart> {
+  const config = await loadConfig(configFile, overridesOf(options));
+  const directory = dirname(resolve(configFile));
+  const runId = createShortId();
+  const prepared = await toRunSpec(config, { runId, directory });
+  const now = new Date();
+  const runDir = options.runDir ?? join('runs', runName(now, config.model.name, runId));
+  await createRunDirectory(runDir, {
+    runId,
+    configSha256: prepared.spec.configSha256,
+    createdAt: now.toISOString(),
+    configFile,
+    directory,
+    config,
+  });
+  return { config, prepared, initialState: createInitialState(prepared.spec), runDir, resumed: false };
+}
+
+async function prepareResume(
+  runDir: string,
+  configFile: string | undefined,
+  options: StartOptions,
+): Promise<PreparedStart> {
+  if (configFile !== undefined || options.runDir !== undefined) {
+    throw new CoordError('USAGE', '--resume goes without a configuration file and without --run-dir', {
+      hint: 'The run directory holds its configuration; change single keys with --set.',
+    });
+  }
+  const record = await readRunRecord(runDir);
+  const config = overridden(runDir, record, options);
+  const prepared = await toRunSpec(config, { runId: record.runId, directory: record.directory });
+  const initialState = await resumeState({ runDir, spec: prepared.spec, before: record.config, now: config });
+  await writeRunRecord(runDir, { ...record, config });
+  return { config, prepared, initialState, runDir: shortest(runDir), resumed: true };
+}
+
+const overridden = (runDir: string, record: RunRecord, options: StartOptions): RunConfig =>
+  parseConfig({ file: join(runDir, 'config.json'), text: JSON.stringify(record.config) }, overridesOf(options));
+
+/** The path as people would type it from here. */
+function shortest(path: string): string {
+  const absolute = resolve(path);
+  const fromHere = relative('', absolute);
+  return fromHere !== '' && fromHere.length < absolute.length ? fromHere : absolute;
+}
+
+const ID_LENGTH = 4;
+const ALPHABET = '23456789abcdefghjkmnpqrstuvwxyz';
+
+/** Short enough to say aloud, without letters that look like digits. */
+const createShortId = (): string =>
+  Array.from({ length: ID_LENGTH }, () => ALPHABET[randomInt(ALPHABET.length)]).join('');

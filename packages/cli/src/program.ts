@@ -1,0 +1,201 @@
+/** The command line: every command, its options, its examples. Commands are loaded only when they run. */
+import { Command, Option } from 'commander';
+import type { CommandIo } from './io.js';
+import {
+  collect,
+  type ExportOptions,
+  type JsonOptions,
+  readCounts,
+  readPositive,
+  type ScalingOptions,
+  type StartOptions,
+  type StatusOptions,
+  type WorkerOptions,
+} from './options.js';
+import { VERSION } from './version.js';
+
+type Exit = (code: number) => void;
+
+const examples = (...lines: string[]): string => `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}\n`;
+
+const JSON_FLAG = ['--json', 'one JSON object a line on stdout, and nothing else there'] as const;
+const VERBOSE_FLAG = ['--verbose', 'write the log to stderr as well'] as const;
+const SET_FLAG = ['--set <key.path=value>', 'override one key of the configuration; repeatable'] as const;
+const TOKEN_FLAG = ['--token <token>', 'the join token; also read from COORD_TOKEN'] as const;
+
+/**
+ * @param exit receives the exit status of the command that ran.
+ * @param complain receives what commander would write to stderr; its errors come out as CommanderError as well.
+ */
+export function createProgram(io: CommandIo, exit: Exit, complain: (text: string) => void): Command {
+  const program = new Command('coord')
+    .description('Distributed data-parallel training in TypeScript.')
+    .version(VERSION)
+    .exitOverride()
+    .showSuggestionAfterError(true)
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: complain,
+    })
+    .addHelpText('after', examples('coord start configs/mnist-cnn.yaml', 'coord worker ws://10.0.0.5:7070 --token …'));
+  for (const command of [
+    startCommand(io, exit),
+    workerCommand(io, exit),
+    evalCommand(io, exit),
+    statusCommand(io, exit),
+    exportCommand(io, exit),
+    modelsCommand(io, exit),
+    benchCommand(io, exit),
+  ]) {
+    program.addCommand(inherit(command, program));
+  }
+  return program;
+}
+
+/** Commands made apart do not take over the program's settings by themselves. */
+function inherit(command: Command, parent: Command): Command {
+  command.copyInheritedSettings(parent);
+  for (const child of command.commands) inherit(child, parent);
+  return command;
+}
+
+function startCommand(io: CommandIo, exit: Exit): Command {
+  return new Command('start')
+    .description('Train: start a coordinator and its local workers.')
+    .argument('[config]', 'YAML file that describes the run')
+    .option('--workers <n>', 'local workers; 0 waits for others to join')
+    .option('--listen <host:port>', 'where workers join (default 127.0.0.1:7070)')
+    .option('--min-workers <n>', 'workers that must be ready before the first step')
+    .option('--run-dir <dir>', 'where the run is kept (default runs/<date-time>-<model>-<id>)')
+    .option('--resume <run>', 'continue this run directory from its newest intact checkpoint')
+    .option('--seed <n>', 'decides initial weights, sample order, augmentation and dropout')
+    .option(...SET_FLAG, collect)
+    .option(...TOKEN_FLAG)
+    .option(...JSON_FLAG)
+    .option(...VERBOSE_FLAG)
+    .addHelpText(
+      'after',
+      examples(
+        'coord start configs/mnist-cnn.yaml',
+        'coord start configs/mnist-cnn.yaml --workers 4 --set optimizer.learningRate=0.002 --set epochs=2',
+        'coord start configs/mnist-mlp.yaml --workers 0 --min-workers 3 --listen 0.0.0.0:7070',
+        'coord start --resume runs/2026-01-31T12-00-00-cnn-k3f9 --workers 3',
+      ),
+    )
+    .action(async (config: string | undefined, options: StartOptions) => {
+      const { runStart } = await import('./commands/start.js');
+      exit(await runStart(config, options, io));
+    });
+}
+
+function workerCommand(io: CommandIo, exit: Exit): Command {
+  return new Command('worker')
+    .description('Add this machine to a run. Model and data come from the coordinator.')
+    .argument('<url>', "the coordinator's address, ws://HOST:PORT")
+    .option(...TOKEN_FLAG)
+    .option('--name <name>', 'what to call this worker (default: host name and process id)')
+    .option('--threads <n>', "compute threads, instead of the configuration's engine.threads", readPositive)
+    .option('--cache-dir <dir>', 'where blocks of samples are kept between runs')
+    .option('--advertise <host>', 'address at which other workers reach this one, where it cannot be guessed')
+    .option(...JSON_FLAG)
+    .option(...VERBOSE_FLAG)
+    .addHelpText(
+      'after',
+      examples(
+        'coord worker ws://10.0.0.5:7070 --token abc…',
+        'COORD_TOKEN=abc… coord worker ws://10.0.0.5:7070 --name gpu-3',
+      ),
+    )
+    .action(async (url: string, options: WorkerOptions) => {
+      const { runWorker } = await import('./commands/worker.js');
+      exit(await runWorker(url, options, io));
+    });
+}
+
+function evalCommand(io: CommandIo, exit: Exit): Command {
+  return new Command('eval')
+    .description('Measure a checkpoint on the test split, in this process.')
+    .argument('<run-or-checkpoint>', 'run directory (its newest intact checkpoint) or checkpoint directory')
+    .option(...JSON_FLAG)
+    .addHelpText(
+      'after',
+      examples('coord eval runs/2026-01-31T12-00-00-cnn-k3f9', 'coord eval runs/…/checkpoints/step-00000938 --json'),
+    )
+    .action(async (path: string, options: JsonOptions) => {
+      const { runEval } = await import('./commands/eval.js');
+      exit(await runEval(path, options, io));
+    });
+}
+
+function statusCommand(io: CommandIo, exit: Exit): Command {
+  return new Command('status')
+    .description('Show what a running coordinator and its workers are doing.')
+    .argument('[url]', "the coordinator's address", 'http://127.0.0.1:7070')
+    .option(...TOKEN_FLAG)
+    .option(...JSON_FLAG)
+    .addHelpText('after', examples('coord status', 'coord status http://10.0.0.5:7070 --token abc… --json'))
+    .action(async (url: string, options: StatusOptions) => {
+      const { runStatus } = await import('./commands/status.js');
+      exit(await runStatus(url, options, io));
+    });
+}
+
+function exportCommand(io: CommandIo, exit: Exit): Command {
+  const format = new Option('--format <format>', 'tfjs: model.json and weights; safetensors: one file of weights')
+    .choices(['tfjs', 'safetensors'])
+    .makeOptionMandatory();
+  return new Command('export')
+    .description("Write a checkpoint's weights for other programs.")
+    .argument('<run-or-checkpoint>', 'run directory (its newest intact checkpoint) or checkpoint directory')
+    .addOption(format)
+    .requiredOption('--out <dir>', 'directory to write into')
+    .option(...JSON_FLAG)
+    .addHelpText(
+      'after',
+      examples(
+        'coord export runs/2026-01-31T12-00-00-cnn-k3f9 --format tfjs --out exported',
+        'coord export runs/…/checkpoints/step-00000938 --format safetensors --out exported',
+      ),
+    )
+    .action(async (path: string, options: ExportOptions) => {
+      const { runExport } = await import('./commands/export.js');
+      exit(await runExport(path, options, io));
+    });
+}
+
+function modelsCommand(io: CommandIo, exit: Exit): Command {
+  return new Command('models')
+    .description('List the models that a configuration can name.')
+    .option(...JSON_FLAG)
+    .addHelpText('after', examples('coord models', 'coord models --json'))
+    .action(async (options: JsonOptions) => {
+      const { runModels } = await import('./commands/models.js');
+      exit(await runModels(options, io));
+    });
+}
+
+function benchCommand(io: CommandIo, exit: Exit): Command {
+  const scaling = new Command('scaling')
+    .description('Measure how training scales over local workers: strong (fixed batch) and weak (batch grows).')
+    .argument('<config>', 'YAML file that describes the run')
+    .option('--workers <list>', 'numbers of workers to compare', readCounts, [1, 2])
+    .option('--repeats <n>', 'runs of each kind; median and spread are shown', readPositive, 3)
+    .option('--steps <n>', 'measured steps a run, after a warm-up', readPositive, 60)
+    .option(...SET_FLAG, collect)
+    .option(...JSON_FLAG)
+    .addHelpText(
+      'after',
+      examples(
+        'coord bench scaling configs/mnist-cnn.yaml --workers 1,2',
+        'coord bench scaling configs/mnist-cnn.yaml --workers 1,2,4 --repeats 5 --steps 100 --json',
+      ),
+    )
+    .action(async (config: string, options: ScalingOptions) => {
+      const { runBenchScaling } = await import('./commands/bench-scaling.js');
+      exit(await runBenchScaling(config, options, io));
+    });
+  return new Command('bench')
+    .description('Measurements.')
+    .addCommand(scaling)
+    .addHelpText('after', examples('coord bench scaling configs/mnist-cnn.yaml --workers 1,2'));
+}

@@ -1,0 +1,94 @@
+/** The directory of a run: `config.json`, `ledger.jsonl`, `metrics.jsonl`, `checkpoints/`, `logs/`. */
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { CoordError } from '@coord/protocol';
+import { z } from 'zod';
+import { type RunConfig, runConfigSchema } from './config/schema.js';
+
+const CONFIG_FILE = 'config.json';
+
+/** What a run must remember to be continued, evaluated or exported later. */
+const runRecordSchema = z.object({
+  formatVersion: z.literal(1),
+  runId: z.string().min(1),
+  configSha256: z.string(),
+  createdAt: z.string(),
+  /** File that the run was started from; undefined for a bench. */
+  configFile: z.string().optional(),
+  /** Directory that relative paths in the configuration start from. */
+  directory: z.string(),
+  config: z.unknown(),
+});
+
+export interface RunRecord {
+  readonly runId: string;
+  readonly configSha256: string;
+  readonly createdAt: string;
+  readonly configFile?: string | undefined;
+  readonly directory: string;
+  readonly config: RunConfig;
+}
+
+/** `2026-01-31T12-00-00-cnn-k3f9`: sorts by time, says what it is, is not taken. */
+export const runName = (now: Date, model: string, shortId: string): string =>
+  `${now.toISOString().slice(0, 19).replaceAll(':', '-')}-${model}-${shortId}`;
+
+export const logsDirectory = (runDir: string): string => join(runDir, 'logs');
+export const metricsFile = (runDir: string): string => join(runDir, 'metrics.jsonl');
+
+/** @throws CoordError USAGE when the directory already holds a run. */
+export async function createRunDirectory(runDir: string, record: RunRecord): Promise<void> {
+  if (existsSync(join(runDir, CONFIG_FILE))) {
+    throw new CoordError('USAGE', `${runDir} already holds a run`, {
+      hint: `Continue it with \`coord start --resume ${runDir}\`, or choose another --run-dir.`,
+      facts: { runDir },
+    });
+  }
+  await mkdir(logsDirectory(runDir), { recursive: true });
+  await writeRunRecord(runDir, record);
+}
+
+/** Written aside and renamed, so that a crash leaves the old record or the new one. */
+export async function writeRunRecord(runDir: string, record: RunRecord): Promise<void> {
+  const aside = join(runDir, `${CONFIG_FILE}.${process.pid}.tmp`);
+  await writeFile(aside, `${JSON.stringify({ formatVersion: 1, ...record }, null, 2)}\n`);
+  await rename(aside, join(runDir, CONFIG_FILE));
+}
+
+/** @throws CoordError CHECKPOINT_NOT_FOUND when there is no run, CHECKPOINT_CORRUPT when its record cannot be read. */
+export async function readRunRecord(runDir: string): Promise<RunRecord> {
+  const file = join(runDir, CONFIG_FILE);
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new CoordError('CHECKPOINT_NOT_FOUND', `${runDir} is no run directory: it has no ${CONFIG_FILE}`, {
+      hint: 'Give a directory that `coord start` made; by default they are in runs/.',
+      facts: { runDir },
+      cause,
+    });
+  });
+  try {
+    const record = runRecordSchema.parse(JSON.parse(text));
+    return { ...record, config: runConfigSchema.parse(record.config) };
+  } catch (cause) {
+    throw new CoordError('CHECKPOINT_CORRUPT', `${file} is damaged: ${describe(cause)}`, {
+      hint: 'Start the run anew from its YAML file, or restore this file.',
+      facts: { file },
+      cause,
+    });
+  }
+}
+
+function describe(cause: unknown): string {
+  if (cause instanceof z.ZodError) {
+    const [issue] = cause.issues;
+    return `${issue.path.join('.') || '(the whole file)'}: ${issue.message}`;
+  }
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+/** The run directory around a run directory or one of its checkpoints; undefined when there is none. */
+export function runDirectoryOf(path: string): string | undefined {
+  const start = resolve(path);
+  const candidates = [start, dirname(start), dirname(dirname(start))];
+  return candidates.find((directory) => existsSync(join(directory, CONFIG_FILE)));
+}

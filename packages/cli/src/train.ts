@@ -1,0 +1,126 @@
+/** One run, from a prepared specification to its result: coordinator, local workers, metrics. `start` and the benches share it. */
+import { join } from 'node:path';
+import { type Coordinator, type CoordinatorEvent, type RunResult, startCoordinator } from '@coord/coordinator';
+import { CoordError, type TrainingState } from '@coord/protocol';
+import type { Logger } from 'pino';
+import type { PreparedRun } from './config/run-spec.js';
+import type { RunConfig } from './config/schema.js';
+import { parseListen } from './listen.js';
+import { type LocalWorkerExit, type LocalWorkers, launchLocalWorkers } from './local-workers.js';
+import { openMetricsFile } from './metrics-file.js';
+import { logsDirectory, metricsFile } from './run-directory.js';
+
+export interface TrainOptions {
+  readonly config: RunConfig;
+  readonly prepared: PreparedRun;
+  readonly initialState: TrainingState;
+  readonly runDir: string;
+  readonly token: string;
+  readonly logger: Logger;
+  readonly onEvent: (event: CoordinatorEvent) => void;
+  /** Something about a local process that its user should know. */
+  readonly onNotice: (text: string) => void;
+}
+
+export interface Training {
+  readonly coordinator: Coordinator;
+  /** Rejects with the CoordError that ended the run. Local workers are gone by then. */
+  readonly finished: Promise<RunResult>;
+  /** Ends everything at once, as on the second Ctrl-C. */
+  killNow(): void;
+}
+
+/** Time for local workers to say goodbye at the end of a run before they are killed. */
+const GOODBYE_MS = 5000;
+
+/** @throws CoordError PORT_IN_USE, LEDGER_CORRUPT … of startCoordinator. */
+export async function startTraining(options: TrainOptions): Promise<Training> {
+  const { config, prepared, runDir, token } = options;
+  const metrics = openMetricsFile(metricsFile(runDir));
+  const cluster = createClusterWatch(options);
+  const coordinator = await startCoordinator({
+    run: prepared.spec,
+    listen: parseListen(config.listen),
+    token,
+    runDir,
+    minWorkers: config.minWorkers ?? Math.max(1, config.workers),
+    initialState: options.initialState,
+    readBlock: (sha256) => prepared.dataset.readBlock(sha256),
+    logger: options.logger,
+    retention: { keepLast: config.checkpoint.keepLast },
+    config,
+    // Whoever starts a run without workers of its own means to add them, whenever that is.
+    waitForWorkers: config.workers === 0,
+    onEvent(event) {
+      metrics.record(event);
+      cluster.see(event);
+      options.onEvent(event);
+    },
+  });
+  const workers = launchLocalWorkers({
+    count: config.workers,
+    url: coordinator.urls[0],
+    token,
+    logsDirectory: logsDirectory(runDir),
+    onExit: (exit) => cluster.localExit(exit, workers),
+  });
+  const finished = finish(coordinator, workers, cluster.deserted).finally(() => metrics.close());
+  return { coordinator, finished, killNow: () => workers.killNow() };
+}
+
+async function finish(coordinator: Coordinator, workers: LocalWorkers, deserted: Promise<never>): Promise<RunResult> {
+  try {
+    return await Promise.race([coordinator.finished, deserted]);
+  } finally {
+    await coordinator.close();
+    await workers.end(GOODBYE_MS);
+  }
+}
+
+interface ClusterWatch {
+  see(event: CoordinatorEvent): void;
+  localExit(exit: LocalWorkerExit, workers: LocalWorkers): void;
+  /** Rejects when every local worker has died and nobody else is there: nobody is left to wait for. */
+  readonly deserted: Promise<never>;
+}
+
+function createClusterWatch(options: TrainOptions): ClusterWatch {
+  const present = new Set<string>();
+  let over = false;
+  let lastExit: LocalWorkerExit | undefined;
+  let reject: (error: CoordError) => void = () => {};
+  const deserted = new Promise<never>((_, fail) => {
+    reject = fail;
+  });
+  const check = () => {
+    if (!over && lastExit && present.size === 0) reject(allLocalWorkersDied(lastExit));
+  };
+  return {
+    deserted,
+    see(event) {
+      if (event.event === 'worker-joined') present.add(event.workerId);
+      if (event.event === 'worker-lost' && present.delete(event.workerId)) check();
+      if (event.event === 'finished') over = true;
+    },
+    localExit(exit, workers) {
+      if (over || exit.code === 0) return;
+      options.onNotice(
+        `local worker ${exit.name} (process ${exit.pid}) ${howItEnded(exit)}; its log is ${exit.logFile}`,
+      );
+      if (workers.running() > 0) return;
+      lastExit = exit;
+      check();
+    },
+  };
+}
+
+const howItEnded = ({ code, signal }: LocalWorkerExit): string =>
+  signal === null ? `ended with exit status ${code ?? 'unknown'}` : `was killed by ${signal}`;
+
+const allLocalWorkersDied = (last: LocalWorkerExit): CoordError =>
+  new CoordError('WORKERS_LOST', `every local worker has ended; the last one ${howItEnded(last)}`, {
+    hint: `The end of ${last.logFile} says why.`,
+    facts: { worker: last.name, logFile: last.logFile },
+  });
+
+export const coordinatorLogFile = (runDir: string): string => join(logsDirectory(runDir), 'coordinator.log');

@@ -1,0 +1,122 @@
+/** What a run looks like to people: a pure state, fed with the coordinator's events, and its texts. */
+import type { CoordinatorEvent, EvaluationEvent, StepEvent } from '@coord/coordinator';
+import { formatBar, formatCount, formatDuration, formatLoss, formatPercent, formatRate, plural } from './format.js';
+
+export interface Plan {
+  readonly epochs: number;
+  readonly totalSteps: number;
+  readonly stepsPerEpoch: number;
+  readonly globalBatch: number;
+  /** What the samples are called: images, samples. */
+  readonly noun: string;
+  /** False where counting right answers means nothing, as in regression. */
+  readonly hasAccuracy: boolean;
+}
+
+export interface Progress {
+  readonly plan: Plan;
+  readonly step: StepEvent | undefined;
+  readonly workers: number;
+  /** Shown instead of numbers while nothing moves. */
+  readonly waitingFor: string | undefined;
+}
+
+export const initialProgress = (plan: Plan): Progress => ({
+  plan,
+  step: undefined,
+  workers: 0,
+  waitingFor: 'workers to join',
+});
+
+export function advance(progress: Progress, event: CoordinatorEvent): Progress {
+  switch (event.event) {
+    case 'step':
+      return { ...progress, step: event, waitingFor: undefined };
+    case 'view':
+      return { ...progress, workers: event.members.length, waitingFor: undefined };
+    case 'waiting':
+      return { ...progress, waitingFor: `workers (${event.present} of ${event.needed})` };
+    case 'stopping':
+      return { ...progress, waitingFor: undefined };
+    default:
+      return progress;
+  }
+}
+
+/** Seconds to the end at the present rate; undefined until there is one. */
+export function etaSeconds(progress: Progress): number | undefined {
+  const { step, plan } = progress;
+  if (step === undefined || step.samplesPerSecond <= 0) return undefined;
+  return ((plan.totalSteps - step.step) * plan.globalBatch) / step.samplesPerSecond;
+}
+
+const accuracyText = (plan: Plan, accuracy: number): string =>
+  plan.hasAccuracy ? `accuracy ${formatPercent(accuracy)}` : '';
+
+function parts(progress: Progress, step: StepEvent): string[] {
+  const { plan, workers } = progress;
+  const eta = etaSeconds(progress);
+  return [
+    `epoch ${step.epoch + 1}/${plan.epochs}`,
+    `step ${formatCount(step.step)}/${formatCount(plan.totalSteps)}`,
+    `loss ${formatLoss(step.loss)}`,
+    accuracyText(plan, step.accuracy),
+    `${formatRate(step.samplesPerSecond)} ${plan.noun}/s`,
+    eta === undefined ? '' : `ETA ${formatDuration(eta)}`,
+    plural(workers, 'worker'),
+  ].filter((part) => part !== '');
+}
+
+/** One line without a bar, for files and pipes. */
+export function progressLine(progress: Progress): string {
+  if (progress.step === undefined || progress.waitingFor !== undefined) {
+    return `waiting for ${progress.waitingFor ?? 'the first step'}`;
+  }
+  return parts(progress, progress.step).join(' · ');
+}
+
+const BAR_WIDTH = { least: 8, most: 30 };
+
+/** The same with a bar, cut to the terminal's width. */
+export function barLine(progress: Progress, columns: number): string {
+  const text = progressLine(progress);
+  const share = (progress.step?.step ?? 0) / Math.max(1, progress.plan.totalSteps);
+  const room = columns - text.length - 2;
+  if (room < BAR_WIDTH.least) return text.slice(0, Math.max(0, columns - 1));
+  return `${formatBar(share, Math.min(BAR_WIDTH.most, room))} ${text}`;
+}
+
+function evaluationLine(plan: Plan, event: EvaluationEvent): string {
+  const accuracy = plan.hasAccuracy ? `test accuracy ${formatPercent(event.accuracy)} · ` : '';
+  const took = formatDuration(event.durationMs / 1000);
+  return `epoch ${event.epoch}/${plan.epochs} done: ${accuracy}test loss ${formatLoss(event.loss)} · ${plural(event.samples, 'sample')} in ${took}`;
+}
+
+/** The line that an event leaves behind in the scroll; undefined when it only moves the bar. */
+export function eventLine(plan: Plan, event: CoordinatorEvent): string | undefined {
+  switch (event.event) {
+    case 'worker-joined':
+      return `worker ${event.name} joined from ${event.remote}`;
+    case 'worker-ready':
+      return `worker ${event.name} is ready: ${event.engine}`;
+    case 'worker-lost':
+      return `worker ${event.name} ${event.left ? 'left' : 'was lost'}: ${event.reason}`;
+    case 'view':
+      return `ring of ${plural(event.members.length, 'worker')} (generation ${event.generation}): ${event.reason}`;
+    case 'waiting':
+      return `waiting for workers, ${event.present} of ${event.needed} present: ${event.reason}`;
+    case 'evaluation':
+      return evaluationLine(plan, event);
+    case 'checkpoint':
+      return `checkpoint of step ${formatCount(event.step)} written to ${event.path}`;
+    case 'warning':
+      return `warning: ${event.message} (${event.code})`;
+    case 'listening':
+    case 'stopping':
+    case 'step':
+    case 'finished':
+      return undefined;
+    default:
+      return event satisfies never;
+  }
+}

@@ -1,0 +1,73 @@
+/** `coord status` for people. */
+import { z } from 'zod';
+import { formatCount, formatDuration, formatLoss, formatPercent, formatRate, formatTable } from './format.js';
+
+const metrics = z.object({ loss: z.number().nullable(), accuracy: z.number().nullable() });
+const workerSchema = z.object({
+  name: z.string(),
+  remote: z.string(),
+  rank: z.number().nullable(),
+  phase: z.string(),
+  step: z.number(),
+  share: z.number().nullable(),
+  heartbeatAgeMs: z.number(),
+  samplesPerSecond: z.number(),
+});
+
+/** What this command reads of a coordinator's status; there may be more in it. */
+export const statusSchema = z.object({
+  run: z.object({ runId: z.string(), epochs: z.number() }),
+  model: z.string(),
+  phase: z.string(),
+  step: z.number(),
+  totalSteps: z.number(),
+  epoch: z.number(),
+  view: z.object({ generation: z.number(), reason: z.string() }).nullable(),
+  workers: z.array(workerSchema),
+  samplesPerSecond: z.number(),
+  metrics: metrics.nullable(),
+  weightsSha256: z.string(),
+  evaluation: metrics.extend({ step: z.number() }).nullable(),
+  checkpoint: z.object({ step: z.number(), path: z.string() }).nullable(),
+  seconds: z.number(),
+});
+export type Status = z.infer<typeof statusSchema>;
+
+const row = (label: string, value: string): string => `${label.padEnd(12)} ${value}`;
+
+const metricsText = ({ loss, accuracy }: z.infer<typeof metrics>): string =>
+  `loss ${formatLoss(loss ?? undefined)}, accuracy ${formatPercent(accuracy ?? undefined)}`;
+
+export function formatStatus(status: Status): string {
+  const { run, view, evaluation, checkpoint } = status;
+  const lines = [
+    row('run', `${run.runId} (${status.model}), ${status.phase} for ${formatDuration(status.seconds)}`),
+    row(
+      'step',
+      `${formatCount(status.step)} of ${formatCount(status.totalSteps)}; ${status.epoch} of ${run.epochs} epochs complete`,
+    ),
+    row('speed', `${formatRate(status.samplesPerSecond)} samples/s`),
+  ];
+  if (status.metrics) lines.push(row('last step', metricsText(status.metrics)));
+  if (evaluation)
+    lines.push(row('evaluation', `${metricsText(evaluation)} after step ${formatCount(evaluation.step)}`));
+  if (checkpoint) lines.push(row('checkpoint', `step ${formatCount(checkpoint.step)}, ${checkpoint.path}`));
+  lines.push(row('weights', `SHA-256 ${status.weightsSha256}`));
+  lines.push(row('view', view ? `generation ${view.generation}: ${view.reason}` : 'none yet'));
+  return [...lines, '', workerTable(status)].join('\n');
+}
+
+function workerTable({ workers }: Status): string {
+  if (workers.length === 0) return 'no workers';
+  const rows = workers.map((worker) => [
+    worker.name,
+    worker.rank === null ? '–' : String(worker.rank),
+    worker.phase,
+    String(worker.step),
+    worker.share === null ? '–' : String(worker.share),
+    formatRate(worker.samplesPerSecond),
+    `${Math.round(worker.heartbeatAgeMs)} ms`,
+    worker.remote,
+  ]);
+  return formatTable(['worker', 'rank', 'phase', 'step', 'share', 'samples/s', 'heard', 'from'], rows);
+}

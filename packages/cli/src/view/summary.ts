@@ -1,0 +1,60 @@
+/** The end of a run: one object for scripts, a few lines for people. */
+import type { RunResult } from '@coord/coordinator';
+import { formatDuration, formatLoss, formatPercent, formatRate, plural } from './format.js';
+import type { Plan } from './progress.js';
+
+/** The last line of `--json`. */
+export interface FinishedLine {
+  readonly event: 'finished';
+  readonly steps: number;
+  readonly epochs: number;
+  /** Of the last evaluation; null where there was none. */
+  readonly testAccuracy: number | null;
+  readonly testLoss: number | null;
+  readonly weightsSha256: string;
+  /** Over the whole run, evaluations included. */
+  readonly samplesPerSecond: number;
+  readonly seconds: number;
+  readonly workers: number;
+  readonly runDir: string;
+  readonly stopped: boolean;
+  readonly checkpoint: string | null;
+}
+
+export function finishedLine(result: RunResult, runDir: string): FinishedLine {
+  return {
+    event: 'finished',
+    steps: result.step,
+    epochs: result.epoch,
+    testAccuracy: result.testMetrics?.accuracy ?? null,
+    testLoss: result.testMetrics?.loss ?? null,
+    weightsSha256: result.weightsSha256,
+    samplesPerSecond: result.seconds > 0 ? result.samples / result.seconds : 0,
+    seconds: result.seconds,
+    workers: result.workers,
+    runDir,
+    stopped: result.stopped,
+    checkpoint: result.checkpointPath ?? null,
+  };
+}
+
+const row = (label: string, value: string): string => `  ${label.padEnd(12)} ${value}`;
+
+export function summaryLines(line: FinishedLine, plan: Plan): string[] {
+  const perWorker = line.samplesPerSecond / Math.max(1, line.workers);
+  const title = line.stopped ? 'stopped' : 'finished';
+  const lines = [`${title} after ${plural(line.steps, 'step')}, ${plural(line.epochs, 'whole epoch')}`];
+  if (line.testAccuracy !== null && plan.hasAccuracy)
+    lines.push(row('accuracy', `${formatPercent(line.testAccuracy)} on the test split`));
+  if (line.testLoss !== null) lines.push(row('loss', `${formatLoss(line.testLoss)} on the test split`));
+  return [
+    ...lines,
+    row('time', formatDuration(line.seconds)),
+    row(
+      'speed',
+      `${formatRate(line.samplesPerSecond)} ${plan.noun}/s in all, ${formatRate(perWorker)} for each of ${plural(line.workers, 'worker')}`,
+    ),
+    row('run', line.runDir),
+    row('weights', `SHA-256 ${line.weightsSha256}`),
+  ];
+}
