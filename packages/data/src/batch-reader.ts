@@ -1,5 +1,5 @@
 /** From sample numbers to a batch: which blocks, where in them, decoded to what the model sees. */
-import { type Batch, CoordError, type DatasetManifest, type Field, STORAGE_BYTES } from '@coord/protocol';
+import { type Batch, CoordError, type DatasetManifest, type Field, type Split, STORAGE_BYTES } from '@coord/protocol';
 import { checkSplit, fieldOffsets } from './blocks.js';
 import { elementsOf } from './sources/source.js';
 
@@ -27,47 +27,66 @@ export function createBatchReader(
   blocks: BlockSource,
 ): BatchReader {
   const chosen = manifest[split];
-  if (!chosen)
+  if (!chosen) {
     throw new CoordError('DATASET_INVALID', `dataset ${manifest.name} has no ${split} split`, { facts: { split } });
+  }
   checkSplit(split, chosen, manifest.fields);
-  const fields = manifest.fields.map(fieldReader);
-
-  const fetchBlocks = async (samples: readonly number[]): Promise<Map<number, OpenBlock>> => {
-    const wanted = [...new Set(samples.map((sample) => Math.floor(sample / chosen.samplesPerBlock)))];
-    const opened = await Promise.all(
-      wanted.map(async (index) => {
-        const info = chosen.blocks[index];
-        const bytes = await blocks.get(info.sha256);
-        checkBlock(info.sha256, bytes, info.bytes);
-        return { bytes, offsets: fieldOffsets(manifest.fields, info.samples) };
-      }),
-    );
-    return new Map(wanted.map((index, at) => [index, opened[at]]));
-  };
-
-  return {
-    samples: chosen.samples,
-    async read(samples) {
-      for (const sample of samples) checkSample(sample, chosen.samples, split);
-      const opened = await fetchBlocks(samples);
-      const arrays = fields.map((field, index) => {
-        const out = field.allocate(samples.length);
-        samples.forEach((sample, at) => {
-          const block = Math.floor(sample / chosen.samplesPerBlock);
-          const { bytes, offsets } = opened.get(block)!;
-          field.read(bytes, offsets[index], sample - block * chosen.samplesPerBlock, out, at);
-        });
-        return out;
-      });
-      const ofRole = (role: Field['role']) => arrays.filter((_, index) => manifest.fields[index].role === role);
-      return { count: samples.length, inputs: ofRole('input'), targets: ofRole('target') };
-    },
-  };
+  return new SplitReader(split, chosen, manifest.fields, blocks);
 }
 
 interface OpenBlock {
   readonly bytes: Uint8Array;
+  /** Where each field's values begin. */
   readonly offsets: readonly number[];
+}
+
+class SplitReader implements BatchReader {
+  readonly samples: number;
+  readonly #readers: readonly FieldReader[];
+
+  constructor(
+    private readonly name: string,
+    private readonly split: Split,
+    private readonly fields: readonly Field[],
+    private readonly blocks: BlockSource,
+  ) {
+    this.samples = split.samples;
+    this.#readers = fields.map(fieldReader);
+  }
+
+  async read(samples: readonly number[]): Promise<Batch> {
+    for (const sample of samples) checkSample(sample, this.samples, this.name);
+    const opened = await this.#open(new Set(samples.map((sample) => this.#blockOf(sample))));
+    const arrays = this.fields.map((_, field) => this.#decode(field, samples, opened));
+    const ofRole = (role: Field['role']) => arrays.filter((_, field) => this.fields[field].role === role);
+    return { count: samples.length, inputs: ofRole('input'), targets: ofRole('target') };
+  }
+
+  #blockOf(sample: number): number {
+    return Math.floor(sample / this.split.samplesPerBlock);
+  }
+
+  async #open(wanted: ReadonlySet<number>): Promise<ReadonlyMap<number, OpenBlock>> {
+    return new Map(await Promise.all([...wanted].map(async (block) => [block, await this.#openOne(block)] as const)));
+  }
+
+  async #openOne(block: number): Promise<OpenBlock> {
+    const info = this.split.blocks[block];
+    const bytes = await this.blocks.get(info.sha256);
+    checkBlock(info.sha256, bytes, info.bytes);
+    return { bytes, offsets: fieldOffsets(this.fields, info.samples) };
+  }
+
+  #decode(field: number, samples: readonly number[], opened: ReadonlyMap<number, OpenBlock>): Values {
+    const reader = this.#readers[field];
+    const out = reader.allocate(samples.length);
+    samples.forEach((sample, row) => {
+      const block = this.#blockOf(sample);
+      const { bytes, offsets } = opened.get(block)!;
+      reader.read(bytes, offsets[field], sample - block * this.split.samplesPerBlock, out, row);
+    });
+    return out;
+  }
 }
 
 function checkSample(sample: number, samples: number, split: string): void {

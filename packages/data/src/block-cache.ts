@@ -33,48 +33,57 @@ export interface BlockCache {
   counts(): BlockCacheCounts;
 }
 
-export function createBlockCache(options: BlockCacheOptions): BlockCache {
-  const recent = new RecentBlocks(options.memoryBytes);
-  const disk = new BlockDirectory(options.directory, options.onProblem ?? (() => {}));
-  const loading = new Map<string, Promise<Uint8Array>>();
-  const counts = { memoryHits: 0, diskHits: 0, fetches: 0 };
+export const createBlockCache = (options: BlockCacheOptions): BlockCache => new LayeredCache(options);
 
-  const load = async (sha256: string): Promise<Uint8Array> => {
-    const stored = await disk.read(sha256);
-    if (stored) {
-      counts.diskHits++;
-      return stored;
-    }
-    counts.fetches++;
-    const bytes = await options.fetch(sha256);
-    checkFetched(sha256, bytes);
-    await disk.write(sha256, bytes);
-    return bytes;
-  };
+class LayeredCache implements BlockCache {
+  readonly #recent: RecentBlocks;
+  readonly #disk: BlockDirectory;
+  readonly #fetch: BlockCacheOptions['fetch'];
+  /** What is on its way, so that a block asked for twice is fetched once. */
+  readonly #loading = new Map<string, Promise<Uint8Array>>();
+  readonly #counts = { memoryHits: 0, diskHits: 0, fetches: 0 };
 
-  const loadOnce = (sha256: string): Promise<Uint8Array> => {
-    const begun = load(sha256)
+  constructor({ directory, memoryBytes, fetch, onProblem = () => {} }: BlockCacheOptions) {
+    this.#recent = new RecentBlocks(memoryBytes);
+    this.#disk = new BlockDirectory(directory, onProblem);
+    this.#fetch = fetch;
+  }
+
+  async get(sha256: string): Promise<Uint8Array> {
+    checkName(sha256);
+    const held = this.#recent.get(sha256);
+    if (!held) return this.#loading.get(sha256) ?? this.#load(sha256);
+    this.#counts.memoryHits++;
+    return held;
+  }
+
+  counts(): BlockCacheCounts {
+    return { ...this.#counts };
+  }
+
+  #load(sha256: string): Promise<Uint8Array> {
+    const begun = this.#fromDiskOrFetched(sha256)
       .then((bytes) => {
-        recent.set(sha256, bytes);
+        this.#recent.set(sha256, bytes);
         return bytes;
       })
-      .finally(() => loading.delete(sha256));
-    loading.set(sha256, begun);
+      .finally(() => this.#loading.delete(sha256));
+    this.#loading.set(sha256, begun);
     return begun;
-  };
+  }
 
-  return {
-    async get(sha256) {
-      checkName(sha256);
-      const held = recent.get(sha256);
-      if (held) {
-        counts.memoryHits++;
-        return held;
-      }
-      return loading.get(sha256) ?? loadOnce(sha256);
-    },
-    counts: () => ({ ...counts }),
-  };
+  async #fromDiskOrFetched(sha256: string): Promise<Uint8Array> {
+    const stored = await this.#disk.read(sha256);
+    if (stored) {
+      this.#counts.diskHits++;
+      return stored;
+    }
+    this.#counts.fetches++;
+    const bytes = await this.#fetch(sha256);
+    checkFetched(sha256, bytes);
+    await this.#disk.write(sha256, bytes);
+    return bytes;
+  }
 }
 
 /** The hash becomes a file name, so nothing else may pass. */
