@@ -62,6 +62,7 @@ export class Conductor {
   private readonly bySessionId = new Map<string, WorkerSession>();
   private settleRun!: { resolve(result: RunResult): void; reject(error: CoordError): void };
   private lastViewSize = 0;
+  private stopReason = '';
 
   constructor(private readonly options: ConductorOptions) {
     this.clock = options.clock ?? systemClock;
@@ -115,11 +116,11 @@ export class Conductor {
   requestStop(reason: string): void {
     if (this.phase !== 'waiting' && this.phase !== 'training') return;
     this.phase = 'stopping';
+    this.stopReason = reason;
     this.chronicle.stopping(reason);
     this.membership.apply({ type: 'stopping' });
-    const workers = this.candidates();
-    for (const session of workers) session.tell({ type: 'stop', reason });
-    if (workers.length === 0) this.completeWithHeldState();
+    this.tellStop();
+    if (this.candidates().length === 0) this.completeWithHeldState();
   }
 
   /** Ends everything at once; `finished` rejects unless it is settled. */
@@ -331,6 +332,16 @@ export class Conductor {
     for (const session of this.participants()) {
       if (session.stage === 'ready') session.stage = 'training';
       session.tell({ type: 'view', view });
+    }
+    if (this.phase === 'stopping') this.tellStop();
+  }
+
+  /** Workers that have no view yet are told after their first. */
+  private tellStop(): void {
+    const untold = this.participants().filter(({ stage, stopTold }) => stage !== 'ready' && !stopTold);
+    for (const session of untold) {
+      session.stopTold = true;
+      session.tell({ type: 'stop', reason: this.stopReason });
     }
   }
 

@@ -35,6 +35,7 @@ export class WorkerSession {
   finished: WorkerMessageOf<'finished'> | undefined;
   times: PhaseTimes | undefined;
   ownSamples = 0;
+  stopTold = false;
   private upload: Upload | undefined;
   private transfers: Promise<void> = Promise.resolve();
   private waitingTransfers = 0;

@@ -1,0 +1,284 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { loadCheckpoint } from '@coord/checkpoint';
+import { isCoordError } from '@coord/protocol';
+import { describe, expect, it } from 'vitest';
+import { readLedger } from '../src/index.js';
+import { startTestCluster } from './cluster.js';
+import { hashAt, LAST_STEP, stateAt, stepReport, testRun } from './fixtures.js';
+import type { ScriptedWorker } from './scripted-worker.js';
+
+const reportAll = (workers: readonly ScriptedWorker[], step: number): Promise<unknown> =>
+  Promise.all(workers.map((worker) => worker.report(step)));
+
+const finishAll = (workers: readonly ScriptedWorker[], step: number, stopped = false): Promise<unknown> =>
+  Promise.all(workers.map((worker) => worker.finish(step, stopped)));
+
+describe('a run', () => {
+  it('goes from the first view over steps, evaluation and a last checkpoint to goodbye', async () => {
+    const cluster = await startTestCluster({ minWorkers: 2 });
+    const workers = await cluster.training(2);
+    for (let step = 1; step <= LAST_STEP; step++) await reportAll(workers, step);
+    const metrics = { loss: 5, correct: 9, samples: 10 };
+    await workers[0].send({ type: 'evaluation-report', step: LAST_STEP, epoch: 1, metrics, durationMs: 3 });
+    await finishAll(workers, LAST_STEP);
+    await workers[0].next('state-request');
+    await workers[0].upload(stateAt(LAST_STEP));
+    await Promise.all(workers.map((worker) => worker.next('goodbye')));
+    const result = await cluster.coordinator.finished;
+    expect(result).toMatchObject({ step: 8, epoch: 2, stopped: false, samples: 128, workers: 2 });
+    expect(result.weightsSha256).toBe(hashAt(LAST_STEP));
+    expect(result.testMetrics).toMatchObject({ loss: 0.5, accuracy: 0.9, step: 8 });
+    const loaded = await loadCheckpoint(result.checkpointPath!);
+    expect(loaded.manifest).toMatchObject({ step: 8, weightsSha256: hashAt(LAST_STEP) });
+    expect(loaded.state.slots.get('momentum')).toEqual(stateAt(LAST_STEP).slots.get('momentum'));
+    const entries = (await readLedger(join(cluster.runDir, 'ledger.jsonl'))).map(({ entry }) => entry);
+    expect(entries.filter((entry) => entry.type === 'step').map((entry) => entry.step)).toEqual([
+      1, 2, 3, 4, 5, 6, 7, 8,
+    ]);
+    expect(entries.at(-1)).toMatchObject({ type: 'finished', step: 8, weightsSha256: hashAt(LAST_STEP) });
+  });
+
+  it('reports a step once, with means, times by worker and the epoch it belongs to', async () => {
+    const cluster = await startTestCluster({ minWorkers: 2 });
+    const workers = await cluster.training(2);
+    await reportAll(workers, 1);
+    const event = await cluster.events.nth('step');
+    expect(event).toMatchObject({ step: 1, totalSteps: 8, epoch: 0, loss: 1, accuracy: 0.5, samples: 16 });
+    expect(Object.keys(event.times)).toEqual([workers[0].workerId, workers[1].workerId]);
+    for (let step = 2; step <= 5; step++) await reportAll(workers, step);
+    expect((await cluster.events.nth('step', 5)).epoch).toBe(1);
+    expect(cluster.events.of('step').map(({ step }) => step)).toEqual([1, 2, 3, 4, 5]);
+  });
+
+  it('answers block requests, and says null for a block that it does not have', async () => {
+    const cluster = await startTestCluster();
+    const worker = await cluster.join();
+    const run = testRun();
+    await worker.send({ type: 'block-request', sha256: run.data.train.blocks[0].sha256 });
+    const block = await worker.next('block');
+    expect(block.data?.byteLength).toBe(1000);
+    await worker.send({ type: 'block-request', sha256: 'a'.repeat(64) });
+    expect((await worker.next('block')).data).toBeNull();
+  });
+
+  it('sends its newest state to a worker that asks', async () => {
+    const cluster = await startTestCluster();
+    const worker = await cluster.join();
+    await worker.send({ type: 'state-request' });
+    const { header } = await worker.next('state-begin');
+    expect(header).toMatchObject({ step: 0, weightsSha256: hashAt(0), slots: ['momentum'] });
+    const { data } = await worker.next('state-chunk');
+    const weights = stateAt(0).weights;
+    expect(Buffer.from(data).equals(Buffer.from(weights.buffer))).toBe(true);
+    await worker.next('state-end');
+  });
+
+  it('stops at a common step on request, with a checkpoint of it', async () => {
+    const cluster = await startTestCluster({ minWorkers: 2 });
+    const workers = await cluster.training(2);
+    await reportAll(workers, 1);
+    await cluster.events.nth('step');
+    cluster.coordinator.requestStop('Ctrl-C');
+    for (const worker of workers) expect((await worker.next('stop')).reason).toBe('Ctrl-C');
+    await reportAll(workers, 2);
+    await finishAll(workers, 2, true);
+    await workers[0].next('state-request');
+    await workers[0].upload(stateAt(2));
+    const result = await cluster.coordinator.finished;
+    expect(result).toMatchObject({ step: 2, stopped: true, epoch: 0, weightsSha256: hashAt(2) });
+    expect((await loadCheckpoint(result.checkpointPath!)).manifest.step).toBe(2);
+  });
+
+  it('stops at once when no worker is there', async () => {
+    const cluster = await startTestCluster();
+    cluster.coordinator.requestStop('Ctrl-C');
+    expect(await cluster.coordinator.finished).toMatchObject({ step: 0, stopped: true, workers: 0 });
+  });
+
+  it('takes nobody in once it is stopping', async () => {
+    const cluster = await startTestCluster();
+    await cluster.training(1);
+    cluster.coordinator.requestStop('Ctrl-C');
+    await expect(cluster.join('late')).rejects.toThrow();
+    expect(cluster.events.of('warning').at(-1)?.code).toBe('JOIN_REFUSED');
+  });
+
+  it('ends with the error of a worker whose gradient is not finite', async () => {
+    const cluster = await startTestCluster();
+    const [worker] = await cluster.training(1);
+    const message = 'the gradient of dense/kernel is not finite in grain 3 of step 1';
+    await worker.send({ type: 'failed', code: 'GRADIENT_NOT_FINITE', message, hint: 'Lower the learning rate.' });
+    const error = await cluster.coordinator.finished.catch((thrown) => thrown);
+    expect(isCoordError(error, 'GRADIENT_NOT_FINITE')).toBe(true);
+    expect(error.message).toContain('dense/kernel');
+    expect(error.hint).toBe('Lower the learning rate.');
+    expect((await worker.next('expelled')).code).toBe('GRADIENT_NOT_FINITE');
+  });
+
+  it('goes on without a worker that failed for a reason of its own', async () => {
+    const cluster = await startTestCluster({ minWorkers: 1 });
+    const [first, second] = await cluster.training(2);
+    await first.send({ type: 'failed', code: 'ENGINE_FAILED', message: 'out of memory' });
+    expect((await second.nextView()).members.map(({ workerId }) => workerId)).toEqual([second.workerId]);
+    expect((await cluster.events.nth('worker-lost')).reason).toContain('out of memory');
+  });
+
+  it('waits for others when its last worker is gone, and fails if it was told not to', async () => {
+    const patient = await startTestCluster();
+    const [last] = await patient.training(1);
+    await last.close();
+    expect((await patient.events.nth('waiting', 2)).present).toBe(0);
+    const strict = await startTestCluster({ waitForWorkers: false });
+    const [only] = await strict.training(1);
+    await only.close();
+    await expect(strict.coordinator.finished).rejects.toMatchObject({ code: 'WORKERS_LOST' });
+  });
+
+  it('goes back to the newest state that anybody holds when all workers are gone, and says so', async () => {
+    const cluster = await startTestCluster();
+    const [first] = await cluster.training(1);
+    await first.report(1);
+    await first.report(2);
+    await cluster.events.nth('step', 2);
+    await first.close();
+    const [second] = await cluster.training(1);
+    await second.report(1);
+    await second.report(2);
+    await second.report(3);
+    await cluster.events.nth('step', 5);
+    cluster.coordinator.requestStop('enough');
+    await second.finish(3, true);
+    await second.next('state-request');
+    await second.upload(stateAt(3));
+    await cluster.coordinator.finished;
+    const entries = (await readLedger(join(cluster.runDir, 'ledger.jsonl'))).map(({ entry }) => entry);
+    expect(entries.filter(({ type }) => type === 'rewound')).toEqual([expect.objectContaining({ step: 0 })]);
+    expect(entries.filter((entry) => entry.type === 'step').map((entry) => entry.step)).toEqual([1, 2, 3]);
+  });
+
+  it('says goodbye to a worker that leaves, and forms a view without it', async () => {
+    const cluster = await startTestCluster({ minWorkers: 1 });
+    const [first, second] = await cluster.training(2);
+    await first.send({ type: 'leaving', reason: 'drained' });
+    await first.next('goodbye');
+    expect((await second.nextView()).reason).toContain('drained');
+    expect(await cluster.events.nth('worker-lost')).toMatchObject({ left: true, workerId: first.workerId });
+  });
+
+  it('keeps generations and worker numbers growing over a restart of the same run', async () => {
+    const before = await startTestCluster();
+    const [worker] = await before.training(1);
+    const generation = worker.generation;
+    await before.coordinator.close();
+    const after = await startTestCluster({ runDir: before.runDir });
+    const [next] = await after.training(1);
+    expect(next.generation).toBeGreaterThan(generation);
+    expect(next.workerId).not.toBe(worker.workerId);
+  });
+
+  it('refuses the ledger of another configuration', async () => {
+    const before = await startTestCluster();
+    await before.coordinator.close();
+    const run = testRun({ configSha256: 'b'.repeat(64) });
+    await expect(startTestCluster({ runDir: before.runDir, run })).rejects.toMatchObject({
+      code: 'CHECKPOINT_MISMATCH',
+    });
+  });
+
+  it('takes checkpoints when the run says so, from the lowest rank', async () => {
+    const run = testRun({ checkpoint: { everySteps: 3, everyEpochs: 1 } });
+    const cluster = await startTestCluster({ minWorkers: 2, run });
+    const workers = await cluster.training(2);
+    for (const step of [1, 2, 3]) await reportAll(workers, step);
+    await workers[0].next('state-request');
+    await workers[0].upload(stateAt(3));
+    expect(await cluster.events.nth('checkpoint')).toMatchObject({ step: 3, weightsSha256: hashAt(3) });
+    await reportAll(workers, 4);
+    await workers[0].next('state-request');
+    await workers[0].upload(stateAt(4));
+    expect(await cluster.events.nth('checkpoint', 2)).toMatchObject({ step: 4 });
+  });
+
+  it('accepts a newer state than it asked for', async () => {
+    const run = testRun({ checkpoint: { everySteps: 3, everyEpochs: 0 } });
+    const cluster = await startTestCluster({ run });
+    const workers = await cluster.training(1);
+    for (const step of [1, 2, 3]) await reportAll(workers, step);
+    await workers[0].next('state-request');
+    await workers[0].upload(stateAt(4));
+    await reportAll(workers, 4);
+    expect(await cluster.events.nth('checkpoint')).toMatchObject({ step: 4 });
+  });
+
+  it('asks another worker when the first one dies over its state', async () => {
+    const run = testRun({ checkpoint: { everySteps: 1, everyEpochs: 0 } });
+    const cluster = await startTestCluster({ minWorkers: 1, run });
+    const workers = await cluster.training(3);
+    await reportAll(workers, 1);
+    await workers[0].next('state-request');
+    await workers[0].close();
+    await workers[1].next('state-request');
+    await workers[1].upload(stateAt(1));
+    expect(await cluster.events.nth('checkpoint')).toMatchObject({ step: 1 });
+  });
+
+  it('expels a worker whose state is not what all agreed on, and asks another', async () => {
+    const run = testRun({ checkpoint: { everySteps: 1, everyEpochs: 0 } });
+    const cluster = await startTestCluster({ minWorkers: 1, run });
+    const workers = await cluster.training(3);
+    await reportAll(workers, 1);
+    await workers[0].next('state-request');
+    await workers[0].upload(stateAt(1, 0.5));
+    expect(await workers[0].next('expelled')).toMatchObject({ code: 'REPLICA_DIVERGED' });
+    await workers[1].next('state-request');
+    await workers[1].upload(stateAt(1));
+    expect(await cluster.events.nth('checkpoint')).toMatchObject({ step: 1, weightsSha256: hashAt(1) });
+  });
+
+  it('names and expels the worker that computes something else; the majority goes on', async () => {
+    const cluster = await startTestCluster({ minWorkers: 1 });
+    const workers = await cluster.training(3);
+    await reportAll(workers.slice(0, 2), 1);
+    await workers[2].report(1, 0.25);
+    const expelled = await workers[2].next('expelled');
+    expect(expelled.code).toBe('REPLICA_DIVERGED');
+    expect(expelled.message).toContain(workers[2].workerId);
+    const view = await workers[0].nextView();
+    expect(view.members.map(({ workerId }) => workerId)).toEqual([workers[0].workerId, workers[1].workerId]);
+    expect(await cluster.events.nth('step')).toMatchObject({ step: 1, weightsSha256: hashAt(1) });
+    const text = await readFile(join(cluster.runDir, 'ledger.jsonl'), 'utf8');
+    expect(text).toContain('"type":"worker-diverged"');
+  });
+
+  it('names a worker whose metrics differ though its weights do not', async () => {
+    const cluster = await startTestCluster({ minWorkers: 1 });
+    const workers = await cluster.training(3);
+    await reportAll(workers.slice(0, 2), 1);
+    await workers[2].send(stepReport(1, { metrics: { loss: 1, correct: 8, samples: 16 } }));
+    expect((await workers[2].next('expelled')).code).toBe('REPLICA_DIVERGED');
+  });
+
+  it('fails when no result has a majority', async () => {
+    const cluster = await startTestCluster({ minWorkers: 1 });
+    const workers = await cluster.training(2);
+    await workers[0].report(1);
+    await workers[1].report(1, 0.25);
+    const error = await cluster.coordinator.finished.catch((thrown) => thrown);
+    expect(isCoordError(error, 'REPLICA_DIVERGED')).toBe(true);
+    expect(error.exitCode).toBe(7);
+    expect(error.message).toContain('step 1');
+  });
+
+  it('ends although a finished worker has lost its partners, and needs no minimum for that', async () => {
+    const cluster = await startTestCluster({ minWorkers: 2 });
+    const workers = await cluster.training(2);
+    for (let step = 1; step < LAST_STEP; step++) await reportAll(workers, step);
+    await workers[0].report(LAST_STEP);
+    await workers[0].finish(LAST_STEP);
+    await workers[1].close();
+    await workers[0].next('state-request');
+    await workers[0].upload(stateAt(LAST_STEP));
+    expect(await cluster.coordinator.finished).toMatchObject({ step: LAST_STEP, stopped: false });
+  });
+});
