@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { corrupt, errorText } from './corrupt.js';
 
-export const DTYPE_BYTES = { F32: 4, U8: 1 } as const;
+const DTYPE_BYTES = { F32: 4, U8: 1 } as const;
 export type Dtype = keyof typeof DTYPE_BYTES;
 
 export interface Tensor {

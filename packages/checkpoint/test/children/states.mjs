@@ -2,7 +2,7 @@
 import { createLayout, viewOf } from '@coord/protocol';
 
 /** @param {number} width scales the size: about 1.2 kB of weights for 1 */
-export const layoutOf = (width = 1) =>
+const layoutOf = (width = 1) =>
   createLayout([
     { name: 'dense/kernel', shape: [17 * width, 13], role: 'trainable' },
     { name: 'dense/bias', shape: [13], role: 'trainable' },

@@ -33,7 +33,7 @@ export interface UpdateRule {
  * Smallest normal float32. Slots below it become zero: a weight whose gradient stays zero would otherwise keep a denormal
  * slot for ever (rounding stops its decay), and arithmetic on denormals is many times slower.
  */
-export const SMALLEST_NORMAL = 2 ** -126;
+const SMALLEST_NORMAL = 2 ** -126;
 
 export const flush = (value: number): number => (Math.abs(value) < SMALLEST_NORMAL ? 0 : value);
 
