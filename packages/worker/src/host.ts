@@ -51,7 +51,7 @@ export class Host {
   readonly progress: StepProgress;
   readonly maxima: MaximaExchange;
   phase: Phase = 'joining';
-  /** The coordinator wants an end; the next reduction tells everybody. */
+  /** The coordinator wants an end; the next reduction tells everybody (docs/decisions/0006-stop-is-a-flag.md). */
   stopRequested = false;
   finished = false;
   /** The run was stopped after the last completed step. */
@@ -97,12 +97,6 @@ export class Host {
 
   enter(phase: Phase): void {
     this.phase = phase;
-    if (phase === 'waiting' && this.stopRequested) this.reportFinished();
-  }
-
-  requestStop(): void {
-    this.stopRequested = true;
-    if (this.phase === 'waiting') this.reportFinished();
   }
 
   isComplete(): boolean {

@@ -146,7 +146,7 @@ function listenToCoordinator(session: CoordinatorSession, membership: Membership
     onView: (view) => membership.install(view),
     onStop() {
       reachable.stopRequested = true;
-      reachable.host?.requestStop();
+      if (reachable.host) reachable.host.stopRequested = true;
     },
     onStateRequest: () => void uploadState(session, reachable.host),
     onGoodbye: () => membership.end(),
