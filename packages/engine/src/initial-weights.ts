@@ -35,7 +35,7 @@ function weightsOf(topology: string): InitialWeights {
 /** Writes a seed into each initializer below `value`; those that do not draw ignore it. */
 function seedInitializers(value: Json, path: string, seed: number): void {
   if (Array.isArray(value)) {
-    value.forEach((item, index) => seedInitializers(item, `${path}/${nameOf(item) ?? index}`, seed));
+    for (const [index, item] of value.entries()) seedInitializers(item, `${path}/${nameOf(item) ?? index}`, seed);
     return;
   }
   if (!isJsonObject(value)) return;

@@ -17,13 +17,12 @@ export const mlp = defineModel({
     classes,
   }),
   build({ inputShape, hidden, activation, classes: units }) {
-    const hiddenLayers = hidden.map((width, index) =>
-      tfl.layers.dense({ name: `hidden${index + 1}`, units: width, activation }),
-    );
-    const output = tfl.layers.dense({ name: 'classes', units, activation: 'softmax' });
-    return tfl.sequential({
-      name: 'mlp',
-      layers: [tfl.layers.flatten({ name: 'flatten', inputShape }), ...hiddenLayers, output],
-    });
+    const model = tfl.sequential({ name: 'mlp', layers: [tfl.layers.inputLayer({ name: 'input', inputShape })] });
+    if (inputShape.length > 1) model.add(tfl.layers.flatten({ name: 'flatten' }));
+    for (const [index, width] of hidden.entries()) {
+      model.add(tfl.layers.dense({ name: `hidden${index + 1}`, units: width, activation }));
+    }
+    model.add(tfl.layers.dense({ name: 'classes', units, activation: 'softmax' }));
+    return model;
   },
 });

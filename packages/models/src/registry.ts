@@ -35,7 +35,7 @@ export function createModel(name: string, options: unknown = {}): tfl.LayersMode
   const parsed = definition.options.safeParse(options);
   if (!parsed.success) throw optionError(definition, parsed.error.issues[0]);
   try {
-    return definition.build(parsed.data);
+    return withoutEmptyLayers(definition.build(parsed.data));
   } catch (cause) {
     throw new CoordError('MODEL_INVALID', `model "${name}" cannot be built: ${(cause as Error).message}`, {
       hint: 'Check that the input shape is large enough for the model.',
@@ -43,6 +43,15 @@ export function createModel(name: string, options: unknown = {}): tfl.LayersMode
       cause,
     });
   }
+}
+
+/** tf.layers lets windows shrink an image to nothing. */
+function withoutEmptyLayers(model: tfl.LayersModel): tfl.LayersModel {
+  const empty = model.layers.find((layer) =>
+    [layer.outputShape].flat(2).some((extent) => extent !== null && extent < 1),
+  );
+  if (empty) throw new Error(`nothing is left of the input after layer "${empty.name}"`);
+  return model;
 }
 
 function optionError(definition: ModelDefinition, issue: { path: PropertyKey[]; message: string }): CoordError {

@@ -10,18 +10,14 @@ export type Emit = (...operands: Name[]) => Name;
 
 /** Computes `out` from `inputs`, broadcasting as tfjs does (last axes aligned). */
 export function elementwise(context: LowerContext, out: Value, inputs: readonly Value[], emit: Emit): void {
-  if (
-    context.canBlock(out) &&
-    inputs.some((value) => context.has(value, 'blocked')) &&
-    inputs.every(fitsBlocked(out))
-  ) {
-    return elementwiseBlocked(context, out, inputs, emit);
+  const hasBlocked = inputs.some((value) => context.has(value, 'blocked'));
+  if (hasBlocked && context.canBlock(out) && inputs.every(fitsBlocked(out))) {
+    elementwiseBlocked(context, out, inputs, emit);
+  } else if (out.shape.length === 4 && inputs.some((value) => context.isChannelsFirst(value))) {
+    context.set(out, 'nchw', emit(...inputs.map((value) => channelsFirstOperand(context, value))));
+  } else {
+    context.set(out, 'plain', emit(...inputs.map((value) => plainOperand(context, value, out, inputs))));
   }
-  if (out.shape.length === 4 && inputs.some((value) => context.isChannelsFirst(value))) {
-    return context.set(out, 'nchw', emit(...inputs.map((value) => channelsFirstOperand(context, value))));
-  }
-  const operands = inputs.map((value) => plainOperand(context, value, out, inputs));
-  context.set(out, 'plain', emit(...operands));
 }
 
 /** A uniform operand need not be expanded, as long as the others alone give the output its shape. */

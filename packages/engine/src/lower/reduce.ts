@@ -1,14 +1,9 @@
 /** Reductions over axes. */
 
 import { BLOCKED, type Name } from '../onnx/builder.js';
-import { tf } from '../tensors.js';
 import type { Value } from '../trace/graph.js';
+import { type ReduceAttrs, reducedAxes } from './axes.js';
 import { type KernelRule, type KernelRules, type LowerContext, sameShape } from './context.js';
-
-interface ReduceAttrs {
-  axis: number | number[];
-  keepDims?: boolean;
-}
 
 /** Place of each NHWC axis in NCHW. */
 const CHANNELS_FIRST_AXIS = [0, 2, 3, 1];
@@ -16,8 +11,8 @@ const CHANNELS_FIRST_AXIS = [0, 2, 3, 1];
 const reduce =
   (type: string): KernelRule =>
   ({ inputs: { x }, attrs, outputs: [out] }, context) => {
-    const { axis, keepDims } = attrs as unknown as ReduceAttrs;
-    const axes = tf.util.parseAxisParam(axis, [...x.shape]).sort((a, b) => a - b);
+    const { keepDims } = attrs as ReduceAttrs;
+    const axes = reducedAxes(attrs, x.shape);
     if (axes.length === 0) return context.alias(out, x);
     if (type === 'ReduceSum' && !keepDims && sameShape(axes, [0, 1, 2]) && context.has(x, 'blocked')) {
       return context.set(out, 'plain', sumToChannels(context, x));
@@ -37,9 +32,12 @@ function reduceInPlace(
   const emit = (name: Name, over: number[]) =>
     context.op(type, [name, context.onnx.integers(over)], { keepdims: keepDims ? 1 : 0 });
   const orderKept = keepDims || axes.length === 4 || sameShape(axes, [0, 1, 2]) || sameShape(axes, [1, 2]);
-  if (!context.isChannelsFirst(x) || !orderKept) return context.set(out, 'plain', emit(context.plain(x), axes));
-  const moved = axes.map((axis) => CHANNELS_FIRST_AXIS[axis]).sort((a, b) => a - b);
-  context.set(out, keepDims ? 'nchw' : 'plain', emit(context.nchw(x), moved));
+  if (context.isChannelsFirst(x) && orderKept) {
+    const moved = axes.map((axis) => CHANNELS_FIRST_AXIS[axis]).sort((a, b) => a - b);
+    context.set(out, keepDims ? 'nchw' : 'plain', emit(context.nchw(x), moved));
+  } else {
+    context.set(out, 'plain', emit(context.plain(x), axes));
+  }
 }
 
 /** Sum over batch, height and width of a blocked value: the pool averages each plane, which is quick. */
@@ -53,7 +51,7 @@ function sumToChannels(context: LowerContext, x: Value): Name {
 const argument =
   (type: string): KernelRule =>
   ({ inputs: { x }, attrs, outputs: [out] }, context) => {
-    const [axis] = tf.util.parseAxisParam((attrs as unknown as ReduceAttrs).axis, [...x.shape]);
+    const [axis] = reducedAxes(attrs, x.shape);
     const found = context.op(type, [context.plain(x)], { axis, keepdims: 0 });
     context.set(out, 'plain', context.cast(found, 'int32'));
   };
@@ -62,8 +60,8 @@ const argument =
 const booleans =
   (type: string): KernelRule =>
   ({ inputs: { x }, attrs, outputs: [out] }, context) => {
-    const { axis, keepDims } = attrs as unknown as ReduceAttrs;
-    const axes = tf.util.parseAxisParam(axis, [...x.shape]);
+    const { keepDims } = attrs as ReduceAttrs;
+    const axes = reducedAxes(attrs, x.shape);
     const numbers = context.cast(context.plain(x), 'int32');
     const reduced = context.op(type, [numbers, context.onnx.integers(axes)], { keepdims: keepDims ? 1 : 0 });
     context.set(out, 'plain', context.cast(reduced, 'bool'));

@@ -1,17 +1,13 @@
 import type { DataType } from '@tensorflow/tfjs-core';
+import { type ReduceAttrs, reducedAxes } from '../../lower/axes.js';
 import { tf } from '../../tensors.js';
 import { forKernels, type ShapeRule, type ShapeRules } from '../shape-rule.js';
 
-interface ReduceAttrs {
-  axis?: number | number[];
-  keepDims?: boolean;
-}
-
 const reduced =
   (dtypeOf: (dtype: DataType) => DataType): ShapeRule =>
-  ({ x }, { axis, keepDims }: ReduceAttrs) => {
-    const axes = tf.util.parseAxisParam(axis as number, x.shape);
-    const shape = keepDims
+  ({ x }, attrs: ReduceAttrs) => {
+    const axes = reducedAxes(attrs, x.shape);
+    const shape = attrs.keepDims
       ? x.shape.map((extent, index) => (axes.includes(index) ? 1 : extent))
       : x.shape.filter((_, index) => !axes.includes(index));
     return { shape, dtype: dtypeOf(x.dtype) };
