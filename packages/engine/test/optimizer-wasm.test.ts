@@ -1,3 +1,4 @@
+import { MessageChannel, receiveMessageOnPort } from 'node:worker_threads';
 import { arenaBytes, createArena, createLayout, type Layout } from '@coord/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -73,6 +74,16 @@ describe('the WebAssembly runner', () => {
     const [inside, outside] = [arena.float32(LAYOUT.totalSize), new Float32Array(LAYOUT.totalSize)];
     expect(runner.reaches([inside, inside])).toBe(true);
     expect(runner.reaches([inside, outside])).toBe(false);
+  });
+
+  it('takes buffers that came to a thread in one message with their memory', () => {
+    const arena = createArena(LAYOUT.totalSize * 4);
+    const { port1, port2 } = new MessageChannel();
+    port1.postMessage({ memory: arena.memory, weights: arena.float32(LAYOUT.totalSize) });
+    const { memory, weights } = receiveMessageOnPort(port2)?.message ?? {};
+    port1.close();
+    expect(memory).not.toBe(arena.memory);
+    expect(createWasmRunner(memory).reaches([weights])).toBe(true);
   });
 
   it('changes nothing outside of the buffers', () => {

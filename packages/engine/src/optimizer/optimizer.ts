@@ -36,7 +36,8 @@ export interface Optimizer {
 export interface OptimizerOptions {
   /**
    * The memory that the buffers are cut from (see createArena): the update then runs in WebAssembly SIMD, several times
-   * faster and with the same bits. Buffers that lie elsewhere are updated by the JavaScript kernels.
+   * faster and with the same bits. Buffers that lie elsewhere are updated by the JavaScript kernels. To a thread, memory and
+   * buffers must go in one message: only then are the buffers views of that memory there.
    */
   readonly memory?: WebAssembly.Memory;
 }
