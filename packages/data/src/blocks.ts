@@ -11,7 +11,7 @@ const MAX_BLOCKS = 16384;
 export const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 /** Bytes of one sample of one field, as stored. */
-export const fieldBytes = (field: Field): number => elementsOf(field.shape) * STORAGE_BYTES[field.storage];
+const fieldBytes = (field: Field): number => elementsOf(field.shape) * STORAGE_BYTES[field.storage];
 
 /** Bytes of one sample, as stored. */
 export const sampleBytes = (fields: readonly Field[]): number =>

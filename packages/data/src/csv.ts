@@ -12,7 +12,7 @@ const DECIMAL = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
 type CsvOptions = Pick<CsvConfig, 'columns' | 'target' | 'task' | 'delimiter'>;
 
-export interface CsvLabels {
+interface CsvLabels {
   /** Different labels, in the order in which they appear. */
   readonly names: readonly string[];
   /** Line on which each appears first. */

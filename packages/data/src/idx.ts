@@ -9,7 +9,7 @@ import { bytesOf, elementsOf } from './sources/source.js';
 
 type Storage = Field['storage'];
 
-export interface IdxType {
+interface IdxType {
   readonly name: string;
   readonly sizeBytes: number;
   /** The manifest's storage type that holds these elements. */

