@@ -1,7 +1,7 @@
 /** Evaluation in one process, in a plain loop: the test split in order, batch by batch. */
 import { createBatchReader, type PreparedDataset } from '@coord/data';
 import type { CompiledStep } from '@coord/engine';
-import { CoordError, type MetricSums, type TrainingState } from '@coord/protocol';
+import { addMetrics, CoordError, METRIC_WORDS, readMetrics, type TrainingState } from '@coord/protocol';
 
 export interface Evaluation {
   readonly loss: number;
@@ -25,16 +25,15 @@ export async function evaluate(
     });
   }
   const reader = createBatchReader(dataset.manifest, 'test', { get: (sha256) => blockOf(dataset, sha256) });
-  const sums: MetricSums = { loss: 0, correct: 0, samples: 0 };
+  // Added like on the workers, so that both come to the same bits.
+  const words = new Int32Array(METRIC_WORDS);
   for (let first = 0; first < test.samples; first += batchSize) {
     const count = Math.min(batchSize, test.samples - first);
     const batch = await reader.read(Array.from({ length: count }, (_, index) => first + index));
-    const part = await step.evaluate(state.weights, batch);
-    sums.loss += part.loss;
-    sums.correct += part.correct;
-    sums.samples += part.samples;
+    addMetrics(await step.evaluate(state.weights, batch), words);
   }
-  return { loss: sums.loss / sums.samples, accuracy: sums.correct / sums.samples, samples: sums.samples };
+  const { loss, correct, samples } = readMetrics(words);
+  return { loss: loss / samples, accuracy: correct / samples, samples };
 }
 
 async function blockOf(dataset: PreparedDataset, sha256: string): Promise<Uint8Array> {

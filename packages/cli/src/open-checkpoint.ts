@@ -1,8 +1,7 @@
 /** RUN_OR_CHECKPOINT: what `eval` and `export` are given. */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { type CheckpointManifest, latestCheckpoint, loadCheckpoint } from '@coord/checkpoint';
+import { type CheckpointManifest, loadCheckpoint, resolveCheckpoint } from '@coord/checkpoint';
 import { CoordError, type TrainingState } from '@coord/protocol';
+import { runConfigSchema } from './config/schema.js';
 import { type RunRecord, readRunRecord, runDirectoryOf } from './run-directory.js';
 
 export interface OpenCheckpoint {
@@ -13,29 +12,26 @@ export interface OpenCheckpoint {
 }
 
 /**
- * @param path a run directory (its newest intact checkpoint) or a checkpoint directory inside one.
+ * @param path a run directory (its newest intact checkpoint) or a checkpoint directory.
  * @throws CoordError CHECKPOINT_NOT_FOUND, CHECKPOINT_CORRUPT.
  */
 export async function openCheckpoint(path: string): Promise<OpenCheckpoint> {
-  const runDir = runDirectoryOf(path);
-  if (runDir === undefined) throw noRun(path);
-  const record = await readRunRecord(runDir);
-  const checkpoint = existsSync(join(path, 'config.json')) ? await newestOf(path) : path;
+  const checkpoint = await resolveCheckpoint(path);
   const { state, manifest } = await loadCheckpoint(checkpoint);
+  const runDir = runDirectoryOf(checkpoint);
+  const record = runDir === undefined ? recordOf(manifest, checkpoint) : await readRunRecord(runDir);
   return { path: checkpoint, state, manifest, record };
 }
 
-async function newestOf(runDir: string): Promise<string> {
-  const newest = await latestCheckpoint(runDir);
-  if (newest) return newest.path;
-  throw new CoordError('CHECKPOINT_NOT_FOUND', `the run in ${runDir} has no intact checkpoint`, {
-    hint: 'Checkpoints are written after each epoch by default; checkpoint.everySteps makes them more frequent.',
-    facts: { runDir },
+/** A checkpoint that was copied away from its run still holds the configuration; relative paths then start from here. */
+function recordOf(manifest: CheckpointManifest, checkpoint: string): RunRecord {
+  const config = runConfigSchema.safeParse(manifest.config);
+  if (config.success) {
+    const { runId, configSha256 } = manifest;
+    return { runId, configSha256, createdAt: '', directory: '.', config: config.data };
+  }
+  throw new CoordError('CHECKPOINT_MISMATCH', `${checkpoint} holds no configuration that this version of coord reads`, {
+    hint: 'Use the checkpoint in its run directory, or the version of coord that wrote it.',
+    facts: { checkpoint },
   });
 }
-
-const noRun = (path: string): CoordError =>
-  new CoordError('CHECKPOINT_NOT_FOUND', `${path} is neither a run directory nor a checkpoint inside one`, {
-    hint: 'Give a directory that `coord start` made (by default in runs/), or one of its checkpoints/step-….',
-    facts: { path },
-  });

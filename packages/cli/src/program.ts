@@ -94,7 +94,7 @@ function workerCommand(io: CommandIo, exit: Exit): Command {
     .argument('<url>', "the coordinator's address, ws://HOST:PORT")
     .option(...TOKEN_FLAG)
     .option('--name <name>', 'what to call this worker (default: host name and process id)')
-    .option('--threads <n>', "compute threads, instead of the configuration's engine.threads", readPositive)
+    .option('--threads <n>', 'compute threads of this machine, each with grains of its own (default 1)', readPositive)
     .option('--cache-dir <dir>', 'where blocks of samples are kept between runs')
     .option('--advertise <host>', 'address at which other workers reach this one, where it cannot be guessed')
     .option(...JSON_FLAG)

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { withCommands } from '../src/command-reference.js';
 import { type JsonSchemaNode, jsonSchemaText, runConfigJsonSchema } from '../src/config/json-schema.js';
 import { withReference } from '../src/config/reference.js';
 
@@ -18,7 +19,7 @@ function leaves(node: JsonSchemaNode, path = ''): [string, JsonSchemaNode][] {
   );
 }
 
-describe('what is generated from the configuration schema', () => {
+describe('what is generated from the schema and the commands', () => {
   it('is fresh in configs/coord.schema.json (else: npm run schema)', () => {
     expect(read('configs/coord.schema.json')).toBe(jsonSchemaText());
   });
@@ -26,6 +27,11 @@ describe('what is generated from the configuration schema', () => {
   it('is fresh in docs/configuration.md (else: npm run schema)', () => {
     const document = read('docs/configuration.md');
     expect(document).toBe(withReference(document));
+  });
+
+  it('is fresh in docs/cli.md (else: npm run schema)', () => {
+    const document = read('docs/cli.md');
+    expect(document).toBe(withCommands(document));
   });
 
   it('describes every key of its own', () => {

@@ -104,7 +104,7 @@ export function eventLine(plan: Plan, event: CoordinatorEvent): string | undefin
     case 'view':
       return `ring of ${plural(event.members.length, 'worker')} (generation ${event.generation}): ${event.reason}`;
     case 'waiting':
-      return `waiting for workers, ${event.present} of ${event.needed} present: ${event.reason}`;
+      return event.reason;
     case 'evaluation':
       return evaluationLine(plan, event);
     case 'checkpoint':
