@@ -155,9 +155,11 @@ export class Host {
     this.parts.send({ type: 'evaluation-report', step: this.state.step, epoch, metrics, durationMs });
   }
 
+  /** Said once; a later view only lets stragglers copy this host's state. */
   reportFinished(): void {
-    this.finished = true;
     this.phase = 'finished';
+    if (this.finished) return;
+    this.finished = true;
     const { step, weightsSha256 } = this.state;
     this.parts.send({ type: 'finished', step, weightsSha256, stopped: step < this.totalSteps });
   }

@@ -52,7 +52,7 @@ function attach(request: AttachRequest): ComputeResponses['attach'] {
   attached = {
     buffers: request.buffers,
     kernels: createKernels(request.memory),
-    optimizer: createOptimizer(request.optimizer, required(layout, 'compiled')),
+    optimizer: createOptimizer(request.optimizer, required(layout, 'compiled'), { memory: request.memory }),
     regularization: request.regularization,
   };
   return {};
