@@ -5,7 +5,6 @@
 import {
   type Clock,
   CoordError,
-  createNonce,
   ERROR_RULES,
   type ErrorCode,
   EXIT_CODE,
@@ -20,22 +19,28 @@ import type { Link } from '@coord/transport';
 import { Checkpointer } from './checkpointer.js';
 import type { Chronicle } from './chronicle.js';
 import type { RunResult } from './events.js';
+import { type Finished, judgeFinish } from './finish.js';
 import type { Admission } from './handshake.js';
 import type { Ledger } from './ledger.js';
-import { candidatesOf } from './membership.js';
-import { MembershipRunner } from './membership-runner.js';
 import type { CoordinatorOptions, Timings } from './options.js';
+import { Outcome } from './outcome.js';
 import type { RunPast } from './past.js';
 import { Progress } from './progress.js';
+import { Roster } from './roster.js';
+import {
+  closedError,
+  endDisagreementError,
+  endingError,
+  fullError,
+  lastSaveError,
+  lostStepsError,
+  workersLostError,
+} from './run-errors.js';
 import { epochsCompleted, isCheckpointDue, totalStepsOf } from './schedule.js';
 import { type HashedState, sendState } from './state-transfer.js';
 import { StepBook } from './step-book.js';
 import { unexpected } from './turn.js';
-import { countVotes } from './votes.js';
 import { WorkerSession } from './worker-session.js';
-
-/** Ring failures in a row with one suspect before it is expelled. */
-const EXPEL_AFTER_FAILURES = 3;
 
 /** `stopping`: told to end at the next step; `ending`: every worker has finished; `ended`: nothing more happens. */
 export type RunPhase = 'waiting' | 'training' | 'stopping' | 'ending' | 'ended';
@@ -51,42 +56,36 @@ export interface ConductorOptions extends Omit<CoordinatorOptions, 'listen' | 'l
 }
 
 export class Conductor {
-  readonly finished: Promise<RunResult>;
-  readonly membership: MembershipRunner;
+  readonly roster: Roster;
   readonly progress: Progress;
   readonly checkpointer: Checkpointer;
   phase: RunPhase = 'waiting';
   view: View | undefined;
   private readonly clock: Clock;
   private readonly chronicle: Chronicle;
-  private readonly bySessionId = new Map<string, WorkerSession>();
-  private settleRun!: { resolve(result: RunResult): void; reject(error: CoordError): void };
+  private readonly outcome: Outcome;
   private lastViewSize = 0;
   private stopReason = '';
 
   constructor(private readonly options: ConductorOptions) {
     this.clock = options.clock ?? systemClock;
     this.chronicle = options.chronicle;
-    this.finished = new Promise((resolve, reject) => {
-      this.settleRun = { resolve, reject };
-    });
-    // Whoever waits for it gets the error; until somebody does, it must not end the process.
-    this.finished.catch(() => {});
+    this.outcome = new Outcome(() => this.flushLedger());
     this.checkpointer = this.createCheckpointer();
     this.progress = this.createProgress();
-    this.membership = this.createMembership();
+    this.roster = this.createRoster();
   }
 
-  get sessions(): readonly WorkerSession[] {
-    return [...this.bySessionId.values()];
+  /** Rejects with the CoordError that ended the run. */
+  get finished(): Promise<RunResult> {
+    return this.outcome.promise;
   }
 
   /** Takes a worker that has proved that it knows the token; resolves when it is gone. */
   async serve(link: Link, { hello, proof }: Admission): Promise<void> {
-    const workerId = `w${this.membership.state.joined + 1}`;
+    const workerId = this.roster.nextWorkerId;
     const session = new WorkerSession(workerId, hello, link);
-    this.bySessionId.set(workerId, session);
-    this.membership.apply({ type: 'joined', workerId, name: hello.name });
+    this.roster.add(session);
     this.chronicle.joined(session);
     const { heartbeatIntervalMs, ringTimeoutMs } = this.options.timings;
     const { run } = this.options;
@@ -95,7 +94,7 @@ export class Conductor {
       for (;;) {
         const message = await session.receive();
         // What an expelled worker said before it noticed means nothing any more.
-        if (this.bySessionId.get(workerId) !== session || this.phase === 'ended') return;
+        if (!this.roster.has(session) || this.phase === 'ended') return;
         this.handle(session, message);
       }
     } catch (error) {
@@ -105,12 +104,9 @@ export class Conductor {
 
   /** Why a worker cannot join now; undefined when it can. */
   get refusal(): CoordError | undefined {
-    if (this.phase === 'waiting' || this.phase === 'training') {
-      return this.bySessionId.size < LIMITS.members ? undefined : full();
-    }
-    return new CoordError('JOIN_REFUSED', `the run ${this.options.run.runId} is ending and takes no more workers`, {
-      facts: { runId: this.options.run.runId, phase: this.phase },
-    });
+    const { phase } = this;
+    if (phase !== 'waiting' && phase !== 'training') return endingError(this.options.run.runId, phase);
+    return this.roster.size < LIMITS.members ? undefined : fullError();
   }
 
   requestStop(reason: string): void {
@@ -118,25 +114,25 @@ export class Conductor {
     this.phase = 'stopping';
     this.stopReason = reason;
     this.chronicle.stopping(reason);
-    this.membership.apply({ type: 'stopping' });
+    this.roster.apply({ type: 'stopping' });
     this.tellStop();
-    if (this.candidates().length === 0) this.completeWithHeldState();
+    if (this.roster.candidates().length === 0) this.completeWithHeldState();
   }
 
   /** Ends everything at once; `finished` rejects unless it is settled. */
   async close(): Promise<void> {
-    this.fail(new CoordError('INTERRUPTED', 'the coordinator was closed before the run ended'));
-    await Promise.all(this.sessions.map((session) => session.close('the coordinator is closing')));
+    this.fail(closedError());
+    await Promise.all(this.roster.all.map((session) => session.close('the coordinator is closing')));
   }
 
   private createCheckpointer(): Checkpointer {
     return new Checkpointer(this.options.initial, {
       clock: this.clock,
       uploadTimeoutMs: this.options.timings.uploadTimeoutMs,
-      sources: () => this.participants(),
+      sources: () => this.roster.participants().filter(({ stage }) => stage !== 'ready'),
       settledHash: (step) => this.progress.book.whenSettled(step),
       save: (state) => this.options.save(state),
-      distrust: (session, error) => this.expel(session, error),
+      distrust: (session, error) => this.dismiss(session, error),
       onSaved: (saved) => {
         this.progress.book.forget(saved.step);
         this.chronicle.checkpoint(saved);
@@ -148,53 +144,36 @@ export class Conductor {
     const { run, initial, past } = this.options;
     const book = new StepBook(initial.header.step, past.settled);
     return new Progress(run, this.clock, book, this.chronicle, {
-      sessionOf: (workerId) => this.bySessionId.get(workerId),
+      sessionOf: (workerId) => this.roster.get(workerId),
       settled: (step) => this.checkpointIfDue(step),
-      expel: (session, error) => this.expel(session, error),
+      expel: (session, error) => this.dismiss(session, error),
       fail: (error) => this.fail(error),
     });
   }
 
-  private createMembership(): MembershipRunner {
+  private createRoster(): Roster {
     const { run, minWorkers, timings, past } = this.options;
-    const { joinWindowMs, heartbeatTimeoutMs, ringGraceMs } = timings;
-    const rules = { runId: run.runId, minWorkers, joinWindowMs, heartbeatTimeoutMs, ringGraceMs };
-    return new MembershipRunner(
-      this.clock,
-      { ...rules, expelAfterFailures: EXPEL_AFTER_FAILURES, createRingKey: createNonce },
+    const { clock } = this;
+    return new Roster(
+      { clock, runId: run.runId, minWorkers, timings, past },
       {
         formView: (view) => this.formView(view),
-        expel: (workerId, code, reason) => this.expelSilently(workerId, code, reason),
+        expel: (workerId, code, reason) => this.expelSilent(workerId, code, reason),
         wait: (present, needed, reason) => this.wait(present, needed, reason),
         explain: (reason) => this.chronicle.log.info({ reason }, 'membership'),
       },
-      past,
     );
   }
 
-  private candidates(): WorkerSession[] {
-    return this.sessionsOf(candidatesOf(this.membership.state).map(({ workerId }) => workerId));
-  }
-
-  /** Workers of the view in force, lowest rank first; while there is none, those that wait for one. */
-  private participants(): WorkerSession[] {
-    const { members } = this.membership.state;
-    return members.length > 0 ? this.sessionsOf(members) : this.candidates();
-  }
-
   private settleSteps(): void {
-    this.progress.settle(this.participants().map(({ workerId }) => workerId));
-  }
-
-  private sessionsOf(workerIds: readonly string[]): WorkerSession[] {
-    return workerIds.flatMap((workerId) => this.bySessionId.get(workerId) ?? []);
+    this.progress.settle(this.roster.participants().map(({ workerId }) => workerId));
   }
 
   // ── what workers say ──────────────────────────────────────────────────────────────────────────────────────────────
 
   private handle(session: WorkerSession, message: WorkerMessage): void {
     this.dispatch(session, message);
-    this.membership.apply({ type: 'heartbeat', workerId: session.workerId, phase: session.phase });
+    this.roster.apply({ type: 'heartbeat', workerId: session.workerId, phase: session.phase });
   }
 
   private dispatch(session: WorkerSession, message: WorkerMessage): void {
@@ -248,7 +227,7 @@ export class Conductor {
     if (message.step !== undefined) this.progress.book.pass(session.workerId, message.step);
     this.chronicle.ready(session);
     const { endpoint, share } = message;
-    this.membership.apply({ type: 'ready', workerId: session.workerId, endpoint, share });
+    this.roster.apply({ type: 'ready', workerId: session.workerId, endpoint, share });
   }
 
   private onStepReport(session: WorkerSession, message: WorkerMessageOf<'step-report'>): void {
@@ -257,7 +236,7 @@ export class Conductor {
       throw unexpected(session.label, message.type, `step ${message.step} of ${last} does not exist`);
     }
     const { workerId } = session;
-    this.membership.apply({ type: 'step-reported', workerId, generation: message.generation });
+    this.roster.apply({ type: 'step-reported', workerId, generation: message.generation });
     this.progress.report(session, message);
     this.settleSteps();
   }
@@ -265,7 +244,7 @@ export class Conductor {
   private onRingFailed(session: WorkerSession, message: WorkerMessageOf<'ring-failed'>): void {
     const { generation, step, suspect, code } = message;
     this.chronicle.log.info({ workerId: session.workerId, generation, step, code, suspect }, message.message);
-    this.membership.apply({ type: 'ring-failed', workerId: session.workerId, generation, step, suspect });
+    this.roster.apply({ type: 'ring-failed', workerId: session.workerId, generation, step, suspect });
   }
 
   private async sendBlock(session: WorkerSession, sha256: string): Promise<void> {
@@ -327,9 +306,9 @@ export class Conductor {
 
   /** The ledger first: a view that somebody acts on must survive this process. */
   private async publish(view: View): Promise<void> {
-    await this.options.ledger.flush().catch((error) => this.chronicle.warnOf(error));
+    await this.flushLedger();
     if (this.view !== view || this.phase === 'ended') return;
-    for (const session of this.participants()) {
+    for (const session of this.roster.participants()) {
       if (session.stage === 'ready') session.stage = 'training';
       session.tell({ type: 'view', view });
     }
@@ -338,7 +317,7 @@ export class Conductor {
 
   /** Workers that have no view yet are told after their first. */
   private tellStop(): void {
-    const untold = this.participants().filter(({ stage, stopTold }) => stage !== 'ready' && !stopTold);
+    const untold = this.roster.participants().filter(({ stage, stopTold }) => stage !== 'ready' && !stopTold);
     for (const session of untold) {
       session.stopTold = true;
       session.tell({ type: 'stop', reason: this.stopReason });
@@ -348,7 +327,7 @@ export class Conductor {
   /** When no member has what the last settled step came to, training goes back to the newest state that anybody has. */
   private rewindIfLost(view: View): void {
     const { book } = this.progress;
-    const held = this.sessionsOf(view.members.map(({ workerId }) => workerId)).map(({ step }) => step);
+    const held = this.roster.named(view.members.map(({ workerId }) => workerId)).map(({ step }) => step);
     const newest = Math.max(this.checkpointer.newest.header.step, ...held);
     if (newest >= book.step) return;
     this.chronicle.rewound(newest, book.step);
@@ -375,25 +354,25 @@ export class Conductor {
     void session.close(`expelled: ${code}`);
   }
 
-  private expel(session: WorkerSession, error: CoordError): void {
-    this.dismiss(session, error);
-  }
-
   /** The membership rules have taken the worker out already. */
-  private expelSilently(workerId: string, code: ErrorCode, reason: string): void {
-    const session = this.bySessionId.get(workerId);
+  private expelSilent(workerId: string, code: ErrorCode, reason: string): void {
+    const session = this.roster.get(workerId);
     if (session) this.dismiss(session, new CoordError(code, reason, { facts: { workerId } }));
   }
 
   private remove(session: WorkerSession, left: boolean, reason: string): void {
-    if (!this.bySessionId.delete(session.workerId) || this.phase === 'ended') return;
+    if (!this.roster.delete(session) || this.phase === 'ended') return;
     this.chronicle.gone(session, left, reason);
-    this.membership.apply({ type: left ? 'left' : 'lost', workerId: session.workerId, reason });
+    this.roster.apply({ type: left ? 'left' : 'lost', workerId: session.workerId, reason });
     this.settleSteps();
     this.endIfAllFinished();
-    if (this.phase === 'stopping' && this.candidates().length === 0) this.completeWithHeldState();
-    const nobodyLeft = this.bySessionId.size === 0 && (this.phase === 'waiting' || this.phase === 'training');
-    if (nobodyLeft && this.options.waitForWorkers === false) this.fail(workersLost(`${session.label}: ${reason}`));
+    if (this.phase === 'stopping' && this.roster.candidates().length === 0) this.completeWithHeldState();
+    this.failIfDeserted(`${session.label}: ${reason}`);
+  }
+
+  private failIfDeserted(last: string): void {
+    const goesOn = this.phase === 'waiting' || this.phase === 'training';
+    if (goesOn && this.roster.size === 0 && this.options.waitForWorkers === false) this.fail(workersLostError(last));
   }
 
   // ── checkpoints and the end ───────────────────────────────────────────────────────────────────────────────────────
@@ -404,49 +383,52 @@ export class Conductor {
     this.checkpointer.take(step).catch((error) => this.chronicle.warnOf(error));
   }
 
-  /** Everybody in the ring says that nothing is left to do, and with the same weights. */
   private endIfAllFinished(): void {
-    const members = this.participants();
-    if (members.length === 0 || members.some(({ finished }) => finished === undefined)) return;
     if (this.phase === 'ending' || this.phase === 'ended') return;
-    const opinions = members.map(
-      (one) => [one.workerId, `${one.finished!.step} ${one.finished!.weightsSha256}`] as const,
-    );
-    const { majority, dissenters } = countVotes(new Map(opinions));
-    if (majority === undefined) {
-      this.fail(disagreeAtEnd(opinions.map((pair) => pair.join(' ')).join(', ')));
-      return;
+    const said = this.roster.participants().map(({ workerId, finished }) => [workerId, finished] as const);
+    const verdict = judgeFinish(new Map(said));
+    switch (verdict.type) {
+      case 'not-yet':
+        break;
+      case 'agreed':
+        void this.end(verdict.finished);
+        break;
+      case 'odd':
+        this.expelAtEnd(verdict.dissenters, verdict.finished);
+        break;
+      case 'split':
+        this.fail(endDisagreementError(verdict.opinions));
+        break;
+      default:
+        verdict satisfies never;
     }
-    const agreed = members.find((one) => !dissenters.includes(one.workerId))!.finished!;
-    if (dissenters.length === 0) void this.end(agreed);
-    else this.expelAtEnd(dissenters, agreed);
   }
 
-  private expelAtEnd(dissenters: readonly string[], agreed: WorkerMessageOf<'finished'>): void {
-    // An expulsion forms a view, and that looks here again.
-    for (const session of this.sessionsOf(dissenters)) {
-      if (!this.bySessionId.has(session.workerId)) continue;
+  private expelAtEnd(dissenters: readonly string[], agreed: Finished): void {
+    for (const session of this.roster.named(dissenters)) {
+      // An expulsion forms a view, and that may have come here for the others before us.
+      if (!this.roster.has(session)) continue;
       this.chronicle.diverged(session, agreed.step, session.finished!.weightsSha256, agreed.weightsSha256);
-      this.expel(session, disagreeAtEnd(`${session.label} is the odd one`));
+      this.dismiss(session, endDisagreementError(`${session.label} is the odd one`));
     }
   }
 
-  private async end({ step, stopped }: WorkerMessageOf<'finished'>): Promise<void> {
+  private async end({ step, stopped }: Finished): Promise<void> {
     this.phase = 'ending';
-    this.membership.apply({ type: 'stopping' });
+    this.roster.apply({ type: 'stopping' });
     try {
       if (step > 0) await this.checkpointer.take(step);
       this.complete(stopped);
     } catch (error) {
-      this.fail(error instanceof CoordError ? error : saveFailed(error));
+      this.fail(error instanceof CoordError ? error : lastSaveError(error));
     }
   }
 
   /** Stopped while nobody was there: what this process holds is the newest state that there is. */
   private completeWithHeldState(): void {
-    const { newest } = this.checkpointer;
-    if (newest.header.step < this.progress.book.step)
-      this.chronicle.rewound(newest.header.step, this.progress.book.step);
+    const { step } = this.checkpointer.newest.header;
+    const lost = this.progress.book.step - step;
+    if (lost > 0) this.chronicle.warn(lostStepsError(step, lost));
     this.complete(true);
   }
 
@@ -455,12 +437,12 @@ export class Conductor {
     this.phase = 'ended';
     const result = this.result(stopped);
     this.chronicle.finished(result);
-    for (const session of this.sessions) {
+    for (const session of this.roster.all) {
       session.tell({ type: 'goodbye' });
       void session.close('the run is complete');
     }
-    this.membership.close();
-    this.settle(() => this.settleRun.resolve(result));
+    this.roster.close();
+    this.outcome.succeed(result);
   }
 
   private result(stopped: boolean): RunResult {
@@ -482,42 +464,15 @@ export class Conductor {
     if (this.phase === 'ended') return;
     this.phase = 'ended';
     this.chronicle.failed(error);
-    for (const session of this.sessions) {
+    for (const session of this.roster.all) {
       session.tell({ type: 'expelled', code: error.code, message: error.message.slice(0, LIMITS.textLength) });
       void session.close(`the run failed: ${error.code}`);
     }
-    this.membership.close();
-    this.settle(() => this.settleRun.reject(error));
+    this.roster.close();
+    this.outcome.fail(error);
   }
 
-  /** The outcome is told once the ledger holds it. */
-  private settle(tell: () => void): void {
-    this.options.ledger
-      .flush()
-      .catch((error) => this.chronicle.warnOf(error))
-      .finally(tell);
+  private async flushLedger(): Promise<void> {
+    await this.options.ledger.flush().catch((error) => this.chronicle.warnOf(error));
   }
 }
-
-const full = (): CoordError =>
-  new CoordError('JOIN_REFUSED', `the run has ${LIMITS.members} workers already; that is the limit`);
-
-const workersLost = (last: string): CoordError =>
-  new CoordError('WORKERS_LOST', `every worker is gone; the last one was ${last}`, {
-    hint: 'Look at that worker first. The run can be resumed from its last checkpoint with --resume.',
-  });
-
-const disagreeAtEnd = (opinions: string): CoordError =>
-  new CoordError('REPLICA_DIVERGED', `workers ended with different weights: ${opinions}`, {
-    facts: { opinions },
-    hint: 'Resume from the last checkpoint, with three or more workers to find the odd one.',
-  });
-
-const saveFailed = (cause: unknown): CoordError =>
-  new CoordError(
-    'CHECKPOINT_WRITE_FAILED',
-    `the last checkpoint could not be written: ${toErrorRecord(cause).message}`,
-    {
-      cause,
-    },
-  );

@@ -55,6 +55,7 @@ export interface StepEvent extends MetricMeans {
 export interface EvaluationEvent extends MetricMeans {
   readonly event: 'evaluation';
   readonly step: number;
+  /** Epochs completed or begun by then: 1 after the first. */
   readonly epoch: number;
   readonly durationMs: number;
 }

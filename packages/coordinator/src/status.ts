@@ -74,7 +74,7 @@ export function statusOf(conductor: Conductor, options: CoordinatorOptions, nowM
       ? { generation: view.generation, members: view.members.map((one) => one.workerId), reason: view.reason }
       : null,
     minWorkers,
-    workers: conductor.sessions.map((session) => workerStatus(conductor, session, nowMs)),
+    workers: conductor.roster.all.map((session) => workerStatus(conductor, session, nowMs)),
     samplesPerSecond: progress.samplesPerSecond,
     metrics: last ? { loss: last.loss, accuracy: last.accuracy } : null,
     weightsSha256: last?.weightsSha256 ?? checkpointer.newest.header.weightsSha256,
@@ -88,7 +88,7 @@ export function statusOf(conductor: Conductor, options: CoordinatorOptions, nowM
 
 function workerStatus(conductor: Conductor, session: WorkerSession, nowMs: number): WorkerStatus {
   const { workerId, hello, remote, phase, step, ready, times, ownSamples } = session;
-  const { members, workers } = conductor.membership.state;
+  const { members, workers } = conductor.roster.membership;
   const rank = members.indexOf(workerId);
   return {
     workerId,

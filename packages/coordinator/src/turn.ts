@@ -23,7 +23,7 @@ const TURNS: Readonly<Record<WorkerMessage['type'], Turn>> = {
   'state-begin': afterView,
   'state-chunk': afterView,
   'state-end': afterView,
-  finished: inTraining,
+  finished: afterView,
   leaving: always,
   failed: always,
 };

@@ -1,0 +1,89 @@
+/** Roster: the workers that are connected, and what the membership rules say about them. */
+import { type Clock, createNonce } from '@coord/protocol';
+import { candidatesOf, type MembershipEvent, type MembershipState } from './membership.js';
+import { type MembershipActions, MembershipRunner } from './membership-runner.js';
+import type { Timings } from './options.js';
+import type { RunPast } from './past.js';
+import type { WorkerSession } from './worker-session.js';
+
+/** Ring failures in a row with one suspect before it is expelled. */
+const EXPEL_AFTER_FAILURES = 3;
+
+export interface RosterOptions {
+  readonly clock: Clock;
+  readonly runId: string;
+  readonly minWorkers: number;
+  readonly timings: Timings;
+  readonly past: RunPast;
+}
+
+export class Roster {
+  private readonly sessions = new Map<string, WorkerSession>();
+  private readonly runner: MembershipRunner;
+
+  constructor({ clock, runId, minWorkers, timings, past }: RosterOptions, actions: MembershipActions) {
+    const { joinWindowMs, heartbeatTimeoutMs, ringGraceMs } = timings;
+    const rules = { runId, minWorkers, joinWindowMs, heartbeatTimeoutMs, ringGraceMs };
+    const options = { ...rules, expelAfterFailures: EXPEL_AFTER_FAILURES, createRingKey: createNonce };
+    this.runner = new MembershipRunner(clock, options, actions, past);
+  }
+
+  get membership(): MembershipState {
+    return this.runner.state;
+  }
+
+  get all(): readonly WorkerSession[] {
+    return [...this.sessions.values()];
+  }
+
+  get size(): number {
+    return this.sessions.size;
+  }
+
+  /** Id of the next worker that joins; never used twice in a run. */
+  get nextWorkerId(): string {
+    return `w${this.membership.joined + 1}`;
+  }
+
+  get(workerId: string): WorkerSession | undefined {
+    return this.sessions.get(workerId);
+  }
+
+  has(session: WorkerSession): boolean {
+    return this.sessions.get(session.workerId) === session;
+  }
+
+  add(session: WorkerSession): void {
+    this.sessions.set(session.workerId, session);
+    this.apply({ type: 'joined', workerId: session.workerId, name: session.hello.name });
+  }
+
+  /** False when it had been removed before. The rules hear of it separately, as `left` or `lost`. */
+  delete(session: WorkerSession): boolean {
+    return this.has(session) && this.sessions.delete(session.workerId);
+  }
+
+  apply(event: MembershipEvent): void {
+    this.runner.apply(event);
+  }
+
+  /** Ready workers, in the order of joining. */
+  candidates(): WorkerSession[] {
+    return this.named(candidatesOf(this.membership).map(({ workerId }) => workerId));
+  }
+
+  /** Workers of the view in force, lowest rank first; while there is none, those that wait for one. */
+  participants(): WorkerSession[] {
+    const { members } = this.membership;
+    return members.length > 0 ? this.named(members) : this.candidates();
+  }
+
+  named(workerIds: readonly string[]): WorkerSession[] {
+    return workerIds.flatMap((workerId) => this.sessions.get(workerId) ?? []);
+  }
+
+  /** No further decisions. */
+  close(): void {
+    this.runner.close();
+  }
+}
