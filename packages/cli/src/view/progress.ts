@@ -92,6 +92,9 @@ function evaluationLine(plan: Plan, event: EvaluationEvent): string {
   return `epoch ${event.epoch}/${plan.epochs} done: ${accuracy}test loss ${formatLoss(event.loss)} · ${plural(event.samples, 'sample')} in ${took}`;
 }
 
+/** Reasons may carry a stack; all of it is in the log. */
+const firstLine = (text: string): string => text.split('\n', 1)[0];
+
 /** The line that an event leaves behind in the scroll; undefined when it only moves the bar. */
 export function eventLine(plan: Plan, event: CoordinatorEvent): string | undefined {
   switch (event.event) {
@@ -100,17 +103,17 @@ export function eventLine(plan: Plan, event: CoordinatorEvent): string | undefin
     case 'worker-ready':
       return `worker ${event.name} is ready: ${event.engine}`;
     case 'worker-lost':
-      return `worker ${event.name} ${event.left ? 'left' : 'was lost'}: ${event.reason}`;
+      return `worker ${event.name} ${event.left ? 'left' : 'was lost'}: ${firstLine(event.reason)}`;
     case 'view':
-      return `ring of ${plural(event.members.length, 'worker')} (generation ${event.generation}): ${event.reason}`;
+      return `ring of ${plural(event.members.length, 'worker')} (generation ${event.generation}): ${firstLine(event.reason)}`;
     case 'waiting':
-      return event.reason;
+      return firstLine(event.reason);
     case 'evaluation':
       return evaluationLine(plan, event);
     case 'checkpoint':
       return `checkpoint of step ${formatCount(event.step)} written to ${event.path}`;
     case 'warning':
-      return `warning: ${event.message} (${event.code})`;
+      return `warning: ${firstLine(event.message)} (${event.code})`;
     case 'listening':
     case 'stopping':
     case 'step':
