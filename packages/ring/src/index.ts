@@ -1,1 +1,12 @@
-export {};
+export {
+  dequantise,
+  EXPONENT_NOT_FINITE,
+  limitFor,
+  MARGIN_BITS,
+  type QuantiseResult,
+  quantaFor,
+  quantiseGrain,
+  rememberExponents,
+} from './exact-sum.js';
+export { createKernels, type Kernels, referenceKernels } from './kernels.js';
+export { createRing, type Ring, type RingContext } from './ring.js';

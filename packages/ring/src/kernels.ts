@@ -1,0 +1,91 @@
+/** Kernels: the loops over gradients, in WebAssembly SIMD where the arrays lie in its memory, else in JavaScript. */
+import { readFileSync } from 'node:fs';
+import { dequantise, floatLimitFor, type QuantiseResult, quantiseGrain } from './exact-sum.js';
+
+export interface Kernels {
+  /** See `quantiseGrain` in exact-sum.ts. */
+  quantiseGrain(
+    gradients: Float32Array,
+    quanta: Uint8Array,
+    grains: number,
+    sums: Int32Array,
+    exponents: Uint8Array,
+  ): QuantiseResult;
+  /** See `dequantise` in exact-sum.ts. */
+  dequantise(sums: Int32Array, quanta: Uint8Array, divisor: number, out: Float32Array): void;
+  /** out = a + b, element by element, modulo 2^32. `out` may be `a` or `b`. */
+  addInt32(out: Int32Array, a: Int32Array, b: Int32Array): void;
+  /** out = max(a, b), element by element. `out` may be `a` or `b`. */
+  maxUint8(out: Uint8Array, a: Uint8Array, b: Uint8Array): void;
+}
+
+export const referenceKernels: Kernels = {
+  quantiseGrain,
+  dequantise,
+  addInt32(out, a, b) {
+    for (let index = 0; index < out.length; index++) out[index] = a[index] + b[index];
+  },
+  maxUint8(out, a, b) {
+    for (let index = 0; index < out.length; index++) out[index] = Math.max(a[index], b[index]);
+  },
+};
+
+/** Exports of assembly/kernels.ts; pointers are byte offsets. */
+interface KernelExports {
+  quantiseGrain(
+    gradients: number,
+    quanta: number,
+    limit: number,
+    sums: number,
+    exponents: number,
+    blocks: number,
+  ): number;
+  dequantise(sums: number, quanta: number, inverseDivisor: number, out: number, blocks: number): void;
+  addInt32(out: number, a: number, b: number, count: number): void;
+  maxUint8(out: number, a: number, b: number, count: number): void;
+}
+
+let compiled: WebAssembly.Module | undefined;
+
+function kernelModule(): WebAssembly.Module {
+  compiled ??= new WebAssembly.Module(readFileSync(new URL('../dist/kernels.wasm', import.meta.url)));
+  return compiled;
+}
+
+/**
+ * Kernels over one memory, usually an arena's. Any number of threads may have their own over the same memory; they keep no
+ * state. Calls whose arrays lie elsewhere are computed by the reference.
+ */
+export function createKernels(memory: WebAssembly.Memory): Kernels {
+  const instance = new WebAssembly.Instance(kernelModule(), { env: { memory } });
+  const wasm = instance.exports as unknown as KernelExports;
+  const inside = (...arrays: readonly ArrayBufferView[]) => arrays.every((array) => array.buffer === memory.buffer);
+  return {
+    quantiseGrain(gradients, quanta, grains, sums, exponents) {
+      if (!inside(gradients, quanta, sums, exponents)) {
+        return quantiseGrain(gradients, quanta, grains, sums, exponents);
+      }
+      const packed = wasm.quantiseGrain(
+        gradients.byteOffset,
+        quanta.byteOffset,
+        floatLimitFor(grains),
+        sums.byteOffset,
+        exponents.byteOffset,
+        quanta.length,
+      );
+      return { overflow: (packed & 1) === 1, firstNonFiniteBlock: (packed >> 1) - 1 };
+    },
+    dequantise(sums, quanta, divisor, out) {
+      if (!inside(sums, quanta, out)) return dequantise(sums, quanta, divisor, out);
+      wasm.dequantise(sums.byteOffset, quanta.byteOffset, 1 / divisor, out.byteOffset, quanta.length);
+    },
+    addInt32(out, a, b) {
+      if (!inside(out, a, b)) return referenceKernels.addInt32(out, a, b);
+      wasm.addInt32(out.byteOffset, a.byteOffset, b.byteOffset, out.length);
+    },
+    maxUint8(out, a, b) {
+      if (!inside(out, a, b)) return referenceKernels.maxUint8(out, a, b);
+      wasm.maxUint8(out.byteOffset, a.byteOffset, b.byteOffset, out.length);
+    },
+  };
+}

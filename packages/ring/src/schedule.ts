@@ -1,0 +1,83 @@
+/**
+ * The ring schedule. Pure: it knows ranks and byte ranges, and moves nothing.
+ *
+ * Vocabulary
+ * - *rank* r of *size* N: its place in the ring. It sends to r + 1 and receives from r − 1 (modulo N).
+ * - *chunk*: the buffer's part per rank; chunk c is bytes [start, end) of the buffer.
+ * - *segment*: a piece of a chunk in flight, at most `segmentBytes` long.
+ * - *step* t: every rank sends one chunk and receives one. In step t rank r sends chunk r − t and receives chunk r − t − 1,
+ *   so what is received in step t is what is sent in step t + 1, segment by segment: nothing waits for a whole chunk.
+ * - *phase*: in the first N − 1 steps, the *reduce-scatter*, what is received is combined with the own chunk; after them
+ *   rank r holds the complete chunk r + 1. In the last N − 1 steps, the *all-gather*, complete chunks are stored.
+ *
+ * Cost: 2 (N − 1) steps, each of 1/N of the buffer, so each rank sends and receives 2 (N − 1)/N of its size, whatever N is.
+ *
+ * Source: P. Patarasuk, X. Yuan, "Bandwidth optimal all-reduce algorithms for clusters of workstations", JPDC 2009.
+ */
+export type RingPhase = 'reduce-scatter' | 'all-gather';
+
+export interface Schedule {
+  readonly rank: number;
+  readonly size: number;
+  /** First byte of each chunk, and the buffer's length as the last entry. */
+  readonly chunkStarts: readonly number[];
+  readonly segmentBytes: number;
+  /** Steps in which what is received is combined. */
+  readonly reduceSteps: number;
+  readonly steps: number;
+}
+
+export interface Segment {
+  readonly step: number;
+  /** Number inside its chunk. */
+  readonly index: number;
+  /** Bytes [start, end) of the buffer. */
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface RingPlace {
+  readonly rank: number;
+  readonly size: number;
+}
+
+/** All-reduce of `count` elements: chunks differ by at most one element, and may be empty. */
+export function allReduceSchedule(
+  { rank, size }: RingPlace,
+  count: number,
+  elementBytes: number,
+  segmentBytes: number,
+): Schedule {
+  const starts = Array.from({ length: size + 1 }, (_, chunk) => Math.floor((count * chunk) / size) * elementBytes);
+  const wholeElements = Math.max(elementBytes, segmentBytes - (segmentBytes % elementBytes));
+  return { rank, size, chunkStarts: starts, segmentBytes: wholeElements, reduceSteps: size - 1, steps: 2 * (size - 1) };
+}
+
+/** All-gather: chunk r is what rank r brings, all of `chunkBytes`. */
+export function allGatherSchedule({ rank, size }: RingPlace, chunkBytes: number, segmentBytes: number): Schedule {
+  const starts = Array.from({ length: size + 1 }, (_, chunk) => chunk * chunkBytes);
+  return { rank, size, chunkStarts: starts, segmentBytes, reduceSteps: 0, steps: size - 1 };
+}
+
+export const phaseOf = (schedule: Schedule, step: number): RingPhase =>
+  step < schedule.reduceSteps ? 'reduce-scatter' : 'all-gather';
+
+const chunkSent = ({ rank, size }: Schedule, step: number): number => (((rank - step) % size) + size) % size;
+
+/** The segments that are sent in a step. */
+export function* segmentsSent(schedule: Schedule, step: number): Generator<Segment> {
+  const chunk = chunkSent(schedule, step);
+  const chunkEnd = schedule.chunkStarts[chunk + 1];
+  let index = 0;
+  for (let start = schedule.chunkStarts[chunk]; start < chunkEnd; start += schedule.segmentBytes) {
+    yield { step, index: index++, start, end: Math.min(start + schedule.segmentBytes, chunkEnd) };
+  }
+}
+
+/** All segments that are received, in the order in which they come. */
+export function* segmentsReceived(schedule: Schedule): Generator<Segment> {
+  for (let step = 0; step < schedule.steps; step++) {
+    // What comes in step t is what is sent on in step t + 1.
+    for (const segment of segmentsSent(schedule, step + 1)) yield { ...segment, step };
+  }
+}

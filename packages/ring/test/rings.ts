@@ -1,0 +1,62 @@
+/** Rings of several ranks in one process, over either kind of link. */
+
+import type { Arena } from '@coord/protocol';
+import { createPeerListener, dialSegments } from '@coord/transport';
+import { createSegmentPair } from '@coord/transport/testing';
+import { createRing, type Ring, type RingContext } from '../src/ring.js';
+
+export interface TestRings {
+  readonly rings: readonly Ring[];
+  /** Loses the link from `rank` to the next one. */
+  cut(rank: number): void;
+  dispose(): Promise<void>;
+}
+
+export interface RingOptions extends Partial<RingContext> {
+  readonly latencyMs?: number;
+  readonly arenas?: readonly Arena[];
+}
+
+export type CreateRings = (size: number, options?: RingOptions) => Promise<TestRings>;
+
+const TIMEOUT_MS = 10_000;
+
+export const memoryRings: CreateRings = async (size, options = {}) => {
+  const pairs = Array.from({ length: size }, () => createSegmentPair({ latencyMs: options.latencyMs }));
+  const rings = pairs.map(({ sender }, rank) =>
+    createRing(
+      { timeoutMs: TIMEOUT_MS, ...options, rank, size, next: sender, prev: pairs[(rank + size - 1) % size].receiver },
+      options.arenas?.[rank],
+    ),
+  );
+  return { rings, cut: (rank) => pairs[rank].cut(), dispose: () => closeAll(rings) };
+};
+
+export const socketRings: CreateRings = async (size, options = {}) => {
+  const listeners = await Promise.all(Array.from({ length: size }, () => createPeerListener({ host: '127.0.0.1' })));
+  const link = { generation: 1, key: 'key of the test', timeoutMs: TIMEOUT_MS };
+  const senders = listeners.map((listener, rank) => listener.acceptSegments({ ...link, rank: (rank + 1) % size }));
+  const receivers = listeners.map((_, rank) =>
+    dialSegments(listeners[(rank + size - 1) % size].endpoint, { ...link, rank }),
+  );
+  const rings = await Promise.all(
+    listeners.map(async (_, rank) =>
+      createRing(
+        { timeoutMs: TIMEOUT_MS, ...options, rank, size, next: await senders[rank], prev: await receivers[rank] },
+        options.arenas?.[rank],
+      ),
+    ),
+  );
+  return {
+    rings,
+    cut: (rank) => void listeners[rank].close(),
+    async dispose() {
+      await closeAll(rings);
+      await Promise.all(listeners.map((listener) => listener.close()));
+    },
+  };
+};
+
+const closeAll = async (rings: readonly Ring[]): Promise<void> => {
+  await Promise.all(rings.map((ring) => ring.close()));
+};
