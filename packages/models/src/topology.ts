@@ -81,8 +81,11 @@ const camelCase = (text: string): string =>
 /** Names of layers stand in values of these keys and keep their spelling. */
 const REFERENCE_KEYS = new Set(['inboundNodes', 'inputLayers', 'outputLayers']);
 
+/** Names that tfjs itself spells with an underscore. */
+const KEPT_VALUES = new Set(['gelu_new']);
+
 function toCamelCaseKeys(value: Json, key: string): Json {
-  if (typeof value === 'string') return camelCase(value);
+  if (typeof value === 'string') return KEPT_VALUES.has(value) ? value : camelCase(value);
   if (Array.isArray(value)) {
     return value.map((item, index) =>
       index === 0 && typeof item === 'string' && REFERENCE_KEYS.has(key) ? item : toCamelCaseKeys(item, key),

@@ -3,6 +3,7 @@ import { OnnxBuilder, type TensorInfo } from '../onnx/builder.js';
 import { type Graph, leavesOf, placeOf, unsupported } from '../trace/graph.js';
 import { arrangeRules } from './arrange.js';
 import { type KernelRules, LowerContext, onnxType } from './context.js';
+import { depthwiseRules } from './convolution/depthwise.js';
 import { convolutionFilterGradient } from './convolution/filter-gradient.js';
 import { convolution } from './convolution/forward.js';
 import { convolutionInputGradient } from './convolution/input-gradient.js';
@@ -11,6 +12,7 @@ import { indexRules } from './index-kernels.js';
 import { matmulRules } from './matmul.js';
 import { poolingRules } from './pooling.js';
 import { reduceRules } from './reduce.js';
+import { resizeRules } from './resize.js';
 
 const KERNEL_RULES: KernelRules = {
   ...elementwiseRules,
@@ -19,6 +21,8 @@ const KERNEL_RULES: KernelRules = {
   ...indexRules,
   ...matmulRules,
   ...poolingRules,
+  ...depthwiseRules,
+  ...resizeRules,
   Conv2D: convolution,
   FusedConv2D: convolution,
   Conv2DBackpropInput: convolutionInputGradient,

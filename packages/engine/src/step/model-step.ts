@@ -8,6 +8,7 @@ import type { Field } from '@coord/protocol';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import { tf } from '../tensors.js';
 import { LOSS_RULES } from './losses.js';
+import { withOwnGradients } from './own-gradients.js';
 import type { PreparedStep } from './prepare.js';
 
 /** A model with its variables in layout order. */
@@ -71,7 +72,7 @@ export function gradientStep(
     return (penalties.length > 0 ? tf.add(sums.loss, tf.mul(total(penalties), count)) : sums.loss) as tf.Scalar;
   };
   const trained = variables.filter((variable) => variable.trainable);
-  const { value, grads } = tf.variableGrads(objective, trained);
+  const { value, grads } = withOwnGradients(() => tf.variableGrads(objective, trained));
   return { loss: value, correct: hits as tf.Tensor, gradients: variables.map((variable) => grads[variable.name]) };
 }
 

@@ -2,7 +2,6 @@
 import { isCoordError } from '@coord/protocol';
 import { tf, withBackend } from '../tensors.js';
 import { registerTraceBackend, TRACE_BACKEND, type TraceBackend } from './backend.js';
-import { withShortGradients } from './gradients.js';
 import { type Graph, tidyGraph, unsupported } from './graph.js';
 
 /** What the captured function may declare. */
@@ -26,7 +25,7 @@ export function capture(work: (scope: TraceScope) => void): Graph {
     const backend = tf.backend() as TraceBackend;
     const graph = backend.begin();
     try {
-      withoutRandom(backend, () => withShortGradients(() => tf.tidy(() => work(scopeOf(backend, graph)))));
+      withoutRandom(backend, () => tf.tidy(() => work(scopeOf(backend, graph))));
     } catch (error) {
       throw explained(error, backend);
     } finally {
