@@ -8,7 +8,7 @@
  */
 import { learningRateAt } from '@coord/engine';
 import { CoordError, type Grain, isRecoverable, planStep, type StepPlan } from '@coord/protocol';
-import { quantaFor, type Ring } from '@coord/ring';
+import { quantaFor, type Ring, rememberExponents } from '@coord/ring';
 import { evaluate } from './evaluation.js';
 import { assignGrains, NOTHING_HELD } from './grain-book.js';
 import type { Host } from './host.js';
@@ -41,7 +41,7 @@ export async function train(host: Host): Promise<void> {
       if (!isRecoverable(error)) throw error;
       host.reportRingFailure(active, error);
     } finally {
-      ring?.close();
+      await ring?.close();
     }
   }
 }
@@ -87,7 +87,7 @@ async function trainStep(session: Session, held: readonly ReadonlySet<number>[])
   refuseNonFinite(host, plan, maxima);
   if (maxima.overflow && !maxima.nonFinite) {
     // Some value did not fit the predicted quanta: all grains again, with the exponents just learnt.
-    quantaFor(maxima.exponents, plan.grains.length, compute.quanta);
+    quantaFor(maxima.exponents, plan.grains.length, compute.quanta, 0);
     progress.restart(1);
     await computeGrains(session, plan, [...kept, ...mine], timer);
     requireFit(host, plan);
@@ -115,7 +115,8 @@ async function computeGrains(
       const { index } = grain;
       const taken = grain;
       const batch = await timer.measure('loadMs', () => loader.take(taken));
-      progress.outcomes.set(index, await compute.addGrain(thread, plan.step, index, batch));
+      const place = { step: plan.step, grain: index, grains: plan.grains.length };
+      progress.outcomes.set(index, await compute.addGrain(thread, place, batch));
     }
   };
   const lanes = Array.from({ length: compute.size * QUEUE_DEPTH }, (_, i) => lane(i % compute.size));
@@ -170,7 +171,7 @@ async function update(host: Host, plan: StepPlan, maxima: StepMaxima): Promise<v
     if (!maxima.nonFinite) {
       const rate = learningRateAt(run.schedule, run.optimizer.learningRate, plan.step, host.totalSteps);
       state.weightsSha256 = (await compute.apply(plan.step, rate, plan.samples)).weightsSha256;
-      state.exponents.set(maxima.exponents);
+      rememberExponents(state.exponents, maxima.exponents);
     }
     state.step = plan.step + 1;
   });

@@ -19,8 +19,17 @@ import {
 import { ComputeClient } from './compute-client.js';
 import type { ThreadBuffers } from './requests.js';
 
+/** What the ring takes from the arena for segments that arrive. */
+const RING_SCRATCH_BYTES = 4 * 1024 * 1024;
 /** Room behind the summed gradients for the step's metrics, so that one reduction carries both. */
 const TAIL_WORDS = Math.ceil(METRIC_WORDS / 16) * 16;
+
+export interface GrainPlace {
+  readonly step: number;
+  readonly grain: number;
+  /** Grains of the whole step. */
+  readonly grains: number;
+}
 
 export interface GrainOutcome {
   readonly metrics: MetricSums;
@@ -83,9 +92,9 @@ export class ComputePool {
     }
   }
 
-  /** Computes one grain on thread `thread` and adds it to that thread's sums. The batch is handed over. */
-  addGrain(thread: number, step: number, grain: number, batch: Batch): Promise<GrainOutcome> {
-    return this.threads[thread].call({ kind: 'grain', step, grain, batch }, buffersOf(batch));
+  /** Computes grain `grain` of `grains` on thread `thread` and adds it to that thread's sums. The batch is handed over. */
+  addGrain(thread: number, at: GrainPlace, batch: Batch): Promise<GrainOutcome> {
+    return this.threads[thread].call({ kind: 'grain', ...at, batch }, buffersOf(batch));
   }
 
   /** Copies the host's own sums and metrics to `total`, ready for the ring; the threads' sums stay as they are. */
@@ -145,8 +154,7 @@ function allocate(layout: Layout, run: RunSpec, threadCount: number) {
       floatBytes * (1 + slotNames.length),
       floatBytes + TAIL_WORDS * 4,
       blockCount * 2,
-      // Scratch of the ring's kernels.
-      floatBytes,
+      RING_SCRATCH_BYTES,
       ...Array.from({ length: threadCount }, () => floatBytes * 2 + blockCount),
     ]) +
       64 * (8 + threadCount * 4),

@@ -66,6 +66,7 @@ async function grain(request: GrainRequest): Promise<ComputeResponses['grain']> 
   const { overflow, firstNonFiniteBlock } = kernels.quantiseGrain(
     buffers.gradient,
     buffers.quanta,
+    request.grains,
     buffers.sums,
     buffers.exponents,
   );

@@ -49,6 +49,8 @@ export interface GrainRequest {
   readonly kind: 'grain';
   readonly step: number;
   readonly grain: number;
+  /** Grains of the whole step: they share the range of int32. */
+  readonly grains: number;
   readonly batch: Batch;
 }
 
