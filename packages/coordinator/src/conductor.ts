@@ -32,7 +32,7 @@ import {
   endDisagreementError,
   endingError,
   fullError,
-  lastSaveError,
+  lastCheckpointError,
   lostStepsError,
   workersLostError,
 } from './run-errors.js';
@@ -285,7 +285,10 @@ export class Conductor {
       this.fail(new CoordError(known, `${session.label}: ${message}`, { hint, facts }));
       return;
     }
-    this.remove(session, false, hint === undefined ? `${code}: ${message}` : `${code}: ${message} (${hint})`);
+    this.chronicle.log.warn({ workerId: session.workerId, code }, message);
+    // The first line says what, the rest (a stack) is for the log.
+    const [what] = message.split('\n');
+    this.remove(session, false, hint === undefined ? `${code}: ${what}` : `${code}: ${what} (${hint})`);
     void session.close(`failed: ${code}`);
   }
 
@@ -420,7 +423,7 @@ export class Conductor {
       if (step > 0) await this.checkpointer.take(step);
       this.complete(stopped);
     } catch (error) {
-      this.fail(error instanceof CoordError ? error : lastSaveError(error));
+      this.fail(lastCheckpointError(error));
     }
   }
 

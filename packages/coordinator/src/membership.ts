@@ -12,7 +12,7 @@
  *   row is expelled.
  * - Ring order is the order of joining, never of arrival of messages. Generations only grow.
  */
-import type { Endpoint, ErrorCode, Member, View } from '@coord/protocol';
+import { type Endpoint, type ErrorCode, LIMITS, type Member, type View } from '@coord/protocol';
 
 export interface MembershipOptions {
   readonly runId: string;
@@ -39,6 +39,9 @@ export interface WorkerRecord {
 
 /** The grace grows to 2^5 of its length, no further. */
 const MAX_DOUBLINGS = 5;
+
+/** Workers that a reason names one by one. */
+const MAX_NAMES = 8;
 
 interface RingFailure {
   readonly deadlineMs: number;
@@ -166,6 +169,12 @@ const nameOf = (state: MembershipState, workerId: string): string => {
   const worker = state.workers.get(workerId);
   return worker ? `${workerId} (${worker.name})` : workerId;
 };
+
+/** Names for a person to read: a thousand of them are no reason that anybody reads. */
+function listOf(names: readonly string[]): string {
+  const rest = names.length - MAX_NAMES;
+  return rest > 0 ? `${names.slice(0, MAX_NAMES).join(', ')} and ${rest} more` : names.join(', ');
+}
 
 function withWorker(state: MembershipState, worker: WorkerRecord): MembershipState {
   return { ...state, workers: new Map(state.workers).set(worker.workerId, worker) };
@@ -315,8 +324,7 @@ function closeJoinWindow(nowMs: number, draft: Draft): Draft {
   if (state.joinDeadlineMs === undefined || nowMs < state.joinDeadlineMs) return draft;
   const fresh = candidatesOf(state).filter((worker) => !isMember(state, worker.workerId));
   if (fresh.length === 0) return { ...draft, state: { ...state, joinDeadlineMs: undefined } };
-  const names = fresh.map((worker) => nameOf(state, worker.workerId)).join(', ');
-  const ready = `${names} ${fresh.length === 1 ? 'is' : 'are'} ready`;
+  const ready = `${listOf(fresh.map((worker) => nameOf(state, worker.workerId)))} ${fresh.length === 1 ? 'is' : 'are'} ready`;
   return { ...draft, state: { ...state, joinDeadlineMs: undefined }, causes: [...draft.causes, ready] };
 }
 
@@ -341,7 +349,8 @@ function formView(
 ): MembershipOutcome {
   const members = candidatesOf(state).map(memberOf);
   const generation = state.generation + 1;
-  const view: View = { runId: options.runId, generation, members, ringKey: options.createRingKey(), reason };
+  const ringKey = options.createRingKey();
+  const view: View = { runId: options.runId, generation, members, ringKey, reason: reason.slice(0, LIMITS.textLength) };
   const next: MembershipState = {
     ...state,
     generation,

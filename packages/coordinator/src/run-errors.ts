@@ -22,7 +22,7 @@ export const workersLostError = (last: string): CoordError =>
 export const lostStepsError = (step: number, lost: number): CoordError =>
   new CoordError(
     'WORKERS_LOST',
-    `no worker is left that holds the last ${lost} steps; the run ends with step ${step}`,
+    `no worker is left that holds the last ${lost === 1 ? 'step' : `${lost} steps`}; the run ends with step ${step}`,
     {
       facts: { step, lost },
       hint: 'Resuming computes them again, with the same result.',
@@ -35,12 +35,18 @@ export const endDisagreementError = (opinions: string): CoordError =>
     hint: 'Resume from the last checkpoint, with three or more workers to find the odd one.',
   });
 
-export const lastSaveError = (cause: unknown): CoordError =>
-  new CoordError(
-    'CHECKPOINT_WRITE_FAILED',
-    `the last checkpoint could not be written: ${toErrorRecord(cause).message}`,
-    {
+/** Training is complete, its result is not saved. */
+export function lastCheckpointError(cause: unknown): CoordError {
+  const { code, message } = toErrorRecord(cause);
+  if (code === 'STATE_UNAVAILABLE') {
+    return new CoordError('WORKERS_LOST', `every worker was gone before the last state was saved: ${message}`, {
       cause,
-      hint: 'Make room on the disk of the run directory, then resume from the checkpoint before with --resume.',
-    },
-  );
+      hint: 'Resume the run from its last checkpoint with --resume; it comes to the same weights.',
+    });
+  }
+  if (cause instanceof CoordError) return cause;
+  return new CoordError('CHECKPOINT_WRITE_FAILED', `the last checkpoint could not be written: ${message}`, {
+    cause,
+    hint: 'Make room on the disk of the run directory, then resume from the checkpoint before with --resume.',
+  });
+}

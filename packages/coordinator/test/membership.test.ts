@@ -1,3 +1,4 @@
+import { viewSchema } from '@coord/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -347,5 +348,13 @@ describe('cost', () => {
     const ids = Array.from({ length: 1000 }, (_, index) => `w${index + 1}`);
     const stage = inView(...ids);
     expect(stage.members).toEqual(ids);
+    expect(stage.views[0].reason).toContain('w8 (n-w8) and 992 more are ready');
+  });
+
+  it('a loss with an endless reason still makes a view that fits its message', () => {
+    const ids = Array.from({ length: 12 }, (_, index) => `w${index + 1}`);
+    const stage = inView(...ids);
+    stage.do({ type: 'lost', workerId: 'w1', reason: 'x'.repeat(10_000) });
+    expect(viewSchema.safeParse(stage.views.at(-1)).success).toBe(true);
   });
 });
