@@ -4,7 +4,8 @@ import { formatBar, formatDuration, formatLoss, formatPercent, formatRate, forma
 
 describe('numbers for people', () => {
   it.each([
-    [0, '0.0 s'],
+    [0, '0 ms'],
+    [0.0421, '42 ms'],
     [9.94, '9.9 s'],
     [59.4, '59 s'],
     [59.6, '1 min 00 s'],

@@ -54,9 +54,9 @@ async function launch(start: PreparedStart, options: StartOptions, view: View, i
 }
 
 function conclude(line: FinishedLine, plan: Plan, { json }: StartOptions, io: CommandIo): void {
-  if (line.stopped) writeLine(json ? io.stderr : io.stdout, resumeLine(line.runDir, line));
   if (json) writeJson(io.stdout, line);
   else for (const text of summaryLines(line, plan)) writeLine(io.stdout, text);
+  if (line.stopped) writeLine(json ? io.stderr : io.stdout, resumeLine(line.runDir, line));
 }
 
 function chooseView({ json }: StartOptions, io: CommandIo, plan: Plan, colors: Colors): View {

@@ -1,8 +1,9 @@
 /** Numbers as people read them. Pure. */
 
-/** `45 s`, `3 min 05 s`, `2 h 07 min`. */
+/** `12 ms`, `45 s`, `3 min 05 s`, `2 h 07 min`. */
 export function formatDuration(seconds: number): string {
   if (!Number.isFinite(seconds) || seconds < 0) return '–';
+  if (seconds < 0.1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
