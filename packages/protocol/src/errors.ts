@@ -40,7 +40,6 @@ export const ERROR_RULES = {
   ENGINE_UNAVAILABLE: fatal(EXIT_CODE.usage),
   ENGINE_UNSUPPORTED: fatal(EXIT_CODE.usage),
   ENGINE_FAILED: fatal(EXIT_CODE.unexpected),
-  DATASET_UNKNOWN: fatal(EXIT_CODE.data),
   DATASET_INVALID: fatal(EXIT_CODE.data),
   BLOCK_CORRUPT: fatal(EXIT_CODE.data),
   BLOCK_UNAVAILABLE: recoverable,
