@@ -2,6 +2,7 @@
 import { isJsonObject, type Json, type JsonObject, modelFromTopology, parseTopology } from '@coord/models';
 import { CoordError, type Layout, philox, streamKey, viewOf } from '@coord/protocol';
 import { layoutOf } from './step/prepare.js';
+import { refusingRandom } from './step/random-layers.js';
 import { withBackend } from './tensors.js';
 
 export interface InitialWeights {
@@ -18,7 +19,7 @@ export interface InitialWeights {
 export function initialWeights(topology: string, seed: number): InitialWeights {
   const model = parseTopology(topology);
   seedInitializers(model, '', seed);
-  return withBackend('cpu', () => refusingRandom(() => weightsOf(JSON.stringify(model))));
+  return withBackend('cpu', () => refusingRandom(unseeded, () => weightsOf(JSON.stringify(model))));
 }
 
 function weightsOf(topology: string): InitialWeights {
@@ -68,16 +69,7 @@ function hashText(text: string): [number, number] {
   return [units.reduce(fold, 0x811c9dc5), units.reduceRight(fold, 0x811c9dc5)];
 }
 
-function refusingRandom<Result>(work: () => Result): Result {
-  const original = Math.random;
-  Math.random = () => {
-    throw new CoordError('MODEL_INVALID', 'an initializer of the model draws random numbers without a seed', {
-      hint: 'Use initializers that take a seed, and name their options "…Initializer".',
-    });
-  };
-  try {
-    return work();
-  } finally {
-    Math.random = original;
-  }
-}
+const unseeded = (): CoordError =>
+  new CoordError('MODEL_INVALID', 'an initializer of the model draws random numbers without a seed', {
+    hint: 'Use initializers that take a seed, and name their options "…Initializer".',
+  });

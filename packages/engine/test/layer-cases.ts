@@ -207,6 +207,26 @@ const sequences: LayerCase[] = [
   ),
 ];
 
+const noises: LayerCase[] = [
+  chain('dropout', [8], () => [L.dropout({ rate: 0.4 }), L.dense({ units: 7 }), L.dropout({ rate: 0.2 })]),
+  one('dropout of nothing', [8], () => L.dropout({ rate: 0 })),
+  one('dropout of whole columns', [4, 5], () =>
+    L.dropout({ rate: 0.3, noiseShape: [null, 1, 5] as unknown as number[] }),
+  ),
+  one('spatial dropout', [4, 5], () => L.spatialDropout1d({ rate: 0.3 })),
+  one('gaussian noise', [8], () => L.gaussianNoise({ stddev: 0.3 })),
+  one('gaussian dropout', [8], () => L.gaussianDropout({ rate: 0.3 })),
+  one('alpha dropout', [8], () => L.alphaDropout({ rate: 0.3 })),
+  {
+    title: 'one dropout layer applied twice',
+    inputShape: [6],
+    build: (input) => {
+      const shared = L.dropout({ rate: 0.5 });
+      return apply(L.add(), [apply(shared, dense(5)(input)), apply(shared, dense(5)(input))]);
+    },
+  },
+];
+
 export const LAYER_CASES: readonly LayerCase[] = [
   ...convolutions,
   ...pools,
@@ -215,4 +235,5 @@ export const LAYER_CASES: readonly LayerCase[] = [
   ...merges,
   ...arrangements,
   ...sequences,
+  ...noises,
 ];

@@ -4,17 +4,19 @@ import type { CompiledStep, GrainKey } from '../engine.js';
 import { lower } from '../lower/lower.js';
 import { optimise } from '../passes/optimise.js';
 import type { PreparedStep } from '../step/prepare.js';
+import { fillRandom, type RandomDraw } from '../step/random-values.js';
 import {
   gradientName,
   inputName,
   outputName,
+  randomName,
+  type TracedStep,
   targetName,
   traceEvaluation,
   traceGradient,
   tracePrediction,
   weightName,
 } from '../step/trace-step.js';
-import type { Graph } from '../trace/graph.js';
 import { type Elements, OrtProgram } from './session.js';
 
 export interface OrtOptions {
@@ -24,7 +26,13 @@ export interface OrtOptions {
 
 type Purpose = 'gradient' | 'evaluation' | 'prediction';
 
-const TRACERS: Readonly<Record<Purpose, (step: PreparedStep, count: number) => Graph>> = {
+/** What is compiled for one purpose and number of samples. */
+interface Compiled {
+  readonly program: OrtProgram;
+  readonly draws: readonly RandomDraw[];
+}
+
+const TRACERS: Readonly<Record<Purpose, (step: PreparedStep, count: number) => TracedStep>> = {
   gradient: traceGradient,
   evaluation: traceEvaluation,
   prediction: tracePrediction,
@@ -32,7 +40,7 @@ const TRACERS: Readonly<Record<Purpose, (step: PreparedStep, count: number) => G
 
 export class OrtStep implements CompiledStep {
   readonly layout: Layout;
-  private readonly programs = new Map<string, Promise<OrtProgram>>();
+  private readonly programs = new Map<string, Promise<Compiled>>();
   /** ONNX Runtime refuses shared memory, so the step computes on flat buffers of its own. */
   private readonly weights: Float32Array;
   private readonly gradients: Float32Array;
@@ -51,10 +59,11 @@ export class OrtStep implements CompiledStep {
     });
   }
 
-  async gradient(weights: Float32Array, batch: Batch, _key: GrainKey, out: Float32Array): Promise<MetricSums> {
-    const program = await this.program('gradient', batch.count);
+  async gradient(weights: Float32Array, batch: Batch, key: GrainKey, out: Float32Array): Promise<MetricSums> {
+    const { program, draws } = await this.program('gradient', batch.count);
     this.weights.set(weights);
     this.feedBatch(program, batch);
+    this.feedRandom(program, draws, key);
     await program.run();
     out.set(this.gradients);
     this.scaleProposals(out, batch.count);
@@ -62,7 +71,7 @@ export class OrtStep implements CompiledStep {
   }
 
   async evaluate(weights: Float32Array, batch: Batch): Promise<MetricSums> {
-    const program = await this.program('evaluation', batch.count);
+    const { program } = await this.program('evaluation', batch.count);
     this.weights.set(weights);
     this.feedBatch(program, batch);
     await program.run();
@@ -70,7 +79,7 @@ export class OrtStep implements CompiledStep {
   }
 
   async predict(weights: Float32Array, inputs: Batch['inputs'], count: number): Promise<Float32Array[]> {
-    const program = await this.program('prediction', count);
+    const { program } = await this.program('prediction', count);
     this.weights.set(weights);
     this.feed(program, inputs, inputName);
     await program.run();
@@ -81,14 +90,14 @@ export class OrtStep implements CompiledStep {
   dispose(): void {
     for (const program of this.programs.values()) {
       program.then(
-        (made) => made.dispose(),
+        (made) => made.program.dispose(),
         () => {},
       );
     }
     this.programs.clear();
   }
 
-  private program(purpose: Purpose, count: number): Promise<OrtProgram> {
+  private program(purpose: Purpose, count: number): Promise<Compiled> {
     const key = `${purpose} ${count}`;
     const existing = this.programs.get(key);
     if (existing) return existing;
@@ -97,10 +106,11 @@ export class OrtStep implements CompiledStep {
     return made;
   }
 
-  private async build(purpose: Purpose, count: number): Promise<OrtProgram> {
-    const graph = TRACERS[purpose](this.step, count);
+  private async build(purpose: Purpose, count: number): Promise<Compiled> {
+    const { graph, draws } = TRACERS[purpose](this.step, count);
     optimise(graph);
-    return OrtProgram.create(lower(graph, this.options), this.options.threads, this.storage);
+    const program = await OrtProgram.create(lower(graph, this.options), this.options.threads, this.storage);
+    return { program, draws };
   }
 
   private feedBatch(program: OrtProgram, batch: Batch): void {
@@ -113,6 +123,13 @@ export class OrtStep implements CompiledStep {
     values.forEach((elements, index) => {
       const name = nameOf(index);
       if (program.hasInput(name)) program.input(name).set(elements);
+    });
+  }
+
+  private feedRandom(program: OrtProgram, draws: readonly RandomDraw[], key: GrainKey): void {
+    draws.forEach((draw, index) => {
+      const name = randomName(index);
+      if (program.hasInput(name)) fillRandom(draw, this.step.spec.seed, key, program.input(name) as Float32Array);
     });
   }
 

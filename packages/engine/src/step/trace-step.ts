@@ -5,15 +5,24 @@ import { capture, type TraceScope } from '../trace/capture.js';
 import type { Graph } from '../trace/graph.js';
 import { batchShape, buildModel, evaluationStep, gradientStep, predictionStep, type StepModel } from './model-step.js';
 import type { PreparedStep } from './prepare.js';
+import { drawFrom, layersWithin } from './random-layers.js';
+import type { RandomDraw } from './random-values.js';
 
 /** Names of a graph's inputs and outputs. */
 export const inputName = (index: number): string => `input${index}`;
 export const targetName = (index: number): string => `target${index}`;
 export const weightName = (index: number): string => `weight${index}`;
 export const gradientName = (index: number): string => `gradient${index}`;
+export const randomName = (index: number): string => `random${index}`;
 export const outputName = (index: number): string => `output${index}`;
 
-export const traceGradient = (step: PreparedStep, count: number): Graph =>
+/** A graph, and the draws whose values are its inputs `random0`, `random1` …. */
+export interface TracedStep {
+  readonly graph: Graph;
+  readonly draws: readonly RandomDraw[];
+}
+
+export const traceGradient = (step: PreparedStep, count: number): TracedStep =>
   trace(step, (scope, model) => {
     const result = gradientStep(step, model, inputsOf(scope, step, count), targetsOf(scope, step, count));
     scope.output('loss', result.loss);
@@ -24,24 +33,26 @@ export const traceGradient = (step: PreparedStep, count: number): Graph =>
     });
   });
 
-export const traceEvaluation = (step: PreparedStep, count: number): Graph =>
+export const traceEvaluation = (step: PreparedStep, count: number): TracedStep =>
   trace(step, (scope, model) => {
     const sums = evaluationStep(step, model, inputsOf(scope, step, count), targetsOf(scope, step, count));
     scope.output('loss', sums.loss);
     scope.output('correct', sums.correct);
   });
 
-export const tracePrediction = (step: PreparedStep, count: number): Graph =>
+export const tracePrediction = (step: PreparedStep, count: number): TracedStep =>
   trace(step, (scope, model) => {
     predictionStep(step, model, inputsOf(scope, step, count)).forEach((output, index) => {
       scope.output(outputName(index), output);
     });
   });
 
-function trace(step: PreparedStep, work: (scope: TraceScope, model: StepModel) => void): Graph {
-  return capture((scope) => {
+function trace(step: PreparedStep, work: (scope: TraceScope, model: StepModel) => void): TracedStep {
+  const draws: RandomDraw[] = [];
+  const graph = capture((scope) => {
     const model = buildModel(step.trainedTopology);
     try {
+      drawFrom(model.model, (draw) => scope.input(randomName(draws.push(draw) - 1), draw.shape, 'float32'));
       nameLayers(scope, model);
       model.variables.forEach((variable, index) => {
         scope.bindWeight(weightName(index), variable);
@@ -51,11 +62,12 @@ function trace(step: PreparedStep, work: (scope: TraceScope, model: StepModel) =
       model.dispose();
     }
   });
+  return { graph, draws };
 }
 
 /** Lets every kernel know which layer made it, for errors. */
 function nameLayers(scope: TraceScope, { model }: StepModel): void {
-  for (const layer of model.layers) {
+  for (const layer of layersWithin(model)) {
     const call = layer.call.bind(layer);
     layer.call = (inputs, options) => scope.inLayer(layer.name, () => call(inputs, options));
   }

@@ -1,5 +1,5 @@
 /** The reference: tfjs computes every kernel at once, on its `cpu` backend. Slow and obvious. */
-import { type Batch, type Field, type MetricSums, viewOf } from '@coord/protocol';
+import { type Batch, type Field, type MetricSums, sizeOfShape, viewOf } from '@coord/protocol';
 import type { CompiledStep, GrainKey } from '../engine.js';
 import {
   batchShape,
@@ -10,6 +10,8 @@ import {
   type StepModel,
 } from '../step/model-step.js';
 import type { PreparedStep } from '../step/prepare.js';
+import { type DrawCounter, drawFrom, refusingRandom, unrecognisedRandom } from '../step/random-layers.js';
+import { fillRandom, type RandomDraw } from '../step/random-values.js';
 import { tf, withBackend } from '../tensors.js';
 
 const BACKEND = 'cpu';
@@ -17,13 +19,19 @@ const BACKEND = 'cpu';
 export class EagerStep implements CompiledStep {
   readonly layout;
   private readonly model: StepModel;
+  private readonly draws: DrawCounter;
+  /** The grain in progress. */
+  private key: GrainKey = { step: 0, grain: 0 };
 
   constructor(private readonly step: PreparedStep) {
     this.layout = step.layout;
     this.model = withBackend(BACKEND, () => buildModel(step.trainedTopology));
+    this.draws = drawFrom(this.model.model, (draw) => this.drawn(draw));
   }
 
-  async gradient(weights: Float32Array, batch: Batch, _key: GrainKey, out: Float32Array): Promise<MetricSums> {
+  async gradient(weights: Float32Array, batch: Batch, key: GrainKey, out: Float32Array): Promise<MetricSums> {
+    this.key = key;
+    this.draws.restart();
     return this.compute(weights, () => {
       const result = gradientStep(
         this.step,
@@ -63,12 +71,18 @@ export class EagerStep implements CompiledStep {
     withBackend(BACKEND, () => this.model.dispose());
   }
 
+  private drawn(draw: RandomDraw): tf.Tensor {
+    const values = new Float32Array(sizeOfShape(draw.shape));
+    fillRandom(draw, this.step.spec.seed, this.key, values);
+    return tf.tensor(values, [...draw.shape]);
+  }
+
   private compute<Result>(weights: Float32Array, work: () => Result): Result {
     return withBackend(BACKEND, () => {
       tf.engine().startScope();
       try {
         this.assignWeights(weights);
-        return work();
+        return refusingRandom(unrecognisedRandom, work);
       } finally {
         tf.engine().endScope();
       }

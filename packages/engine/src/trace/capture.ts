@@ -1,5 +1,6 @@
 /** Runs a function on the trace backend and returns the graph of what it would have computed. */
 import { isCoordError } from '@coord/protocol';
+import { refusingRandom } from '../step/random-layers.js';
 import { tf, withBackend } from '../tensors.js';
 import { registerTraceBackend, TRACE_BACKEND, type TraceBackend } from './backend.js';
 import { type Graph, tidyGraph, unsupported } from './graph.js';
@@ -25,7 +26,10 @@ export function capture(work: (scope: TraceScope) => void): Graph {
     const backend = tf.backend() as TraceBackend;
     const graph = backend.begin();
     try {
-      withoutRandom(backend, () => tf.tidy(() => work(scopeOf(backend, graph))));
+      refusingRandom(
+        () => backend.refusal('it draws random numbers in a way that is not recognised'),
+        () => tf.tidy(() => work(scopeOf(backend, graph))),
+      );
     } catch (error) {
       throw explained(error, backend);
     } finally {
@@ -53,19 +57,6 @@ function scopeOf(backend: TraceBackend, graph: Graph): TraceScope {
       return result;
     },
   };
-}
-
-/** Numbers drawn while tracing would be frozen into the graph: the same mask in every step. */
-function withoutRandom(backend: TraceBackend, work: () => void): void {
-  const original = Math.random;
-  Math.random = () => {
-    throw backend.refusal('it draws random numbers in a way that is not recognised');
-  };
-  try {
-    work();
-  } finally {
-    Math.random = original;
-  }
 }
 
 function explained(error: unknown, backend: TraceBackend): unknown {
