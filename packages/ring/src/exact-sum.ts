@@ -17,7 +17,7 @@
  */
 import { BLOCK_SIZE } from '@coord/protocol';
 
-export const EXPONENT_SILENT = 0;
+const EXPONENT_SILENT = 0;
 export const EXPONENT_NOT_FINITE = 255;
 /** How many times a block may double from one step to the next before the step must be quantised again. */
 export const MARGIN_BITS = 4;
@@ -57,11 +57,12 @@ export function quantaFor(exponents: Uint8Array, grains: number, out: Uint8Array
 
 /**
  * Folds a step's exponents into what is expected of the next: a peak is forgotten by one bit a step, and a block that was
- * silent this time keeps what it had. A pure function of what every rank knows.
+ * silent, or not finite, keeps what it had. A pure function of what every rank knows.
  */
 export function rememberExponents(expected: Uint8Array, seen: Uint8Array): void {
   for (let block = 0; block < expected.length; block++) {
-    if (seen[block] !== EXPONENT_SILENT) expected[block] = Math.max(seen[block], expected[block] - 1);
+    if (seen[block] === EXPONENT_SILENT || seen[block] === EXPONENT_NOT_FINITE) continue;
+    expected[block] = Math.max(seen[block], expected[block] - 1);
   }
 }
 

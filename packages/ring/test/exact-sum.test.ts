@@ -218,12 +218,12 @@ describe('the exact sum', () => {
     expect(quanta[0]).toBeLessThan(quanta[2]);
   });
 
-  it('remembers a peak for as many steps as it has bits, and a silent block for ever', () => {
-    const expected = new Uint8Array([120, 120, 0]);
-    rememberExponents(expected, new Uint8Array([100, 0, 7]));
-    expect([...expected]).toEqual([119, 120, 7]);
-    rememberExponents(expected, new Uint8Array([125, 0, 0]));
-    expect([...expected]).toEqual([125, 120, 7]);
+  it('remembers a peak for as many steps as it has bits, and keeps what a silent or not finite block had', () => {
+    const expected = new Uint8Array([120, 120, 0, 90]);
+    rememberExponents(expected, new Uint8Array([100, 0, 7, EXPONENT_NOT_FINITE]));
+    expect([...expected]).toEqual([119, 120, 7, 90]);
+    rememberExponents(expected, new Uint8Array([125, 0, 0, 0]));
+    expect([...expected]).toEqual([125, 120, 7, 90]);
   });
 });
 

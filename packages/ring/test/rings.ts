@@ -12,7 +12,7 @@ export interface TestRings {
   dispose(): Promise<void>;
 }
 
-export interface RingOptions extends Partial<RingContext> {
+interface RingOptions extends Partial<RingContext> {
   readonly latencyMs?: number;
   readonly arenas?: readonly Arena[];
 }

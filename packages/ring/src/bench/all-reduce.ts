@@ -1,0 +1,120 @@
+/** Bench of the all-reduce, in the layout of nccl-tests: size, time, algorithm and bus bandwidth, number of wrong values. */
+import type { Contender, Timing } from './contender.js';
+import { findTorchPython, startGloo } from './gloo.js';
+import { startProcesses } from './processes.js';
+
+export interface AllReduceBenchOptions {
+  readonly ranks: number;
+  /** Buffer sizes in bytes, multiples of 4. */
+  readonly sizes: readonly number[];
+  readonly transport: 'ws';
+  readonly against: readonly 'gloo'[];
+  /** Turns that each contender gets at each size. Default 5. */
+  readonly rounds?: number;
+  /** Time one turn shall take. Default 400 ms. */
+  readonly turnMs?: number;
+  onRow?(row: AllReduceRow): void;
+  /** A contender that was asked for and is not on this machine. */
+  onMissing?(name: string, why: string): void;
+}
+
+export interface PeerResult {
+  readonly ms: number;
+  /** The peer's time divided by ours; above 1 we are faster. */
+  readonly ratio: number;
+}
+
+export interface AllReduceRow {
+  readonly bytes: number;
+  readonly ranks: number;
+  readonly transport: string;
+  readonly wire: 'int32';
+  /** Median of one all-reduce, float32 in and out. */
+  readonly ms: number;
+  /** 10th and 90th percentile. */
+  readonly spreadMs: readonly [number, number];
+  /** Buffer bytes a second. */
+  readonly algbwGBps: number;
+  /** Bytes a second that each link carries: algbw × 2 (N − 1) ÷ N. */
+  readonly busbwGBps: number;
+  readonly wrong: number;
+  readonly peer: Readonly<Record<string, PeerResult>>;
+}
+
+const MAX_ITERATIONS = 200;
+const WARM_UP_ITERATIONS = 3;
+
+export async function benchAllReduce(options: AllReduceBenchOptions): Promise<AllReduceRow[]> {
+  const contenders = await startContenders(options);
+  try {
+    const rows: AllReduceRow[] = [];
+    for (const bytes of options.sizes) {
+      const row = rowOf(bytes, options, await timeInTurns(contenders, bytes, options));
+      rows.push(row);
+      options.onRow?.(row);
+    }
+    return rows;
+  } finally {
+    await Promise.all(contenders.map((contender) => contender.stop()));
+  }
+}
+
+/** Ours first. */
+async function startContenders({ ranks, sizes, against, onMissing }: AllReduceBenchOptions): Promise<Contender[]> {
+  const contenders = [await startProcesses(ranks, Math.max(...sizes))];
+  if (against.includes('gloo')) {
+    const python = findTorchPython();
+    if (python) contenders.push(await startGloo(python, ranks));
+    else onMissing?.('gloo', 'no Python with torch.distributed was found');
+  }
+  return contenders;
+}
+
+async function timeInTurns(
+  contenders: readonly Contender[],
+  bytes: number,
+  { rounds = 5, turnMs = 400 }: AllReduceBenchOptions,
+): Promise<Timing[]> {
+  const iterations: number[] = [];
+  for (const contender of contenders) {
+    const warmUp = await contender.time(bytes, WARM_UP_ITERATIONS);
+    iterations.push(Math.max(2, Math.min(MAX_ITERATIONS, Math.round(turnMs / median(warmUp.ms)))));
+  }
+  const totals = contenders.map(() => ({ ms: [] as number[], wrong: 0 }));
+  for (let round = 0; round < rounds; round++) {
+    for (const [index, contender] of contenders.entries()) {
+      const { ms, wrong } = await contender.time(bytes, iterations[index]);
+      totals[index].ms.push(...ms);
+      totals[index].wrong += wrong;
+    }
+  }
+  return totals;
+}
+
+function rowOf(bytes: number, { ranks, transport, against }: AllReduceBenchOptions, timings: Timing[]): AllReduceRow {
+  const [own, ...others] = timings;
+  const ms = median(own.ms);
+  const algbwGBps = bytes / ms / 1e6;
+  const peer = Object.fromEntries(
+    others.map(({ ms: theirs }, index) => [against[index], { ms: median(theirs), ratio: median(theirs) / ms }]),
+  );
+  return {
+    bytes,
+    ranks,
+    transport,
+    wire: 'int32',
+    ms,
+    spreadMs: [quantile(own.ms, 0.1), quantile(own.ms, 0.9)],
+    algbwGBps,
+    busbwGBps: (algbwGBps * 2 * (ranks - 1)) / ranks,
+    wrong: own.wrong,
+    peer,
+  };
+}
+
+const median = (values: readonly number[]): number => quantile(values, 0.5);
+
+function quantile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+}

@@ -1,0 +1,1 @@
+export { type AllReduceBenchOptions, type AllReduceRow, benchAllReduce, type PeerResult } from './all-reduce.js';
