@@ -4,10 +4,14 @@ import type * as tfl from '@tensorflow/tfjs-layers';
 import { closest } from 'fastest-levenshtein';
 import { cnn } from './cnn.js';
 import type { ModelDefinition } from './definition.js';
+import { gpt } from './gpt.js';
 import { mlp } from './mlp.js';
+import { resnet } from './resnet.js';
+import { textCnn } from './text-cnn.js';
+import { transformerClassifier } from './transformer-classifier.js';
 import './tensors.js';
 
-const DEFINITIONS: readonly ModelDefinition[] = [cnn, mlp];
+const DEFINITIONS: readonly ModelDefinition[] = [mlp, cnn, resnet, textCnn, transformerClassifier, gpt];
 
 /** Every model of the library, in the order in which it is listed. */
 export const listModels = (): readonly ModelDefinition[] => DEFINITIONS;

@@ -27,8 +27,19 @@ describe('the model library', () => {
   });
 
   it.each(listModels().map(({ name }) => name))('reads the topology of %s back to the same model', (name) => {
-    const topology = topologyOf(createModel(name));
-    expect(topologyOf(modelFromTopology(topology))).toBe(topology);
+    const model = createModel(name);
+    const copy = modelFromTopology(topologyOf(model));
+    const describe = (of: typeof model) => of.weights.map((weight) => [weight.originalName, weight.shape]);
+    expect(describe(copy)).toEqual(describe(model));
+    // tfjs adds a default or two the first time; from then on the text is stable.
+    expect(topologyOf(modelFromTopology(topologyOf(copy)))).toBe(topologyOf(copy));
+  });
+
+  it.each([
+    ['resnet', { depth: 18, classes: 10 }, 11_173_962 + 2 * 4_800],
+    ['resnet', { depth: 50, classes: 1000, inputShape: [224, 224, 3] }, 25_557_032 + 2 * 26_560],
+  ])('gives %s %o the parameters of the paper’s network', (name, options, count) => {
+    expect(createModel(name, options).countParams()).toBe(count);
   });
 
   it('takes options', () => {
