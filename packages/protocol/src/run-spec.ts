@@ -76,7 +76,16 @@ export const regularizationSpecSchema = z.strictObject({
 });
 export type RegularizationSpec = z.infer<typeof regularizationSpecSchema>;
 
-export const LOSSES = ['categoricalCrossentropy', 'meanSquaredError'] as const;
+export const LOSSES = [
+  'categoricalCrossentropy',
+  'binaryCrossentropy',
+  'meanSquaredError',
+  'meanAbsoluteError',
+  'huber',
+  'hinge',
+  'klDivergence',
+  'cosineProximity',
+] as const;
 export const ENGINES = ['auto', 'ort', 'tfjs-cpu'] as const;
 export type EngineName = (typeof ENGINES)[number];
 

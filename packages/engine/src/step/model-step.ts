@@ -7,7 +7,7 @@ import { modelFromTopology } from '@coord/models';
 import type { Field } from '@coord/protocol';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import { tf } from '../tensors.js';
-import { LOSS_RULES } from './losses.js';
+import { LOSS_RULES } from './losses/registry.js';
 import { withOwnGradients } from './own-gradients.js';
 import type { PreparedStep } from './prepare.js';
 
@@ -45,12 +45,10 @@ function apply(model: tfl.LayersModel, inputs: readonly tf.Tensor[], training: b
 
 /** Sums over samples and outputs. */
 function sumsOf(step: PreparedStep, outputs: readonly tf.Tensor[], targets: readonly tf.Tensor[]): StepSums {
-  const rule = LOSS_RULES[step.spec.loss];
-  const losses = outputs.map((output, index) =>
-    tf.sum(rule.perSample(output, targets[index], step.finalActivations[index] !== undefined)),
-  );
-  const { correct } = rule;
-  const hits = correct ? outputs.map((output, index) => tf.sum(correct(output, targets[index]))) : [];
+  const { perSample, correct } = LOSS_RULES[step.spec.loss];
+  const isLogits = (index: number) => step.finalActivations[index] !== undefined;
+  const losses = outputs.map((output, index) => tf.sum(perSample(output, targets[index], isLogits(index))));
+  const hits = correct ? outputs.map((output, index) => tf.sum(correct(output, targets[index], isLogits(index)))) : [];
   return { loss: total(losses), correct: hits.length > 0 ? total(hits) : tf.scalar(0) };
 }
 

@@ -11,7 +11,7 @@ import type * as tfl from '@tensorflow/tfjs-layers';
 import type { StepSpec } from '../engine.js';
 import { withBackend } from '../tensors.js';
 import { withoutFinalActivations } from './logits.js';
-import { LOSS_RULES } from './losses.js';
+import { LOSS_RULES } from './losses/registry.js';
 
 export interface PreparedStep {
   readonly spec: StepSpec;

@@ -1,0 +1,31 @@
+/**
+ * Losses, one value a sample: the mean over whatever axes an output has beside the batch axis, as in Keras.
+ *
+ * Outputs are float32 [count, …]. Class targets are int32 without the last axis, or float32 one-hot (or any distribution);
+ * other targets have as many elements as the output.
+ */
+import { tf } from '../../tensors.js';
+
+export interface LossRule {
+  /** Activation whose input (the logits) this loss prefers to its output. */
+  readonly logitsOf?: string;
+  /** float32 [count]. */
+  perSample(output: tf.Tensor, target: tf.Tensor, isLogits: boolean): tf.Tensor;
+  /** float32 [count]: 1 where the output says what the target says (a share, where a sample has several places); absent where that has no meaning. */
+  correct?(output: tf.Tensor, target: tf.Tensor, isLogits: boolean): tf.Tensor;
+}
+
+/** Keras's guard against log(0) and division by 0. */
+export const EPSILON = 1e-7;
+
+/** Mean over all axes but the first. */
+export function meanPerSample(values: tf.Tensor): tf.Tensor {
+  if (values.rank === 1) return values;
+  const count = values.shape[0] as number;
+  const flat = tf.reshape(values, [count, values.size / count]);
+  return tf.mul(tf.sum(flat, 1), count / values.size);
+}
+
+/** The target as float32 in the output's shape. */
+export const likeOutput = (target: tf.Tensor, output: tf.Tensor): tf.Tensor =>
+  tf.reshape(tf.cast(target, 'float32'), output.shape);
