@@ -4,7 +4,7 @@
  *
  * The rules:
  * - A worker is a *candidate* once it is ready. Candidates are batched for `joinWindowMs`, then taken into the next view.
- * - Fewer candidates than `minWorkers`: no view; wait and say so.
+ * - The first view waits for `minWorkers` candidates, later ones for `floorWorkers`. Below that: no view; wait and say so.
  * - A member that is lost, leaves or is silent for `heartbeatTimeoutMs`: a new view at once.
  * - A broken ring without a lost member: wait `ringGraceMs` (the loss may be about to be noticed), or until every member
  *   has reported (then nobody is dead), and form the view again. Each further failure without a completed step between
@@ -16,7 +16,10 @@ import { type Endpoint, type ErrorCode, LIMITS, type Member, type View } from '@
 
 export interface MembershipOptions {
   readonly runId: string;
+  /** Candidates that the first view needs. */
   readonly minWorkers: number;
+  /** Candidates that every later view needs. */
+  readonly floorWorkers: number;
   readonly joinWindowMs: number;
   readonly heartbeatTimeoutMs: number;
   readonly ringGraceMs: number;
@@ -52,6 +55,8 @@ interface RingFailure {
 
 export interface MembershipState {
   readonly generation: number;
+  /** True once a view has been formed since this start. */
+  readonly begun: boolean;
   /** Worker ids of the view in force, in ring order; empty when there is none. */
   readonly members: readonly string[];
   readonly workers: ReadonlyMap<string, WorkerRecord>;
@@ -101,6 +106,7 @@ export interface MembershipOutcome {
 /** @param generation the highest generation that this run has already used (0 for a new run). */
 export const initialMembership = (nowMs: number, generation = 0, joined = 0): MembershipState => ({
   generation,
+  begun: false,
   members: [],
   workers: new Map(),
   joined,
@@ -147,8 +153,10 @@ export function nextTickMs(state: MembershipState, options: MembershipOptions): 
 export const candidatesOf = (state: MembershipState): WorkerRecord[] =>
   [...state.workers.values()].filter((worker) => worker.candidate !== undefined).sort((a, b) => a.order - b.order);
 
-const neededOf = (state: MembershipState, options: MembershipOptions): number =>
-  state.stopping ? 1 : Math.max(1, options.minWorkers);
+function neededOf(state: MembershipState, { minWorkers, floorWorkers }: MembershipOptions): number {
+  if (state.stopping) return 1;
+  return Math.max(1, state.begun ? floorWorkers : minWorkers);
+}
 
 /**
  * Silence counts only while this process was itself awake: after a suspended laptop or a long stop everybody has been
@@ -354,6 +362,7 @@ function formView(
   const next: MembershipState = {
     ...state,
     generation,
+    begun: true,
     members: members.map((member) => member.workerId),
     joinDeadlineMs: undefined,
     ringFailure: undefined,

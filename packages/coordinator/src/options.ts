@@ -38,8 +38,10 @@ export interface CoordinatorOptions {
   readonly token: string;
   /** Existing directory; holds the ledger and the checkpoints. */
   readonly runDir: string;
-  /** Below this many workers training waits. */
+  /** Workers that must be ready before the first step of this start. */
   readonly minWorkers: number;
+  /** Below this many workers training waits for others; 1 where it is left out. */
+  readonly floorWorkers?: number;
   /** Where training starts: initial weights, or a checkpoint's state. */
   readonly initialState: TrainingState;
   /** The dataset's blocks by content hash; undefined where there is none of that hash. */

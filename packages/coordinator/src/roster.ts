@@ -13,6 +13,7 @@ export interface RosterOptions {
   readonly clock: Clock;
   readonly runId: string;
   readonly minWorkers: number;
+  readonly floorWorkers: number;
   readonly timings: Timings;
   readonly past: RunPast;
 }
@@ -21,9 +22,9 @@ export class Roster {
   private readonly sessions = new Map<string, WorkerSession>();
   private readonly runner: MembershipRunner;
 
-  constructor({ clock, runId, minWorkers, timings, past }: RosterOptions, actions: MembershipActions) {
+  constructor({ clock, runId, minWorkers, floorWorkers, timings, past }: RosterOptions, actions: MembershipActions) {
     const { joinWindowMs, heartbeatTimeoutMs, ringGraceMs } = timings;
-    const rules = { runId, minWorkers, joinWindowMs, heartbeatTimeoutMs, ringGraceMs };
+    const rules = { runId, minWorkers, floorWorkers, joinWindowMs, heartbeatTimeoutMs, ringGraceMs };
     const options = { ...rules, expelAfterFailures: EXPEL_AFTER_FAILURES, createRingKey: createNonce };
     this.runner = new MembershipRunner(clock, options, actions, past);
   }

@@ -14,6 +14,7 @@ import {
 const OPTIONS: MembershipOptions = {
   runId: 'r',
   minWorkers: 2,
+  floorWorkers: 2,
   joinWindowMs: 300,
   heartbeatTimeoutMs: 5000,
   ringGraceMs: 200,
@@ -149,7 +150,15 @@ describe('a view', () => {
     expect(stage.reasons.at(-1)).toContain('w3');
   });
 
-  it('ends below the minimum, and comes back with the next worker', () => {
+  it('goes on with fewer workers than the first view needed, down to the floor', () => {
+    const stage = new Stage({ ...OPTIONS, minWorkers: 3, floorWorkers: 1 }).join('w1', 'w2', 'w3').ready('w1', 'w2');
+    expect(stage.pass(1000, ['w3']).views).toEqual([]);
+    stage.ready('w3').pass(300).do({ type: 'lost', workerId: 'w1', reason: 'killed' });
+    expect(stage.members).toEqual(['w2', 'w3']);
+    expect(stage.do({ type: 'lost', workerId: 'w2', reason: 'killed' }).members).toEqual(['w3']);
+  });
+
+  it('ends below the floor, and comes back with the next worker', () => {
     const stage = inView('w1', 'w2').do({ type: 'lost', workerId: 'w1', reason: 'killed' });
     expect(stage.decisions.at(-1)).toMatchObject({ type: 'wait', present: 1, needed: 2 });
     expect(stage.state.members).toEqual([]);

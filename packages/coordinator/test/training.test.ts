@@ -125,6 +125,13 @@ describe('a run', () => {
     expect((await cluster.events.nth('worker-lost')).reason).toBe('ENGINE_FAILED: out of memory');
   });
 
+  it('goes on with one worker of the two that it began with', async () => {
+    const cluster = await startTestCluster({ minWorkers: 2 });
+    const [first, second] = await cluster.training(2);
+    await first.close();
+    expect((await second.nextView()).members).toHaveLength(1);
+  });
+
   it('waits for others when its last worker is gone, and fails if it was told not to', async () => {
     const patient = await startTestCluster();
     const [last] = await patient.training(1);
@@ -271,8 +278,8 @@ describe('a run', () => {
     expect(error.message).toContain('step 1');
   });
 
-  it('ends although a finished worker has lost its partners, and needs no minimum for that', async () => {
-    const cluster = await startTestCluster({ minWorkers: 2 });
+  it('ends although a finished worker has lost its partners, and needs no floor for that', async () => {
+    const cluster = await startTestCluster({ minWorkers: 2, floorWorkers: 2 });
     const workers = await cluster.training(2);
     for (let step = 1; step < LAST_STEP; step++) await reportAll(workers, step);
     await workers[0].report(LAST_STEP);
