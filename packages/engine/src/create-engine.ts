@@ -1,29 +1,81 @@
-/** Engines by name. */
+/** Engines by name. Each engine's library is loaded only when it is asked for. */
 import { CoordError, type EngineName } from '@coord/protocol';
 import type { Engine } from './engine.js';
+import { AUTO_ORDER, mayTry } from './registry/auto.js';
+import { type ConcreteEngine, ENGINE_GUIDES } from './registry/guide.js';
+import { requireAgreement } from './registry/self-check.js';
+import type { EagerBackend } from './tfjs/eager-backend.js';
 
 export interface EngineOptions {
   readonly name: EngineName;
-  /** Compute threads of one worker. */
+  /** Threads inside one operation, where the engine can be told. */
   readonly threads: number;
+  /** Other threads of this process compute as well. ONNX Runtime's WebGPU provider crashes then, so it is refused. */
+  readonly sharesProcess?: boolean;
 }
 
-/**
- * The engine's library is loaded only when it is asked for.
- *
- * @throws CoordError ENGINE_UNAVAILABLE, with the reason
- */
-export async function createEngine({ name, threads }: EngineOptions): Promise<Engine> {
+type Factory = (options: EngineOptions) => Promise<Engine>;
+
+type EagerLibrary = typeof import('./tfjs/eager-backend.js');
+
+const eager = (load: (library: EagerLibrary) => EagerBackend | Promise<EagerBackend>): Factory => {
+  return async () => {
+    const backend = await load(await import('./tfjs/eager-backend.js'));
+    return (await import('./tfjs/eager-engine.js')).createEagerEngine(backend);
+  };
+};
+
+const FACTORIES: Readonly<Record<ConcreteEngine, Factory>> = {
+  ort: async ({ threads }) => (await import('./ort/ort-engine.js')).createOrtEngine({ threads }),
+  'ort-webgpu': createOrtWebGpu,
+  'ort-cuda': async () => (await import('./ort/ort-engine.js')).createOrtGpuEngine('cuda'),
+  'tfjs-node-gpu': eager((library) => library.loadTfjsNodeBackend('tfjs-node-gpu')),
+  'tfjs-node': eager((library) => library.loadTfjsNodeBackend('tfjs-node')),
+  'tfjs-webgpu': eager((library) => library.loadWebGpuBackend()),
+  'tfjs-cpu': eager((library) => library.CPU_BACKEND),
+};
+
+/** @throws CoordError ENGINE_UNAVAILABLE, with the reason and what to do */
+export async function createEngine(options: EngineOptions): Promise<Engine> {
+  if (options.name === 'auto') return createBestEngine(options);
+  return createNamed(options.name, options);
+}
+
+async function createNamed(name: ConcreteEngine, options: EngineOptions): Promise<Engine> {
   try {
-    if (name === 'tfjs-cpu') return (await import('./tfjs/eager-engine.js')).createEagerEngine();
-    return await (await import('./ort/ort-engine.js')).createOrtEngine({ threads });
+    return await FACTORIES[name](options);
   } catch (cause) {
-    throw new CoordError('ENGINE_UNAVAILABLE', `engine ${name} does not work here: ${reasonOf(cause)}`, {
-      hint: 'coord doctor lists the engines that work on this machine; tfjs-cpu always does, slowly.',
-      facts: { engine: name, platform: process.platform, arch: process.arch },
-      cause,
-    });
+    throw unavailable(name, cause);
   }
 }
 
-const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message.split('\n')[0] : String(cause));
+/** The first of the order that works here; engines that only some machines have must prove that they compute right. */
+async function createBestEngine(options: EngineOptions): Promise<Engine> {
+  let lastError: unknown;
+  for (const { name, isEverywhere } of AUTO_ORDER) {
+    if (!(await mayTry(name, options.sharesProcess === true))) continue;
+    try {
+      const engine = await createNamed(name, options);
+      if (!isEverywhere) await requireAgreement(engine);
+      return engine;
+    } catch (error) {
+      lastError = error;
+    }
+  }
+  throw lastError;
+}
+
+async function createOrtWebGpu({ sharesProcess }: EngineOptions): Promise<Engine> {
+  if (sharesProcess) throw new Error('it can compute on one thread of a process only; use --threads 1');
+  return (await import('./ort/ort-engine.js')).createOrtGpuEngine('webgpu');
+}
+
+function unavailable(name: ConcreteEngine, cause: unknown): CoordError {
+  return new CoordError('ENGINE_UNAVAILABLE', `engine ${name} does not work here: ${reasonOf(cause)}`, {
+    hint: `${ENGINE_GUIDES[name].howToGet} \`coord doctor\` lists the engines that work on this machine.`,
+    facts: { engine: name, platform: process.platform, arch: process.arch },
+    cause,
+  });
+}
+
+const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause)).split('\n')[0];

@@ -86,7 +86,17 @@ export const LOSSES = [
   'klDivergence',
   'cosineProximity',
 ] as const;
-export const ENGINES = ['auto', 'ort', 'tfjs-cpu'] as const;
+/** What computes gradients; `auto` takes the first that works here, in the order of docs/engines.md. */
+export const ENGINES = [
+  'auto',
+  'ort',
+  'ort-webgpu',
+  'ort-cuda',
+  'tfjs-node-gpu',
+  'tfjs-node',
+  'tfjs-webgpu',
+  'tfjs-cpu',
+] as const;
 export type EngineName = (typeof ENGINES)[number];
 
 export const runSpecSchema = z.object({

@@ -1,10 +1,13 @@
-/** The default engine: the traced tfjs step, lowered to ONNX, run by ONNX Runtime on the CPU. */
+/** The traced tfjs step, lowered to ONNX, run by ONNX Runtime: on the CPU (the default engine) or on a GPU. */
 import { env } from 'onnxruntime-node';
 import type { CompiledStep, Engine, StepSpec } from '../engine.js';
+import { requireGpuAdapter } from '../gpu-adapter.js';
 import { LOWERING_VERSION } from '../identity.js';
 import { prepareStep } from '../step/prepare.js';
 import { probeBlockSize } from './block-size.js';
+import { nvidiaModels } from './nvidia.js';
 import { OrtStep } from './ort-step.js';
+import { type OrtProvider, requireProvider } from './provider.js';
 
 export interface OrtEngineOptions {
   /** Threads inside one operation. Part of the numeric identity: other counts give other bits. */
@@ -15,23 +18,49 @@ export interface OrtEngineOptions {
 
 export async function createOrtEngine({ threads, layout = 'blocked' }: OrtEngineOptions): Promise<Engine> {
   const blockSize = layout === 'blocked' ? await probeBlockSize() : undefined;
-  return {
-    name: 'ort',
-    identity: {
-      engine: 'ort',
-      engineVersion: env.versions.node ?? env.versions.common,
-      loweringVersion: LOWERING_VERSION,
-      device: deviceOf(blockSize),
-      threads,
-    },
-    compile: async (spec: StepSpec): Promise<CompiledStep> => new OrtStep(prepareStep(spec), { threads, blockSize }),
-    dispose: () => {},
-  };
+  return engineOn({ name: 'ort', provider: 'cpu', device: cpuDevice(blockSize), threads, blockSize });
 }
 
+/** On a GPU, in plain layout: the blocked one is the CPU provider's own. @throws CoordError ENGINE_FAILED */
+export async function createOrtGpuEngine(provider: Exclude<OrtProvider, 'cpu'>): Promise<Engine> {
+  await requireProvider(provider);
+  const device = provider === 'cuda' ? cudaDevice() : await webGpuDevice();
+  return engineOn({ name: `ort-${provider}`, provider, device, threads: 1, blockSize: undefined });
+}
+
+interface OrtEngineParts {
+  readonly name: 'ort' | 'ort-webgpu' | 'ort-cuda';
+  readonly provider: OrtProvider;
+  readonly device: string;
+  readonly threads: number;
+  readonly blockSize: number | undefined;
+}
+
+const engineOn = ({ name, device, ...options }: OrtEngineParts): Engine => ({
+  name,
+  identity: {
+    engine: name,
+    engineVersion: env.versions.node ?? env.versions.common,
+    loweringVersion: LOWERING_VERSION,
+    device,
+    threads: options.threads,
+  },
+  compile: async (spec: StepSpec): Promise<CompiledStep> => new OrtStep(prepareStep(spec), options),
+  dispose: () => {},
+});
+
 /** The block size tells the instruction set that ONNX Runtime has chosen its kernels for. */
-function deviceOf(blockSize: number | undefined): string {
+function cpuDevice(blockSize: number | undefined): string {
   if (blockSize === undefined) return `${process.arch}-plain`;
   const instructions = { 8: 'avx2', 16: 'avx512' }[blockSize];
   return `${process.arch}-${process.arch === 'x64' && instructions ? instructions : `block${blockSize}`}`;
 }
+
+const cudaDevice = (): string => `cuda ${nvidiaModels()[0] ?? 'device 0'}`.slice(0, 128);
+
+/** ONNX Runtime does not name its adapter; Dawn does, where its package is installed. */
+const webGpuDevice = (): Promise<string> =>
+  requireGpuAdapter().then(
+    ({ description }) => description,
+    () => 'webgpu',
+  );

@@ -17,10 +17,9 @@ import {
   tracePrediction,
   weightName,
 } from '../step/trace-step.js';
-import { type Elements, OrtProgram } from './session.js';
+import { type Elements, OrtProgram, type OrtSessionOptions } from './session.js';
 
-export interface OrtOptions {
-  readonly threads: number;
+export interface OrtOptions extends OrtSessionOptions {
   readonly blockSize: number | undefined;
 }
 
@@ -109,7 +108,7 @@ export class OrtStep implements CompiledStep {
   private async build(purpose: Purpose, count: number): Promise<Compiled> {
     const { graph, draws } = TRACERS[purpose](this.step, count);
     optimise(graph);
-    const program = await OrtProgram.create(lower(graph, this.options), this.options.threads, this.storage);
+    const program = await OrtProgram.create(lower(graph, this.options), this.options, this.storage);
     return { program, draws };
   }
 

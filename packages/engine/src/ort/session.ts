@@ -9,7 +9,15 @@ import type { TensorInfo } from '../onnx/builder.js';
 
 export type Elements = Float32Array | Int32Array;
 
-const sessionOptions = (threads: number): InferenceSession.SessionOptions => ({
+export interface OrtSessionOptions {
+  /** Threads inside one operation. */
+  readonly threads: number;
+  /** The device; operations that it lacks run on the CPU. Default: the CPU. */
+  readonly provider?: 'cpu' | 'webgpu' | 'cuda';
+}
+
+const sessionOptions = ({ threads, provider = 'cpu' }: OrtSessionOptions): InferenceSession.SessionOptions => ({
+  executionProviders: provider === 'cpu' ? ['cpu'] : [provider, 'cpu'],
   intraOpNumThreads: threads,
   interOpNumThreads: 1,
   executionMode: 'sequential',
@@ -34,11 +42,11 @@ export class OrtProgram {
    */
   static async create(
     model: LoweredModel,
-    threads: number,
+    options: OrtSessionOptions,
     storage: Readonly<Record<string, Elements>> = {},
   ): Promise<OrtProgram> {
     try {
-      const session = await InferenceSession.create(model.bytes, sessionOptions(threads));
+      const session = await InferenceSession.create(model.bytes, sessionOptions(options));
       const bind = (infos: readonly TensorInfo[]) =>
         Object.fromEntries(infos.map((info) => [info.name, tensorOver(info, storage[info.name])]));
       return new OrtProgram(session, bind(model.inputs), bind(model.outputs));

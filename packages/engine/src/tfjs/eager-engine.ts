@@ -1,19 +1,19 @@
-import { version_core } from '@tensorflow/tfjs-core';
 import type { CompiledStep, Engine, StepSpec } from '../engine.js';
 import { STEP_VERSION } from '../identity.js';
 import { prepareStep } from '../step/prepare.js';
+import { CPU_BACKEND, type EagerBackend } from './eager-backend.js';
 import { EagerStep } from './eager-step.js';
 
-/** The eager engine on tfjs's `cpu` backend: plain JavaScript, one thread, the same bits on every machine. */
-export const createEagerEngine = (): Engine => ({
-  name: 'tfjs-cpu',
+/** The eager engine: tfjs computes every kernel as it comes, on any of its backends that can train. */
+export const createEagerEngine = (backend: EagerBackend = CPU_BACKEND): Engine => ({
+  name: backend.engine,
   identity: {
-    engine: 'tfjs-cpu',
-    engineVersion: version_core,
+    engine: backend.engine,
+    engineVersion: backend.version,
     loweringVersion: STEP_VERSION,
-    device: 'javascript',
-    threads: 1,
+    device: backend.device,
+    threads: backend.threads,
   },
-  compile: async (spec: StepSpec): Promise<CompiledStep> => new EagerStep(prepareStep(spec)),
+  compile: async (spec: StepSpec): Promise<CompiledStep> => new EagerStep(prepareStep(spec), backend.name),
   dispose: () => {},
 });
