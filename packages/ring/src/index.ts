@@ -1,3 +1,4 @@
+export { doublingPartners, type Partner, type Partners } from './doubling.js';
 export {
   dequantise,
   EXPONENT_NOT_FINITE,

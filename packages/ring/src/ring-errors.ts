@@ -8,18 +8,17 @@ export interface RingPosition {
   readonly size: number;
   readonly sequence: number;
   readonly operation: OperationName;
+  /** The rank that it waits for. */
+  peer: number;
   phase: RingPhase;
   step: number;
   segment: number;
 }
 
-const neighbour = ({ rank, size }: RingPosition, distance: number): number => (rank + distance + size) % size;
-
 const place = ({ operation, sequence, phase }: RingPosition): string => `in the ${phase} of ${operation} ${sequence}`;
 
-/** @param direction which neighbour the trouble is with. */
-export function ringBroken(position: RingPosition, direction: 'next' | 'prev', cause: unknown): CoordError {
-  const peer = neighbour(position, direction === 'next' ? 1 : -1);
+/** @param peer the rank that the trouble is with. */
+export function ringBroken(position: RingPosition, peer: number, cause: unknown): CoordError {
   const why = cause instanceof Error ? cause.message : String(cause);
   return new CoordError('RING_BROKEN', `rank ${position.rank} lost rank ${peer} ${place(position)}: ${why}`, {
     facts: { ...position, peer },
@@ -28,11 +27,10 @@ export function ringBroken(position: RingPosition, direction: 'next' | 'prev', c
 }
 
 export function ringTimeout(position: RingPosition, timeoutMs: number): CoordError {
-  const peer = neighbour(position, -1);
   return new CoordError(
     'RING_TIMEOUT',
-    `rank ${position.rank} heard nothing from rank ${peer} for ${timeoutMs} ms ${place(position)}`,
-    { facts: { ...position, peer, timeoutMs } },
+    `rank ${position.rank} heard nothing from rank ${position.peer} for ${timeoutMs} ms ${place(position)}`,
+    { facts: { ...position, timeoutMs } },
   );
 }
 

@@ -14,7 +14,7 @@
  *
  * Source: P. Patarasuk, X. Yuan, "Bandwidth optimal all-reduce algorithms for clusters of workstations", JPDC 2009.
  */
-export type RingPhase = 'reduce-scatter' | 'all-gather';
+export type RingPhase = 'reduce-scatter' | 'all-gather' | 'doubling';
 
 export interface Schedule {
   readonly rank: number;

@@ -1,15 +1,10 @@
-/** Transfer: runs one schedule over two links. Receives, combines or stores, and sends on, segment by segment. */
+/** Transfer: runs one ring schedule over two links. Receives, combines or stores, and sends on, segment by segment. */
 import type { SegmentReceiver, SegmentSender } from '@coord/transport';
-import { type RingPosition, ringBroken } from './ring-errors.js';
+import { FrameExchange } from './frame-exchange.js';
+import type { RingPosition } from './ring-errors.js';
 import { phaseOf, type Schedule, type Segment, segmentsReceived, segmentsSent } from './schedule.js';
 import { RECEIVE_WINDOW, type ScratchSlot } from './scratch.js';
-import {
-  describeHeader,
-  isSameHeader,
-  type OperationTag,
-  SEGMENT_HEADER_BYTES,
-  writeSegmentHeader,
-} from './segment-header.js';
+import type { OperationTag } from './segment-header.js';
 
 export interface Neighbours {
   readonly next: SegmentSender;
@@ -23,14 +18,16 @@ export interface TransferTask {
   readonly input: Uint8Array;
   /** Result; may be `input`. */
   readonly output: Uint8Array;
-  /** output[start, end) = input[start, end) combined with `arrived`. */
-  combine(start: number, end: number, arrived: Uint8Array): void;
+  /** output[start, end) = own[start, end) combined with `arrived`; `own` is the input or what was combined so far. */
+  combine(start: number, end: number, arrived: Uint8Array, own: Uint8Array): void;
 }
 
 export class Transfer {
   readonly position: RingPosition;
+  private readonly frames: FrameExchange;
   private readonly sends: Promise<void>[] = [];
-  private readonly expectedHeader = new Uint8Array(SEGMENT_HEADER_BYTES);
+  private readonly nextRank: number;
+  private readonly prevRank: number;
 
   constructor(
     private readonly task: TransferTask,
@@ -38,10 +35,11 @@ export class Transfer {
     private readonly slots: readonly ScratchSlot[],
     private readonly onProgress: () => void,
   ) {
-    const { schedule, tag } = task;
-    const { rank, size } = schedule;
-    const phase = phaseOf(schedule, 0);
-    this.position = { rank, size, sequence: tag.sequence, operation: tag.name, phase, step: 0, segment: 0 };
+    this.frames = new FrameExchange(task.tag, task.schedule);
+    this.position = this.frames.position;
+    const { rank, size } = task.schedule;
+    this.nextRank = (rank + 1) % size;
+    this.prevRank = (rank + size - 1) % size;
   }
 
   /** @throws CoordError RING_BROKEN. The output is then undefined, and the links are of no more use. */
@@ -62,7 +60,8 @@ export class Transfer {
 
   private receive(segment: Segment, number: number): Promise<void> {
     const slot = this.slots[number % RECEIVE_WINDOW];
-    const received = this.links.prev.receive(slot.header, this.target(segment, slot));
+    const into = this.target(segment, slot);
+    const received = this.frames.receive(this.links.prev, this.prevRank, segment, slot.header, into);
     // Its failure is reported when its turn comes; until then it must not count as unhandled.
     received.catch(() => {});
     return received;
@@ -79,37 +78,21 @@ export class Transfer {
   }
 
   private async arrival(arrived: Promise<void>, segment: Segment): Promise<void> {
-    this.position.phase = phaseOf(this.task.schedule, segment.step);
-    this.position.step = segment.step;
-    this.position.segment = segment.index;
-    try {
-      await arrived;
-    } catch (cause) {
-      throw ringBroken(this.position, 'prev', cause);
-    }
+    this.frames.enter(this.prevRank, phaseOf(this.task.schedule, segment.step), segment);
+    await arrived;
     this.onProgress();
   }
 
   private take(segment: Segment, slot: ScratchSlot): void {
-    this.checkHeader(segment, slot.header);
     const { start, end, step } = segment;
-    if (this.isCombined(segment)) this.task.combine(start, end, slot.bytes.subarray(0, end - start));
-    if (step + 1 < this.task.schedule.steps) this.send({ ...segment, step: step + 1 }, this.task.output);
-  }
-
-  private checkHeader(segment: Segment, header: Uint8Array): void {
-    writeSegmentHeader(this.expectedHeader, this.task.tag, segment);
-    if (isSameHeader(header, this.expectedHeader)) return;
-    const mixUp = `it sent ${describeHeader(header)}, where ${describeHeader(this.expectedHeader)} was due`;
-    throw ringBroken(this.position, 'prev', new Error(mixUp));
+    const { combine, input, output, schedule } = this.task;
+    if (this.isCombined(segment)) combine(start, end, slot.bytes.subarray(0, end - start), input);
+    if (step + 1 < schedule.steps) this.send({ ...segment, step: step + 1 }, output);
   }
 
   private send(segment: Segment, from: Uint8Array): void {
-    const header = new Uint8Array(SEGMENT_HEADER_BYTES);
-    writeSegmentHeader(header, this.task.tag, segment);
-    const sent = this.links.next.send(header, from.subarray(segment.start, segment.end)).catch((cause: unknown) => {
-      throw ringBroken({ ...this.position }, 'next', cause);
-    });
+    const bytes = from.subarray(segment.start, segment.end);
+    const sent = this.frames.send(this.links.next, this.nextRank, segment, bytes);
     sent.catch(() => {});
     this.sends.push(sent);
   }

@@ -209,7 +209,8 @@ describe('a ring', () => {
   it('refuses to combine a frame whose header is not the one that is due', async () => {
     const fromPrev = createSegmentPair();
     const toNext = createSegmentPair();
-    const ring = createRing({ rank: 0, size: 2, next: toNext.sender, prev: fromPrev.receiver, timeoutMs: 5000 });
+    const links = { next: toNext.sender, prev: fromPrev.receiver };
+    const ring = createRing({ rank: 0, size: 2, ...links, timeoutMs: 5000, doublingBytes: 0 });
     const values = valuesOf(0, 2);
     const reduced = expect(ring.allReduceSum(values)).rejects.toMatchObject({
       code: 'RING_BROKEN',

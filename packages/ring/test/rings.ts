@@ -3,6 +3,7 @@
 import type { Arena } from '@coord/protocol';
 import { createPeerListener, dialSegments } from '@coord/transport';
 import { createSegmentPair } from '@coord/transport/testing';
+import type { Partners } from '../src/doubling.js';
 import { createRing, type Ring, type RingContext } from '../src/ring.js';
 
 export interface TestRings {
@@ -15,6 +16,8 @@ export interface TestRings {
 interface RingOptions extends Partial<RingContext> {
   readonly latencyMs?: number;
   readonly arenas?: readonly Arena[];
+  /** Links for recursive doubling as well (in memory only). */
+  readonly doubling?: boolean;
 }
 
 export type CreateRings = (size: number, options?: RingOptions) => Promise<TestRings>;
@@ -23,12 +26,12 @@ const TIMEOUT_MS = 10_000;
 
 export const memoryRings: CreateRings = async (size, options = {}) => {
   const pairs = Array.from({ length: size }, () => createSegmentPair({ latencyMs: options.latencyMs }));
-  const rings = pairs.map(({ sender }, rank) =>
-    createRing(
-      { timeoutMs: TIMEOUT_MS, ...options, rank, size, next: sender, prev: pairs[(rank + size - 1) % size].receiver },
-      options.arenas?.[rank],
-    ),
-  );
+  const mesh = options.doubling ? createMesh(size, options.latencyMs) : [];
+  const rings = pairs.map(({ sender: next }, rank) => {
+    const prev = pairs[(rank + size - 1) % size].receiver;
+    const context = { timeoutMs: TIMEOUT_MS, ...options, rank, size, next, prev, partners: mesh[rank] };
+    return createRing(context, options.arenas?.[rank]);
+  });
   return { rings, cut: (rank) => pairs[rank].cut(), dispose: () => closeAll(rings) };
 };
 
@@ -56,6 +59,20 @@ export const socketRings: CreateRings = async (size, options = {}) => {
     },
   };
 };
+
+/** For each rank its links with every other. */
+function createMesh(size: number, latencyMs: number | undefined): Partners[] {
+  const ranks = Array.from({ length: size }, (_, rank) => rank);
+  const pairs = ranks.map(() => ranks.map(() => createSegmentPair({ latencyMs })));
+  return ranks.map(
+    (rank) =>
+      new Map(
+        ranks
+          .filter((peer) => peer !== rank)
+          .map((peer) => [peer, { sender: pairs[rank][peer].sender, receiver: pairs[peer][rank].receiver }]),
+      ),
+  );
+}
 
 const closeAll = async (rings: readonly Ring[]): Promise<void> => {
   await Promise.all(rings.map((ring) => ring.close()));

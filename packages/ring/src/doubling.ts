@@ -1,0 +1,108 @@
+/**
+ * Recursive doubling: all-reduce of small buffers in about log2 N rounds instead of the ring's 2 (N − 1) steps. Every rank
+ * exchanges its whole partial result with a partner at distance 1, 2, 4 …
+ *
+ * When N is no power of two, the first ranks form pairs: the odd one of a pair hands its values to the even one before, sits
+ * out, and gets the result afterwards.
+ *
+ * Cost: ⌈log2 N⌉ rounds (two more for an odd one out), the whole buffer in each. Integers make it give the same bits as the ring.
+ *
+ * Source: R. Thakur, R. Rabenseifner, W. Gropp, "Optimization of collective communication operations in MPICH", IJHPCA 2005.
+ */
+import type { SegmentReceiver, SegmentSender } from '@coord/transport';
+import { FrameExchange } from './frame-exchange.js';
+import type { RingPosition } from './ring-errors.js';
+import type { RingPlace } from './schedule.js';
+import type { ScratchSlot } from './scratch.js';
+import type { TransferTask } from './transfer.js';
+
+/** A link each way to one rank. */
+export interface Partner {
+  readonly sender: SegmentSender;
+  readonly receiver: SegmentReceiver;
+}
+
+export type Partners = ReadonlyMap<number, Partner>;
+
+export interface Round {
+  /** Number that both ends give it: 0 before the exchanges, then 1, 2 …, and one more afterwards. */
+  readonly step: number;
+  readonly peer: number;
+  readonly sends: boolean;
+  /** What becomes of what the peer sends. */
+  readonly receives: 'combine' | 'store' | undefined;
+}
+
+/** What a rank does, round by round. */
+export function doublingRounds({ rank, size }: RingPlace): Round[] {
+  const power = 2 ** Math.floor(Math.log2(size));
+  const pairs = size - power;
+  const isPaired = rank < 2 * pairs;
+  const last = Math.log2(power) + 1;
+  if (isPaired && rank % 2 === 1) {
+    return [
+      { step: 0, peer: rank - 1, sends: true, receives: undefined },
+      { step: last, peer: rank - 1, sends: false, receives: 'store' },
+    ];
+  }
+  const rounds = exchanges(isPaired ? rank / 2 : rank - pairs, power, pairs);
+  if (!isPaired) return rounds;
+  return [
+    { step: 0, peer: rank + 1, sends: false, receives: 'combine' },
+    ...rounds,
+    { step: last, peer: rank + 1, sends: true, receives: undefined },
+  ];
+}
+
+/** Exchanges among the ranks that take part, which are numbered anew from 0. */
+function exchanges(position: number, power: number, pairs: number): Round[] {
+  const rounds: Round[] = [];
+  for (let distance = 1; distance < power; distance *= 2) {
+    const partner = position ^ distance;
+    const peer = partner < pairs ? partner * 2 : partner + pairs;
+    rounds.push({ step: rounds.length + 1, peer, sends: true, receives: 'combine' });
+  }
+  return rounds;
+}
+
+/** The ranks that a rank must have links with. */
+export const doublingPartners = (place: RingPlace): number[] => [
+  ...new Set(doublingRounds(place).map(({ peer }) => peer)),
+];
+
+export class Doubling {
+  readonly position: RingPosition;
+  private readonly frames: FrameExchange;
+
+  constructor(
+    private readonly task: TransferTask,
+    private readonly partners: Partners,
+    private readonly slot: ScratchSlot,
+    private readonly onProgress: () => void,
+  ) {
+    this.frames = new FrameExchange(task.tag, task.schedule);
+    this.position = this.frames.position;
+  }
+
+  /** @throws CoordError RING_BROKEN. The output is then undefined, and the links are of no more use. */
+  async run(): Promise<void> {
+    const { input, output, schedule } = this.task;
+    if (input !== output) output.set(input);
+    for (const round of doublingRounds(schedule)) await this.runRound(round);
+  }
+
+  private async runRound({ step, peer, sends, receives }: Round): Promise<void> {
+    const { sender, receiver } = this.partners.get(peer) as Partner;
+    const { output } = this.task;
+    const whole = { step, index: 0, start: 0, end: output.byteLength };
+    this.frames.enter(peer, 'doubling', whole);
+    const arrived = receives === 'store' ? output : this.slot.bytes.subarray(0, output.byteLength);
+    // The output must have left before anything is added to it.
+    await Promise.all([
+      sends && this.frames.send(sender, peer, whole, output),
+      receives && this.frames.receive(receiver, peer, whole, this.slot.header, arrived),
+    ]);
+    this.onProgress();
+    if (receives === 'combine') this.task.combine(0, output.byteLength, arrived, output);
+  }
+}
