@@ -22,7 +22,7 @@ export interface Timings {
 
 export const DEFAULT_TIMINGS: Timings = {
   heartbeatIntervalMs: 500,
-  heartbeatTimeoutMs: 5000,
+  heartbeatTimeoutMs: 3000,
   ringTimeoutMs: 15_000,
   joinWindowMs: 300,
   ringGraceMs: 300,
