@@ -128,7 +128,9 @@ function prefetchNext({ host, active, shares }: Session, plan: StepPlan): void {
   if (plan.step + 1 >= host.totalSteps) return;
   const next = planStep(host.batchPlan, plan.step + 1);
   const idle = shares.map(() => NOTHING_HELD);
-  host.loader.prefetch(assignGrains(next, shares, idle)[active.rank]);
+  const ours = assignGrains(next, shares, idle)[active.rank];
+  // Not at once: decoding takes this thread, and this step's grains must reach the compute threads first.
+  setImmediate(() => host.loader.prefetch(ours));
 }
 
 async function exchangeMaxima({ host, ring }: Session, timer: PhaseTimer): Promise<StepMaxima> {

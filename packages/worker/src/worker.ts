@@ -1,7 +1,7 @@
 /** Starts a worker: joins the coordinator, gets model, data and state from it, and trains until the run ends. */
 import { hostname } from 'node:os';
 import { createBatchReader, createBlockCache } from '@coord/data';
-import { CoordError, hashWeights, identityText, type StateMessage, toErrorRecord } from '@coord/protocol';
+import { CoordError, type EngineName, hashWeights, identityText, type StateMessage, toErrorRecord } from '@coord/protocol';
 import { connectLink, createPeerListener, type Link, type PeerListener } from '@coord/transport';
 import type { Logger } from 'pino';
 import { ComputePool } from './compute/compute-pool.js';
@@ -27,6 +27,8 @@ export interface WorkerOptions {
   readonly advertiseHost?: string;
   /** Compute threads of this host. */
   readonly computeThreads?: number;
+  /** Computes here instead of the run's engine. */
+  readonly engine?: EngineName;
   /** Directory in which verified data blocks are kept between runs. */
   readonly cacheDirectory: string;
   readonly logger: Logger;
@@ -100,7 +102,7 @@ async function participate(
   let compute: ComputePool | undefined;
   let listener: PeerListener | undefined;
   try {
-    compute = await ComputePool.start(run, options.computeThreads ?? 1);
+    compute = await ComputePool.start(run, options.computeThreads ?? 1, options.engine);
     logger.info({ model: run.model.name }, `engine ${identityText(compute.identity)} is ready`);
     const { layout, weights, slots, exponents } = compute;
     const state = new HostState(layout, weights, slots, exponents);

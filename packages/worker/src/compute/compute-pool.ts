@@ -10,6 +10,7 @@ import {
   type Batch,
   createArena,
   createLayout,
+  type EngineName,
   type Layout,
   METRIC_WORDS,
   type MetricSums,
@@ -57,11 +58,15 @@ export class ComputePool {
     return this.threads.length;
   }
 
-  /** @throws CoordError ENGINE_UNAVAILABLE, ENGINE_UNSUPPORTED, MODEL_INVALID. */
-  static async start(run: RunSpec, threadCount: number): Promise<ComputePool> {
+  /**
+   * @param engine instead of the run's: integer sums keep the replicas equal, though not equal to a run on one engine.
+   * @throws CoordError ENGINE_UNAVAILABLE, ENGINE_UNSUPPORTED, MODEL_INVALID.
+   */
+  static async start(run: RunSpec, threadCount: number, engine?: EngineName): Promise<ComputePool> {
+    const request = compileRequest(run, threadCount, engine);
     const threads = Array.from({ length: threadCount }, (_, index) => new ComputeClient(`compute-${index}`));
     try {
-      const compiled = await Promise.all(threads.map((thread) => thread.call(compileRequest(run))));
+      const compiled = await Promise.all(threads.map((thread) => thread.call(request)));
       const layout = createLayout(compiled[0].parameters);
       const pool = allocate(layout, run, threadCount);
       await Promise.all(
@@ -133,10 +138,10 @@ export class ComputePool {
   }
 }
 
-function compileRequest(run: RunSpec) {
+function compileRequest(run: RunSpec, threadCount: number, engine: EngineName = run.engine.name) {
   return {
     kind: 'compile',
-    engine: run.engine,
+    engine: { name: engine, threads: run.engine.threads, sharesProcess: threadCount > 1 },
     topology: run.model.topology,
     loss: run.loss,
     inputs: run.data.fields.filter((field) => field.role === 'input'),

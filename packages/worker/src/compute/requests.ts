@@ -29,7 +29,7 @@ export interface ThreadBuffers {
 
 export interface CompileRequest {
   readonly kind: 'compile';
-  readonly engine: { readonly name: EngineName; readonly threads: number };
+  readonly engine: { readonly name: EngineName; readonly threads: number; readonly sharesProcess: boolean };
   readonly topology: string;
   readonly loss: RunSpec['loss'];
   readonly inputs: readonly Field[];
