@@ -1,11 +1,15 @@
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { listModels } from '@coord/models';
 import { CoordError } from '@coord/protocol';
 import { describe, expect, it } from 'vitest';
 import { loadConfig, parseConfig } from '../src/config/load.js';
 import { parseOverride } from '../src/config/override.js';
 
+const MODELS = listModels()
+  .map(({ name }) => name)
+  .join(', ');
 const MINIMAL = 'model:\n  name: cnn\ndata:\n  source: mnist\n';
 
 const parse = (text: string, ...set: string[]) => parseConfig({ file: 'run.yaml', text }, set.map(parseOverride));
@@ -111,17 +115,17 @@ describe('a wrong configuration', () => {
     [
       'a model without a name',
       'model:\n  filters: [1, 2, 3]\ndata: {source: mnist}\n',
-      'run.yaml:1:1: model.name: missing key "name"; expected one of cnn, mlp',
+      `run.yaml:1:1: model.name: missing key "name"; expected one of ${MODELS}`,
     ],
     [
       'a misspelt name of the key itself',
       'model: {nam: cnn}\ndata: {source: mnist}\n',
-      'model.name: missing key "name"; expected one of cnn, mlp',
+      `model.name: missing key "name"; expected one of ${MODELS} ("nam" stands there)`,
     ],
     [
       'an unknown model',
       'model:\n  name: cnm\ndata: {source: mnist}\n',
-      'run.yaml:2:9: model.name: unknown name "cnm"; expected one of cnn, mlp',
+      `run.yaml:2:9: model.name: unknown name "cnm"; expected one of ${MODELS}; did you mean "cnn"?`,
     ],
     [
       'an unknown optimizer',
