@@ -222,7 +222,7 @@ describe('the HTTP side', () => {
   it('is healthy, and knows nothing else', async () => {
     const cluster = await startTestCluster();
     const base = cluster.url.replace('ws:', 'http:');
-    expect(await (await fetch(`${base}/healthz`)).json()).toEqual({ ok: true });
+    expect(await (await fetch(`${base}/healthz`)).json()).toEqual({ ok: true, timeMs: expect.any(Number) });
     expect((await fetch(`${base}/etc/passwd`)).status).toBe(404);
   });
 
