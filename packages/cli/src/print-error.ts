@@ -6,11 +6,12 @@ import { type CommandIo, writeJson, writeLine } from './io.js';
 const shownFacts = (facts: ErrorFacts): [string, string][] =>
   Object.entries(facts).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]]));
 
-/** Lines for a terminal: what happened, the facts that the message does not already say, what to do next. */
+/** Lines for a terminal: what happened, the facts that are not said already, what to do next. */
 export function formatError(error: unknown, colors: Colors): string {
   if (!(error instanceof CoordError)) return formatUnexpected(error, colors);
   const lines = [`${colors.red('error:')} ${error.message}`];
-  const facts = shownFacts(error.facts).filter(([, value]) => !error.message.includes(value));
+  const said = `${error.message} ${error.hint ?? ''}`;
+  const facts = shownFacts(error.facts).filter(([, value]) => !said.includes(value));
   if (facts.length > 0) lines.push(`  ${facts.map(([name, value]) => `${name}: ${value}`).join(' · ')}`);
   lines.push(`  ${colors.dim(`code: ${error.code}, exit status ${error.exitCode}`)}`);
   if (error.hint !== undefined) lines.push(`${colors.cyan('hint:')} ${error.hint}`);

@@ -49,8 +49,8 @@ export async function startTraining(options: TrainOptions): Promise<Training> {
     logger: options.logger,
     retention: { keepLast: config.checkpoint.keepLast },
     config,
-    // Whoever starts a run without workers of its own means to add them, whenever that is.
-    waitForWorkers: config.workers === 0,
+    // Who is still to come only this process knows: see ClusterWatch.
+    waitForWorkers: true,
     onEvent(event) {
       metrics.record(event);
       cluster.see(event);
@@ -80,33 +80,37 @@ async function finish(coordinator: Coordinator, workers: LocalWorkers, deserted:
 interface ClusterWatch {
   see(event: CoordinatorEvent): void;
   localExit(exit: LocalWorkerExit, workers: LocalWorkers): void;
-  /** Rejects when every local worker has died and nobody else is there: nobody is left to wait for. */
+  /**
+   * Rejects when every local worker has died and nobody else is there. A run that was started without local workers waits
+   * for others, whenever they come.
+   */
   readonly deserted: Promise<never>;
 }
 
-function createClusterWatch(options: TrainOptions): ClusterWatch {
+function createClusterWatch({ runDir, onNotice }: TrainOptions): ClusterWatch {
   const present = new Set<string>();
   let over = false;
   let lastExit: LocalWorkerExit | undefined;
+  let lastReason: string | undefined;
   let reject: (error: CoordError) => void = () => {};
   const deserted = new Promise<never>((_, fail) => {
     reject = fail;
   });
   const check = () => {
-    if (!over && lastExit && present.size === 0) reject(allLocalWorkersDied(lastExit));
+    if (!over && lastExit && present.size === 0) reject(desertedError(lastExit, lastReason, runDir));
   };
   return {
     deserted,
     see(event) {
       if (event.event === 'worker-joined') present.add(event.workerId);
-      if (event.event === 'worker-lost' && present.delete(event.workerId)) check();
       if (event.event === 'finished') over = true;
+      if (event.event !== 'worker-lost' || !present.delete(event.workerId)) return;
+      lastReason = event.reason.split('\n', 1)[0];
+      check();
     },
     localExit(exit, workers) {
       if (over || exit.code === 0) return;
-      options.onNotice(
-        `local worker ${exit.name} (process ${exit.pid}) ${howItEnded(exit)}; its log is ${exit.logFile}`,
-      );
+      onNotice(`local worker ${exit.name} (process ${exit.pid}) ${howItEnded(exit)}; its log is ${exit.logFile}`);
       if (workers.running() > 0) return;
       lastExit = exit;
       check();
@@ -117,10 +121,12 @@ function createClusterWatch(options: TrainOptions): ClusterWatch {
 const howItEnded = ({ code, signal }: LocalWorkerExit): string =>
   signal === null ? `ended with exit status ${code ?? 'unknown'}` : `was killed by ${signal}`;
 
-const allLocalWorkersDied = (last: LocalWorkerExit): CoordError =>
-  new CoordError('WORKERS_LOST', `every local worker has ended; the last one ${howItEnded(last)}`, {
-    hint: `The end of ${last.logFile} says why.`,
+function desertedError(last: LocalWorkerExit, reason: string | undefined, runDir: string): CoordError {
+  const why = reason === undefined ? '' : `: ${reason}`;
+  return new CoordError('WORKERS_LOST', `every worker is gone; the last one, ${last.name}, ${howItEnded(last)}${why}`, {
+    hint: `The end of ${last.logFile} says more. \`npx coord start --resume ${runDir}\` goes on from the newest checkpoint.`,
     facts: { worker: last.name, logFile: last.logFile },
   });
+}
 
 export const coordinatorLogFile = (runDir: string): string => join(logsDirectory(runDir), 'coordinator.log');
