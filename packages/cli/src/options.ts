@@ -1,4 +1,5 @@
 /** Options as commander hands them over, and the readers of their values. */
+import type { EngineName } from '@coord/protocol';
 import { InvalidArgumentError } from 'commander';
 
 export interface StartOptions {
@@ -18,6 +19,7 @@ export interface WorkerOptions {
   readonly token?: string;
   readonly name?: string;
   readonly threads?: number;
+  readonly engine?: EngineName;
   readonly cacheDir?: string;
   readonly advertise?: string;
   readonly json?: boolean;
@@ -36,6 +38,13 @@ export interface ExportOptions {
 }
 
 export interface JsonOptions {
+  readonly json?: boolean;
+}
+
+export interface DoctorOptions {
+  readonly bench?: boolean;
+  readonly coordinator?: string;
+  readonly cacheDir?: string;
   readonly json?: boolean;
 }
 

@@ -1,8 +1,10 @@
 /** The command line: every command, its options, its examples. Commands are loaded only when they run. */
+import { ENGINES } from '@coord/protocol';
 import { Command, Option } from 'commander';
 import type { CommandIo } from './io.js';
 import {
   collect,
+  type DoctorOptions,
   type ExportOptions,
   type JsonOptions,
   readCounts,
@@ -45,6 +47,7 @@ export function createProgram(io: CommandIo, exit: Exit, complain: (text: string
     statusCommand(io, exit),
     exportCommand(io, exit),
     modelsCommand(io, exit),
+    doctorCommand(io, exit),
     benchCommand(io, exit),
   ]) {
     program.addCommand(inherit(command, program));
@@ -95,6 +98,9 @@ function workerCommand(io: CommandIo, exit: Exit): Command {
     .option(...TOKEN_FLAG)
     .option('--name <name>', 'what to call this worker (default: host name and process id)')
     .option('--threads <n>', 'compute threads of this machine, each with grains of its own (default 1)', readPositive)
+    .addOption(
+      new Option('--engine <name>', "what computes gradients here, instead of the run's engine").choices(ENGINES),
+    )
     .option('--cache-dir <dir>', 'where blocks of samples are kept between runs')
     .option('--advertise <host>', 'address at which other workers reach this one, where it cannot be guessed')
     .option(...JSON_FLAG)
@@ -103,7 +109,7 @@ function workerCommand(io: CommandIo, exit: Exit): Command {
       'after',
       examples(
         'coord worker ws://10.0.0.5:7070 --token abc…',
-        'COORD_TOKEN=abc… coord worker ws://10.0.0.5:7070 --name gpu-3',
+        'COORD_TOKEN=abc… coord worker ws://10.0.0.5:7070 --name gpu-3 --engine ort-webgpu',
       ),
     )
     .action(async (url: string, options: WorkerOptions) => {
@@ -171,6 +177,23 @@ function modelsCommand(io: CommandIo, exit: Exit): Command {
     .action(async (options: JsonOptions) => {
       const { runModels } = await import('./commands/models.js');
       exit(await runModels(options, io));
+    });
+}
+
+function doctorCommand(io: CommandIo, exit: Exit): Command {
+  return new Command('doctor')
+    .description('Examine this machine: hardware, engines, network, clock, cache. Ends with 0 if an engine works.')
+    .option('--bench', 'measure the speed of each engine that works, about 3 seconds each')
+    .option('--coordinator <url>', 'measure the way to this coordinator as well')
+    .option('--cache-dir <dir>', 'where blocks of samples are kept between runs')
+    .option('--json', 'one JSON object on stdout, and nothing else there')
+    .addHelpText(
+      'after',
+      examples('coord doctor', 'coord doctor --bench', 'coord doctor --coordinator ws://10.0.0.5:7070 --json'),
+    )
+    .action(async (options: DoctorOptions) => {
+      const { runDoctor } = await import('./commands/doctor.js');
+      exit(await runDoctor(options, io));
     });
 }
 

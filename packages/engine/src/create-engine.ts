@@ -71,9 +71,10 @@ async function createOrtWebGpu({ sharesProcess }: EngineOptions): Promise<Engine
 }
 
 function unavailable(name: ConcreteEngine, cause: unknown): CoordError {
-  return new CoordError('ENGINE_UNAVAILABLE', `engine ${name} does not work here: ${reasonOf(cause)}`, {
+  const reason = reasonOf(cause);
+  return new CoordError('ENGINE_UNAVAILABLE', `engine ${name} does not work here: ${reason}`, {
     hint: `${ENGINE_GUIDES[name].howToGet} \`coord doctor\` lists the engines that work on this machine.`,
-    facts: { engine: name, platform: process.platform, arch: process.arch },
+    facts: { engine: name, reason, platform: process.platform, arch: process.arch },
     cause,
   });
 }

@@ -1,10 +1,8 @@
 export { createEngine, type EngineOptions } from './create-engine.js';
 export type { CompiledStep, Engine, GrainKey, StepSpec } from './engine.js';
-export { mayHaveGpu } from './gpu-adapter.js';
 export { type InitialWeights, initialWeights } from './initial-weights.js';
 export * from './optimizer/index.js';
 export { nvidiaModels } from './ort/nvidia.js';
-export { AUTO_ORDER } from './registry/auto.js';
 export { CONCRETE_ENGINES, type ConcreteEngine, ENGINE_GUIDES } from './registry/guide.js';
 export { requireAgreement } from './registry/self-check.js';
 export { type EngineSpeed, measureSpeed } from './registry/speed.js';

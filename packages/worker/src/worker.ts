@@ -1,7 +1,14 @@
 /** Starts a worker: joins the coordinator, gets model, data and state from it, and trains until the run ends. */
 import { hostname } from 'node:os';
 import { createBatchReader, createBlockCache } from '@coord/data';
-import { CoordError, type EngineName, hashWeights, identityText, type StateMessage, toErrorRecord } from '@coord/protocol';
+import {
+  CoordError,
+  type EngineName,
+  hashWeights,
+  identityText,
+  type StateMessage,
+  toErrorRecord,
+} from '@coord/protocol';
 import { connectLink, createPeerListener, type Link, type PeerListener } from '@coord/transport';
 import type { Logger } from 'pino';
 import { ComputePool } from './compute/compute-pool.js';

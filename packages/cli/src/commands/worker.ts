@@ -15,6 +15,7 @@ export async function runWorker(url: string, options: WorkerOptions, io: Command
     name: options.name ?? `${hostname()}-${process.pid}`,
     advertiseHost: options.advertise,
     computeThreads: options.threads,
+    engine: options.engine,
     cacheDirectory: options.cacheDir ?? defaultCacheDirectory(io.env),
     logger: createLogger({ name: 'worker', stderr: options.verbose }),
   });

@@ -7,7 +7,7 @@ import { prepareStep } from '../step/prepare.js';
 import { probeBlockSize } from './block-size.js';
 import { nvidiaModels } from './nvidia.js';
 import { OrtStep } from './ort-step.js';
-import { type OrtProvider, requireProvider } from './provider.js';
+import { hasCudaLibrary, type OrtProvider, requireProvider } from './provider.js';
 
 export interface OrtEngineOptions {
   /** Threads inside one operation. Part of the numeric identity: other counts give other bits. */
@@ -21,10 +21,10 @@ export async function createOrtEngine({ threads, layout = 'blocked' }: OrtEngine
   return engineOn({ name: 'ort', provider: 'cpu', device: cpuDevice(blockSize), threads, blockSize });
 }
 
-/** On a GPU, in plain layout: the blocked one is the CPU provider's own. @throws CoordError ENGINE_FAILED */
+/** On a GPU, in plain layout: the blocked one is the CPU provider's own. @throws Error with the reason when it has none */
 export async function createOrtGpuEngine(provider: Exclude<OrtProvider, 'cpu'>): Promise<Engine> {
-  await requireProvider(provider);
   const device = provider === 'cuda' ? cudaDevice() : await webGpuDevice();
+  await requireProvider(provider);
   return engineOn({ name: `ort-${provider}`, provider, device, threads: 1, blockSize: undefined });
 }
 
@@ -56,11 +56,17 @@ function cpuDevice(blockSize: number | undefined): string {
   return `${process.arch}-${process.arch === 'x64' && instructions ? instructions : `block${blockSize}`}`;
 }
 
-const cudaDevice = (): string => `cuda ${nvidiaModels()[0] ?? 'device 0'}`.slice(0, 128);
+function cudaDevice(): string {
+  if (!hasCudaLibrary()) throw new Error("the library of ONNX Runtime's CUDA provider is not installed");
+  return `cuda ${nvidiaModels()[0] ?? 'device 0'}`.slice(0, 128);
+}
 
 /** ONNX Runtime does not name its adapter; Dawn does, where its package is installed. */
-const webGpuDevice = (): Promise<string> =>
-  requireGpuAdapter().then(
-    ({ description }) => description,
-    () => 'webgpu',
-  );
+async function webGpuDevice(): Promise<string> {
+  try {
+    return (await requireGpuAdapter()).description;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND') return 'webgpu';
+    throw error;
+  }
+}
