@@ -31,18 +31,27 @@ export class LowerContext {
   // Forms of values.
 
   plain(value: Value): Name {
-    return this.formOf(value, 'plain', () => this.transpose(this.nchw(value), TO_CHANNELS_LAST));
+    return this.formOf(value, 'plain', (forms) =>
+      forms.blocked === undefined
+        ? this.transpose(this.nchw(value), TO_CHANNELS_LAST)
+        : this.op('ReorderOutput', [forms.blocked], { channels: value.shape[3], channels_last: 1 }, BLOCKED),
+    );
   }
 
   nchw(value: Value): Name {
-    return this.formOf(value, 'nchw', (forms) => {
-      if (!forms.blocked) return this.transpose(this.plain(value), TO_CHANNELS_FIRST);
-      return this.op('ReorderOutput', [forms.blocked], { channels: value.shape[3] }, BLOCKED);
-    });
+    return this.formOf(value, 'nchw', (forms) =>
+      forms.blocked === undefined
+        ? this.transpose(this.plain(value), TO_CHANNELS_FIRST)
+        : this.op('ReorderOutput', [forms.blocked], { channels: value.shape[3] }, BLOCKED),
+    );
   }
 
   blocked(value: Value): Name {
-    return this.formOf(value, 'blocked', () => this.op('ReorderInput', [this.nchw(value)], {}, BLOCKED));
+    return this.formOf(value, 'blocked', (forms) =>
+      forms.nchw === undefined
+        ? this.op('ReorderInput', [this.plain(value)], { channels_last: 1 }, BLOCKED)
+        : this.op('ReorderInput', [forms.nchw], {}, BLOCKED),
+    );
   }
 
   private formOf(value: Value, form: Form, make: (forms: Partial<Record<Form, Name>>) => Name): Name {

@@ -26,7 +26,7 @@ function gradientOf(context: LowerContext, info: ConvolutionInfo, x: Value, dy: 
     return context.canBlock(dy) ? unfoldedBlocked(context, info, x, dy) : unfolded(context, info, x, dy);
   const fillsBlocks =
     context.canBlock(x) && context.canBlock(dy) && info.batchSize % (context.blockSize as number) === 0;
-  return isSimple && fillsBlocks ? correlatedBlocked(context, info, x, dy) : correlated(context, info, x, dy);
+  return fillsBlocks && isUndilated(info) ? correlatedBlocked(context, info, x, dy) : correlated(context, info, x, dy);
 }
 
 /** Windows of x as rows (filter row, filter column, channel), pixels as columns: [count, rows, pixels]. */
@@ -63,27 +63,16 @@ function unfoldedBlocked(context: LowerContext, info: ConvolutionInfo, x: Value,
   return context.reshape(context.transpose(sums, [1, 0, 2]), info.filterShape);
 }
 
-/** A blocked convolution with the batch as channels. ReorderInput is by far the quickest transposition there is. */
+/**
+ * A blocked convolution with the batch as channels; strides become dilations. ReorderInput is by far the quickest
+ * transposition there is. Padding is written out, since the kernel treats padded columns one by one, and here nearly every
+ * column would be one.
+ */
 function correlatedBlocked(context: LowerContext, info: ConvolutionInfo, x: Value, dy: Value): Name {
-  const { batchSize, inHeight, inWidth, inChannels, outHeight, outWidth, outChannels } = info;
+  const { batchSize, inChannels, outHeight, outWidth, outChannels } = info;
   const block = context.blockSize as number;
-  const batches = batchSize / block;
-  const flat = context.reshape(context.blocked(x), [1, batchSize, inChannels * inHeight * inWidth, 1]);
-  const samplesLast = context.reshape(context.op('ReorderInput', [flat], {}, BLOCKED), [
-    batches,
-    inChannels / block,
-    inHeight * inWidth,
-    block,
-    block,
-  ]);
-  const images = context.reshape(context.transpose(samplesLast, [1, 3, 0, 2, 4]), [
-    inChannels,
-    batchSize,
-    inHeight,
-    inWidth,
-  ]);
   const slopes = context.reshape(context.blocked(dy), [
-    batches,
+    batchSize / block,
     block,
     outChannels / block,
     outHeight,
@@ -96,8 +85,8 @@ function correlatedBlocked(context: LowerContext, info: ConvolutionInfo, x: Valu
     outHeight,
     outWidth,
   ]);
-  const attributes = { kernel_shape: [outHeight, outWidth], pads: padsOf(info) };
-  const gradient = context.op('Conv', [images, filters], attributes, BLOCKED);
+  const attributes = { kernel_shape: [outHeight, outWidth], dilations: [info.strideHeight, info.strideWidth] };
+  const gradient = context.op('Conv', [samplesAsChannels(context, info, x), filters], attributes, BLOCKED);
   const parts = context.reshape(gradient, [
     inChannels,
     outChannels / block,
@@ -106,6 +95,23 @@ function correlatedBlocked(context: LowerContext, info: ConvolutionInfo, x: Valu
     block,
   ]);
   return context.reshape(context.transpose(parts, [2, 3, 0, 1, 4]), info.filterShape);
+}
+
+/** x as [channels, samples (blocked), height, width], padded or cut to just what the windows reach. */
+function samplesAsChannels(context: LowerContext, info: ConvolutionInfo, x: Value): Name {
+  const { batchSize, inHeight, inWidth, inChannels, padInfo } = info;
+  const block = context.blockSize as number;
+  const flat = context.reshape(context.blocked(x), [1, batchSize, inChannels * inHeight * inWidth, 1]);
+  const samplesLast = context.op('ReorderInput', [flat], {}, BLOCKED);
+  const parts = [batchSize / block, inChannels / block, inHeight, inWidth, block, block];
+  const images = context.transpose(context.reshape(samplesLast, parts), [1, 4, 0, 2, 3, 5]);
+  const height = (info.outHeight - 1) * info.strideHeight + info.filterHeight;
+  const width = (info.outWidth - 1) * info.strideWidth + info.filterWidth;
+  const before = [0, 0, 0, padInfo.top, padInfo.left, 0];
+  const after = [0, 0, 0, height - inHeight - padInfo.top, width - inWidth - padInfo.left, 0];
+  const isExact = [...before, ...after].every((pad) => pad === 0);
+  const reached = isExact ? images : context.pad(images, before, after);
+  return context.reshape(reached, [inChannels, batchSize, height, width]);
 }
 
 /** A plain convolution with the batch as channels; strides and dilations change places. */

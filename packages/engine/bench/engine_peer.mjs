@@ -1,0 +1,43 @@
+// One engine and workload; see peers.mjs.
+import { createInterface } from 'node:readline';
+import { createEngine, initialWeights } from '@coord/engine';
+import { createModel, topologyOf } from '@coord/models';
+import { flopsOf } from './flops.mjs';
+import { batchOf, WORKLOADS } from './workloads.mjs';
+
+const [engineName, workloadName, batch, threads] = process.argv.slice(2);
+const workload = WORKLOADS[workloadName];
+const topology = topologyOf(createModel(workload.model, workload.options));
+const spec = {
+  topology,
+  loss: 'categoricalCrossentropy',
+  inputs: [workload.input],
+  targets: [workload.target],
+  seed: 1,
+};
+const { weights } = initialWeights(topology, 1);
+const engine = await createEngine({ name: engineName, threads: Number(threads) });
+const step = await engine.compile(spec);
+const samples = batchOf(workload, Number(batch));
+const out = new Float32Array(step.layout.totalSize);
+
+let steps = 0;
+const once = () => step.gradient(weights, samples, { step: steps++, grain: 0 }, out);
+for (let warmUp = 0; warmUp < (engineName === 'ort' ? 3 : 1); warmUp++) await once();
+process.stdout.write('ready\n');
+
+for await (const line of createInterface(process.stdin)) {
+  const limitMs = 1000 * Number(line.split(' ')[1]);
+  const start = performance.now();
+  let count = 0;
+  while (limitMs > 0 && (count === 0 || performance.now() - start < limitMs)) {
+    await once();
+    count++;
+  }
+  const msPerStep = (performance.now() - start) / count;
+  const peakMiB = process.resourceUsage().maxRSS / 1024;
+  process.stdout.write(
+    `${JSON.stringify({ msPerStep, peakMiB, flops: limitMs > 0 ? 0 : flopsOf(spec, Number(batch)) })}\n`,
+  );
+}
+process.exit(0);
