@@ -56,6 +56,15 @@ export interface ScalingOptions {
   readonly json?: boolean;
 }
 
+export interface AllReduceOptions {
+  readonly workers: number;
+  /** In bytes. */
+  readonly sizes: readonly number[];
+  readonly rounds: number;
+  readonly against?: readonly 'gloo'[];
+  readonly json?: boolean;
+}
+
 export function readPositive(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('Expected an integer of at least 1.');
   return Number(text);
@@ -66,6 +75,22 @@ export function readCounts(text: string): number[] {
     throw new InvalidArgumentError('Expected numbers of workers joined by commas, as in 1,2,4.');
   }
   return [...new Set(text.split(',').map(Number))].sort((a, b) => a - b);
+}
+
+const UNIT_BYTES: Readonly<Record<string, number>> = { '': 1, K: 1024, M: 1024 ** 2 };
+
+/** `4,64K,16M` → bytes, in whole float32 values. */
+export function readSizes(text: string): number[] {
+  return text.split(',').map((part) => {
+    const match = /^(\d{1,6})([KM]?)$/.exec(part);
+    const bytes = Number(match?.[1]) * UNIT_BYTES[match?.[2] ?? ''];
+    if (!match || bytes < 4 || bytes % 4 !== 0 || bytes > 256 * UNIT_BYTES.M) {
+      throw new InvalidArgumentError(
+        'Expected sizes of 4 to 256M bytes, multiples of 4, joined by commas, as in 4,64K,16M.',
+      );
+    }
+    return bytes;
+  });
 }
 
 export const collect = (text: string, before: readonly string[] = []): string[] => [...before, text];

@@ -3,12 +3,14 @@ import { ENGINES } from '@coord/protocol';
 import { Command, Option } from 'commander';
 import type { CommandIo } from './io.js';
 import {
+  type AllReduceOptions,
   collect,
   type DoctorOptions,
   type ExportOptions,
   type JsonOptions,
   readCounts,
   readPositive,
+  readSizes,
   type ScalingOptions,
   type StartOptions,
   type StatusOptions,
@@ -20,6 +22,7 @@ type Exit = (code: number) => void;
 
 const examples = (...lines: string[]): string => `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}\n`;
 
+const ALL_REDUCE_SIZES = '4,1K,64K,1M,16M';
 const JSON_FLAG = ['--json', 'one JSON object a line on stdout, and nothing else there'] as const;
 const VERBOSE_FLAG = ['--verbose', 'write the log to stderr as well'] as const;
 const SET_FLAG = ['--set <key.path=value>', 'override one key of the configuration; repeatable'] as const;
@@ -220,5 +223,31 @@ function benchCommand(io: CommandIo, exit: Exit): Command {
   return new Command('bench')
     .description('Measurements.')
     .addCommand(scaling)
-    .addHelpText('after', examples('coord bench scaling configs/mnist-cnn.yaml --workers 1,2'));
+    .addCommand(allReduceCommand(io, exit))
+    .addHelpText(
+      'after',
+      examples('coord bench scaling configs/mnist-cnn.yaml --workers 1,2', 'coord bench allreduce --workers 2'),
+    );
+}
+
+function allReduceCommand(io: CommandIo, exit: Exit): Command {
+  return new Command('allreduce')
+    .description('Measure the ring all-reduce between processes of this machine, in the layout of nccl-tests.')
+    .option('--workers <n>', 'ranks, a process each', readPositive, 2)
+    .addOption(
+      new Option('--sizes <list>', 'sizes of the buffer in bytes')
+        .argParser(readSizes)
+        .default(readSizes(ALL_REDUCE_SIZES), ALL_REDUCE_SIZES),
+    )
+    .option('--rounds <n>', 'turns of each contender at each size', readPositive, 5)
+    .addOption(new Option('--against <peers...>', 'measure these in turns with ours, where they are').choices(['gloo']))
+    .option(...JSON_FLAG)
+    .addHelpText(
+      'after',
+      examples('coord bench allreduce --workers 2', 'coord bench allreduce --sizes 4K,1M,64M --against gloo --json'),
+    )
+    .action(async (options: AllReduceOptions) => {
+      const { runBenchAllReduce } = await import('./commands/bench-allreduce.js');
+      exit(await runBenchAllReduce(options, io));
+    });
 }

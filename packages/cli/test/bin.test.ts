@@ -43,6 +43,8 @@ describe('coord --help', () => {
     [['models']],
     [['bench']],
     [['bench', 'scaling']],
+    [['bench', 'allreduce']],
+    [['doctor']],
   ])('of %j shows its usage and examples, and is no error', async (command) => {
     const { code, stdout, stderr } = await coord(...command, '--help');
     expect(stdout).toContain(['Usage: coord', ...command].join(' '));
@@ -67,6 +69,7 @@ describe('a wrong command line', () => {
     [['worker', 'ws://127.0.0.1:9', '--token', 't', '--threads', '0'], "argument '0' is invalid", '--help'],
     [['export', 'x', '--format', 'onnx', '--out', 'y'], 'Allowed choices are tfjs, safetensors', '--help'],
     [['bench', 'scaling', 'x.yaml', '--workers', '1;2'], 'joined by commas, as in 1,2,4', '--help'],
+    [['bench', 'allreduce', '--sizes', '3'], 'multiples of 4, joined by commas', '--help'],
     [['status', 'http://'], '"http://" is no address of a coordinator', 'http://127.0.0.1:7070'],
     [['start', '--resume', 'x', 'y.yaml'], '--resume goes without a configuration file', '--set'],
   ])('%j says what is wrong and what to do, with exit status 2', async (args, message, hint) => {

@@ -16,4 +16,3 @@ function variantOf(definition: ModelDefinition): ModelVariant {
 const [first, ...others] = listModels().map(variantOf);
 
 export const modelConfigSchema = z.discriminatedUnion('name', [first, ...others]);
-export type ModelConfig = z.infer<typeof modelConfigSchema>;

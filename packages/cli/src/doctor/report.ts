@@ -15,12 +15,12 @@ export interface HardwareReport {
   readonly gpus: readonly string[];
 }
 
-interface EngineName {
+interface Tried {
   readonly engine: ConcreteEngine;
   readonly computesOn: string;
 }
 
-export interface WorkingEngine extends EngineName {
+export interface WorkingEngine extends Tried {
   readonly works: true;
   readonly identity: NumericIdentity;
   /** Largest difference from the reference's gradient, relative to its largest value. */
@@ -29,7 +29,7 @@ export interface WorkingEngine extends EngineName {
   readonly speed?: EngineSpeed;
 }
 
-export interface MissingEngine extends EngineName {
+export interface MissingEngine extends Tried {
   readonly works: false;
   readonly reason: string;
   readonly howToGet: string;

@@ -1,0 +1,59 @@
+import { availableParallelism } from 'node:os';
+import { CoordError, EXIT_CODE } from '@coord/protocol';
+import { type AllReduceRow, benchAllReduce } from '@coord/ring/bench';
+import { type CommandIo, writeJson, writeLine } from '../io.js';
+import type { AllReduceOptions } from '../options.js';
+import { formatCount, formatTable, plural } from '../view/format.js';
+
+/** @throws CoordError ENGINE_FAILED when a sum was wrong: numbers of a wrong reduction mean nothing. */
+export async function runBenchAllReduce(options: AllReduceOptions, io: CommandIo): Promise<number> {
+  const { json, workers, sizes, rounds, against = [] } = options;
+  if (!json)
+    writeLine(io.stderr, `${plural(workers, 'rank')} in a process each, ${plural(availableParallelism(), 'core')}`);
+  const results = await benchAllReduce({
+    ranks: workers,
+    sizes,
+    transport: 'ws',
+    against,
+    rounds,
+    onRow: (row) =>
+      json ? writeJson(io.stdout, { event: 'bench-row', ...row }) : writeLine(io.stderr, progressOf(row)),
+    onMissing: (name, why) => writeLine(io.stderr, `${name} is left out: ${why}`),
+  });
+  if (json) writeJson(io.stdout, { cores: availableParallelism(), results });
+  else writeLine(io.stdout, report(results));
+  requireRight(results);
+  return EXIT_CODE.ok;
+}
+
+const progressOf = (row: AllReduceRow): string => `${formatCount(row.bytes)} bytes: ${row.ms.toFixed(3)} ms`;
+
+function requireRight(results: readonly AllReduceRow[]): void {
+  const bad = results.find((row) => row.wrong > 0);
+  if (!bad) return;
+  const { bytes, wrong } = bad;
+  throw new CoordError('ENGINE_FAILED', `${wrong} sums of the all-reduce of ${bytes} bytes were wrong`, {
+    hint: 'This is a bug in coord or a fault of the machine; run it again and report what it prints.',
+    facts: { bytes, wrong },
+  });
+}
+
+/** The columns of nccl-tests, and how many times longer each peer takes. */
+function report(results: readonly AllReduceRow[]): string {
+  const peers = [...new Set(results.flatMap((row) => Object.keys(row.peer)))];
+  const rows = results.map((row) => [
+    formatCount(row.bytes),
+    formatCount(row.bytes / 4),
+    'float32',
+    row.wire,
+    row.transport,
+    row.ms.toFixed(3),
+    `${row.spreadMs[0].toFixed(3)}–${row.spreadMs[1].toFixed(3)}`,
+    row.algbwGBps.toFixed(3),
+    row.busbwGBps.toFixed(3),
+    String(row.wrong),
+    ...peers.flatMap((peer) => [row.peer[peer].ms.toFixed(3), `${row.peer[peer].ratio.toFixed(2)}×`]),
+  ]);
+  const own = ['bytes', 'count', 'type', 'wire', 'link', 'ms', 'p10–p90', 'algbw GB/s', 'busbw GB/s', 'wrong'];
+  return formatTable([...own, ...peers.flatMap((peer) => [`${peer} ms`, `${peer} ÷ ours`])], rows);
+}

@@ -1,0 +1,141 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import type { StepEvent } from '@coord/coordinator';
+import type { PhaseTimes } from '@coord/protocol';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { scalingCases, summarise } from '../src/bench/scaling.js';
+import { median, spread } from '../src/bench/statistics.js';
+import { createStepWatch } from '../src/bench/step-watch.js';
+
+const BIN = fileURLToPath(new URL('../bin/coord.js', import.meta.url));
+
+const times = (totalMs: number): PhaseTimes => ({
+  loadMs: 1,
+  computeMs: totalMs - 2,
+  waitMs: 0,
+  ringMs: 0,
+  optimizerMs: 1,
+  totalMs,
+});
+
+const step = (number: number, samples: number, by: Record<string, PhaseTimes>): StepEvent => ({
+  event: 'step',
+  step: number,
+  totalSteps: 100,
+  epoch: 0,
+  loss: 1,
+  accuracy: 0,
+  samples,
+  weightsSha256: '',
+  samplesPerSecond: 0,
+  skipped: false,
+  requantised: false,
+  times: by,
+  ownSamples: {},
+});
+
+describe('the median', () => {
+  it('has as many values below as above it', () => {
+    fc.assert(
+      fc.property(fc.array(fc.double({ noNaN: true, noDefaultInfinity: true }), { minLength: 1 }), (values) => {
+        const middle = median(values);
+        const below = values.filter((value) => value < middle).length;
+        const above = values.filter((value) => value > middle).length;
+        expect(below).toBeLessThanOrEqual(values.length / 2);
+        expect(above).toBeLessThanOrEqual(values.length / 2);
+      }),
+    );
+  });
+
+  it('comes with half the range as its spread', () => {
+    expect(spread([8, 10, 12])).toBe(0.2);
+    expect(spread([10])).toBe(0);
+  });
+});
+
+describe('the measurement of a run', () => {
+  it('starts its clock at the end of the warm-up and counts only what comes after', () => {
+    let now = 0;
+    const watch = createStepWatch(2, () => now);
+    for (const [number, atMs] of [
+      [1, 0],
+      [2, 1000],
+      [3, 1100],
+      [4, 1300],
+    ] as const) {
+      now = atMs;
+      watch.see(step(number, 60, { a: times(number), b: times(number + 2) }));
+    }
+    const { samplesPerSecond, times: mean } = watch.result();
+    expect(samplesPerSecond).toBeCloseTo(120 / 0.3);
+    expect(mean.totalMs).toBe(4.5);
+  });
+
+  it('says so when the run ended before its warm-up did', () => {
+    const watch = createStepWatch(5, () => 0);
+    watch.see(step(3, 64, {}));
+    expect(() => watch.result()).toThrow('before its warm-up');
+  });
+});
+
+describe('scaling', () => {
+  it('keeps the batch in strong cases and lets it grow in weak ones', () => {
+    expect(scalingCases([1, 4], 8)).toEqual([
+      { kind: 'strong', workers: 1, grains: 8 },
+      { kind: 'strong', workers: 4, grains: 8 },
+      { kind: 'weak', workers: 1, grains: 8 },
+      { kind: 'weak', workers: 4, grains: 32 },
+    ]);
+  });
+
+  it('is perfect when the rate grows with the workers, and is relative to the fewest of its own kind', () => {
+    const [strong2, strong4, weak2, weak4] = scalingCases([2, 4], 8);
+    const run = (samplesPerSecond: number) => ({ samplesPerSecond, times: times(10) });
+    const results = summarise(
+      [
+        { of: strong2, runs: [run(100), run(90), run(110)] },
+        { of: strong4, runs: [run(150)] },
+        { of: weak2, runs: [run(100)] },
+        { of: weak4, runs: [run(200)] },
+      ],
+      16,
+    );
+    expect(results.map((result) => result.efficiency)).toEqual([1, 0.75, 1, 1]);
+    expect(results.map((result) => result.globalBatch)).toEqual([128, 128, 256, 512]);
+    expect(results[0]).toMatchObject({ samplesPerSecond: 100, spread: 0.1, repeats: 3 });
+  });
+
+  it('is measured with real workers, and ends with one line of results', async () => {
+    const config = fileURLToPath(new URL('../../../configs/synthetic-tiny.yaml', import.meta.url));
+    const args = ['bench', 'scaling', config, '--workers', '1,2', '--repeats', '1', '--steps', '5', '--json'];
+    const { stdout } = await promisify(execFile)(process.execPath, [BIN, ...args]);
+    const { results, cores } = JSON.parse(stdout.trim().split('\n').at(-1) as string);
+    expect(cores).toBeGreaterThan(0);
+    expect(
+      results.map(({ kind, workers, globalBatch }: Record<string, unknown>) => [kind, workers, globalBatch]),
+    ).toEqual([
+      ['strong', 1, 48],
+      ['strong', 2, 48],
+      ['weak', 1, 48],
+      ['weak', 2, 96],
+    ]);
+    for (const result of results) {
+      expect(result.samplesPerSecond).toBeGreaterThan(0);
+      expect(result.times.totalMs).toBeGreaterThan(0);
+    }
+  });
+});
+
+describe('the bench of the all-reduce', () => {
+  it('ends with one line of results, without a wrong sum', async () => {
+    const args = ['bench', 'allreduce', '--sizes', '4,4K', '--rounds', '1', '--json'];
+    const { stdout } = await promisify(execFile)(process.execPath, [BIN, ...args]);
+    const { results } = JSON.parse(stdout.trim().split('\n').at(-1) as string);
+    expect(results).toMatchObject([
+      { bytes: 4, ranks: 2, transport: 'ws', wrong: 0 },
+      { bytes: 4096, ranks: 2, transport: 'ws', wrong: 0 },
+    ]);
+  });
+});
