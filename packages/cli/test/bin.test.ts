@@ -41,6 +41,7 @@ describe('coord --help', () => {
     [['status']],
     [['export']],
     [['models']],
+    [['doctor']],
     [['bench']],
     [['bench', 'scaling']],
     [['bench', 'allreduce']],

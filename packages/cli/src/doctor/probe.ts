@@ -35,7 +35,11 @@ const STDERR_LIMIT = 16 * 1024;
 export async function probe({ program = PROGRAM, timeoutMs, ...question }: ProbeOptions): Promise<ProbeOutcome> {
   const child = fork(program, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'], execArgv: [] });
   const lastWords = collectStderr(child);
-  const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    child.kill('SIGKILL');
+  }, timeoutMs);
   let answer: ProbeAnswer | undefined;
   child.once('message', (message: ProbeAnswer) => {
     answer = message;
@@ -44,7 +48,7 @@ export async function probe({ program = PROGRAM, timeoutMs, ...question }: Probe
   const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
   clearTimeout(timer);
   if (answer) return answer;
-  const how = signal === 'SIGKILL' ? `it gave no answer within ${timeoutMs / 1000} s` : crashText(code, signal);
+  const how = isLate ? `it gave no answer within ${timeoutMs / 1000} s` : crashText(code, signal);
   return { works: false, crash: [how, lastWords()].filter((text) => text !== '').join(': ') };
 }
 
