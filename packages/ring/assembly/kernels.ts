@@ -5,7 +5,7 @@ const VECTOR_BYTES: usize = 16;
 // BLOCK_SIZE of the layout, 256 values, in bytes.
 const BLOCK_BYTES: usize = 1024;
 
-// Adds one grain to the sums. Returns (first not-finite block + 1) × 2 + (1 if a finite value did not fit).
+// Adds one grain to the sums, or stores it there (`keep` 0 instead of −1). Returns (first not-finite block + 1) × 2 + (1 if a finite value did not fit).
 export function quantiseGrain(
   gradients: usize,
   quanta: usize,
@@ -13,7 +13,9 @@ export function quantiseGrain(
   sums: usize,
   exponents: usize,
   blocks: i32,
+  keep: i32,
 ): i32 {
+  const kept = i32x4.splat(keep);
   const magnitudeMask = i32x4.splat(0x7fffffff);
   const infinity = i32x4.splat(0x7f800000);
   const limits = f32x4.splat(limit);
@@ -30,7 +32,7 @@ export function quantiseGrain(
       const rounded = f32x4.nearest(f32x4.mul(value, scale));
       const fits = f32x4.le(f32x4.abs(rounded), limits);
       const integer = i32x4.trunc_sat_f32x4_s(v128.and(rounded, fits));
-      v128.store(sums, i32x4.add(v128.load(sums), integer));
+      v128.store(sums, i32x4.add(v128.and(v128.load(sums), kept), integer));
       overflow = v128.or(overflow, v128.andnot(i32x4.lt_s(magnitude, infinity), fits));
       gradients += VECTOR_BYTES;
       sums += VECTOR_BYTES;

@@ -86,9 +86,11 @@ export class Doubling {
 
   /** @throws CoordError RING_BROKEN. The output is then undefined, and the links are of no more use. */
   async run(): Promise<void> {
-    const { input, output, schedule } = this.task;
+    const { input, output, schedule, before, after } = this.task;
+    before?.(0, input.byteLength);
     if (input !== output) output.set(input);
     for (const round of doublingRounds(schedule)) await this.runRound(round);
+    after?.(0, output.byteLength);
   }
 
   private async runRound({ step, peer, sends, receives }: Round): Promise<void> {

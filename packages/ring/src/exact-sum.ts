@@ -93,12 +93,16 @@ function bitsOfFloat(value: number): number {
   return scratchBits[0];
 }
 
+/** Whether a grain is added to the sums or replaces what is there, as the first of a step may. */
+export type QuantiseMode = 'add' | 'store';
+
 /**
  * Adds one grain's gradients to `sums`, and its exponents to `exponents` (by maximum). Values that are not finite or do not
  * fit add nothing.
  *
  * @param gradients whole blocks.
  * @param grains the number of grains of the step, as given to `quantaFor`.
+ * @param sums with mode `store` it may share the memory of `gradients`.
  */
 export function quantiseGrain(
   gradients: Float32Array,
@@ -106,6 +110,7 @@ export function quantiseGrain(
   grains: number,
   sums: Int32Array,
   exponents: Uint8Array,
+  mode: QuantiseMode = 'add',
 ): QuantiseResult {
   const limit = floatLimitFor(grains);
   let overflow = false;
@@ -116,7 +121,7 @@ export function quantiseGrain(
     exponents[block] = Math.max(exponents[block], exponent);
     if (exponent === EXPONENT_NOT_FINITE && firstNonFiniteBlock < 0) firstNonFiniteBlock = block;
     const into = sums.subarray(block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE);
-    if (quantiseBlock(values, floatOfBits((254 - quanta[block]) << 23), limit, into)) overflow = true;
+    if (quantiseBlock(values, floatOfBits((254 - quanta[block]) << 23), limit, into, mode)) overflow = true;
   }
   return { overflow, firstNonFiniteBlock };
 }
@@ -128,13 +133,20 @@ function exponentOf(values: Float32Array): number {
   return largest >>> 23;
 }
 
-function quantiseBlock(values: Float32Array, scale: number, limit: number, sums: Int32Array): boolean {
+function quantiseBlock(
+  values: Float32Array,
+  scale: number,
+  limit: number,
+  sums: Int32Array,
+  mode: QuantiseMode,
+): boolean {
   let overflow = false;
   for (let index = 0; index < values.length; index++) {
-    const scaled = Math.fround(values[index] * scale);
-    const rounded = scaled + ROUND_TO_EVEN - ROUND_TO_EVEN;
-    if (Math.abs(rounded) <= limit) sums[index] += rounded;
-    else if (Number.isFinite(values[index])) overflow = true;
+    const value = values[index];
+    const rounded = Math.fround(value * scale) + ROUND_TO_EVEN - ROUND_TO_EVEN;
+    const fits = Math.abs(rounded) <= limit;
+    if (!fits && Number.isFinite(value)) overflow = true;
+    sums[index] = (mode === 'add' ? sums[index] : 0) + (fits ? rounded : 0);
   }
   return overflow;
 }

@@ -4,10 +4,11 @@ export {
   EXPONENT_NOT_FINITE,
   limitFor,
   MARGIN_BITS,
+  type QuantiseMode,
   type QuantiseResult,
   quantaFor,
   quantiseGrain,
   rememberExponents,
 } from './exact-sum.js';
 export { createKernels, type Kernels, referenceKernels } from './kernels.js';
-export { createRing, type Ring, type RingContext } from './ring.js';
+export { createRing, type Ring, type RingContext, type SumStages } from './ring.js';

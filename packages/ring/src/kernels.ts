@@ -1,6 +1,6 @@
 /** Kernels: the loops over gradients, in WebAssembly SIMD where the arrays lie in its memory, else in JavaScript. */
 import { readFileSync } from 'node:fs';
-import { dequantise, floatLimitFor, type QuantiseResult, quantiseGrain } from './exact-sum.js';
+import { dequantise, floatLimitFor, type QuantiseMode, type QuantiseResult, quantiseGrain } from './exact-sum.js';
 
 export interface Kernels {
   /** See `quantiseGrain` in exact-sum.ts. */
@@ -10,6 +10,7 @@ export interface Kernels {
     grains: number,
     sums: Int32Array,
     exponents: Uint8Array,
+    mode?: QuantiseMode,
   ): QuantiseResult;
   /** See `dequantise` in exact-sum.ts. */
   dequantise(sums: Int32Array, quanta: Uint8Array, divisor: number, out: Float32Array): void;
@@ -39,6 +40,7 @@ interface KernelExports {
     sums: number,
     exponents: number,
     blocks: number,
+    keep: number,
   ): number;
   dequantise(sums: number, quanta: number, inverseDivisor: number, out: number, blocks: number): void;
   addInt32(out: number, a: number, b: number, count: number): void;
@@ -61,9 +63,9 @@ export function createKernels(memory: WebAssembly.Memory): Kernels {
   const wasm = instance.exports as unknown as KernelExports;
   const inside = (...arrays: readonly ArrayBufferView[]) => arrays.every((array) => array.buffer === memory.buffer);
   return {
-    quantiseGrain(gradients, quanta, grains, sums, exponents) {
+    quantiseGrain(gradients, quanta, grains, sums, exponents, mode = 'add') {
       if (!inside(gradients, quanta, sums, exponents)) {
-        return quantiseGrain(gradients, quanta, grains, sums, exponents);
+        return quantiseGrain(gradients, quanta, grains, sums, exponents, mode);
       }
       const packed = wasm.quantiseGrain(
         gradients.byteOffset,
@@ -72,6 +74,7 @@ export function createKernels(memory: WebAssembly.Memory): Kernels {
         sums.byteOffset,
         exponents.byteOffset,
         quanta.length,
+        mode === 'add' ? -1 : 0,
       );
       return { overflow: (packed & 1) === 1, firstNonFiniteBlock: (packed >> 1) - 1 };
     },

@@ -41,16 +41,22 @@ export interface RingPlace {
   readonly size: number;
 }
 
-/** All-reduce of `count` elements: chunks differ by at most one element, and may be empty. */
+/**
+ * All-reduce of `totalBytes`. Chunks and segments consist of whole units of `unitBytes` (the last unit may be cut short), and
+ * chunks differ by at most one unit; some may be empty.
+ */
 export function allReduceSchedule(
   { rank, size }: RingPlace,
-  count: number,
-  elementBytes: number,
+  totalBytes: number,
+  unitBytes: number,
   segmentBytes: number,
 ): Schedule {
-  const starts = Array.from({ length: size + 1 }, (_, chunk) => Math.floor((count * chunk) / size) * elementBytes);
-  const wholeElements = Math.max(elementBytes, segmentBytes - (segmentBytes % elementBytes));
-  return { rank, size, chunkStarts: starts, segmentBytes: wholeElements, reduceSteps: size - 1, steps: 2 * (size - 1) };
+  const units = Math.ceil(totalBytes / unitBytes);
+  const chunkStarts = Array.from({ length: size + 1 }, (_, chunk) =>
+    Math.min(Math.floor((units * chunk) / size) * unitBytes, totalBytes),
+  );
+  const wholeUnits = Math.max(unitBytes, segmentBytes - (segmentBytes % unitBytes));
+  return { rank, size, chunkStarts, segmentBytes: wholeUnits, reduceSteps: size - 1, steps: 2 * (size - 1) };
 }
 
 /** All-gather: chunk r is what rank r brings, all of `chunkBytes`. */

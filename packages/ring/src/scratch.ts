@@ -2,8 +2,8 @@
 import type { Arena } from '@coord/protocol';
 import { SEGMENT_HEADER_BYTES } from './segment-header.js';
 
-/** Receives outstanding at a time: one being combined, and enough to keep the socket reading. */
-export const RECEIVE_WINDOW = 4;
+/** Receives outstanding at a time: one being combined, one being filled. More would only spread the scratch over the cache. */
+export const RECEIVE_WINDOW = 2;
 
 export interface ScratchSlot {
   readonly header: Uint8Array;

@@ -20,6 +20,10 @@ export interface TransferTask {
   readonly output: Uint8Array;
   /** output[start, end) = own[start, end) combined with `arrived`; `own` is the input or what was combined so far. */
   combine(start: number, end: number, arrived: Uint8Array, own: Uint8Array): void;
+  /** input[start, end) is about to be read for the first time. */
+  before?(start: number, end: number): void;
+  /** output[start, end) is complete, and will not be read or written any more. */
+  after?(start: number, end: number): void;
 }
 
 export class Transfer {
@@ -45,7 +49,10 @@ export class Transfer {
   /** @throws CoordError RING_BROKEN. The output is then undefined, and the links are of no more use. */
   async run(): Promise<void> {
     const { schedule, input } = this.task;
-    for (const segment of segmentsSent(schedule, 0)) this.send(segment, input);
+    for (const segment of segmentsSent(schedule, 0)) {
+      this.task.before?.(segment.start, segment.end);
+      this.send(segment, input);
+    }
     const segments = [...segmentsReceived(schedule)];
     const arrivals = segments.slice(0, RECEIVE_WINDOW).map((segment, number) => this.receive(segment, number));
     for (const [number, segment] of segments.entries()) {
@@ -84,16 +91,30 @@ export class Transfer {
   }
 
   private take(segment: Segment, slot: ScratchSlot): void {
-    const { start, end, step } = segment;
-    const { combine, input, output, schedule } = this.task;
-    if (this.isCombined(segment)) combine(start, end, slot.bytes.subarray(0, end - start), input);
-    if (step + 1 < schedule.steps) this.send({ ...segment, step: step + 1 }, output);
+    const { schedule, output } = this.task;
+    const { step } = segment;
+    if (this.isCombined(segment)) this.combine(segment, slot);
+    const isSentOn = step + 1 < schedule.steps;
+    const isComplete = step + 1 >= schedule.reduceSteps;
+    if (isSentOn) this.send({ ...segment, step: step + 1 }, output, isComplete);
+    else this.finish(segment);
   }
 
-  private send(segment: Segment, from: Uint8Array): void {
+  private finish({ start, end }: Segment): void {
+    this.task.after?.(start, end);
+  }
+
+  private combine({ start, end }: Segment, slot: ScratchSlot): void {
+    this.task.before?.(start, end);
+    this.task.combine(start, end, slot.bytes.subarray(0, end - start), this.task.input);
+  }
+
+  /** @param finishes true when the segment is complete here once it has left. */
+  private send(segment: Segment, from: Uint8Array, finishes = false): void {
     const bytes = from.subarray(segment.start, segment.end);
     const sent = this.frames.send(this.links.next, this.nextRank, segment, bytes);
-    sent.catch(() => {});
-    this.sends.push(sent);
+    const done = finishes ? sent.then(() => this.finish(segment)) : sent;
+    done.catch(() => {});
+    this.sends.push(done);
   }
 }

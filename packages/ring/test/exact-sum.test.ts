@@ -250,7 +250,8 @@ describe('the WebAssembly kernels', () => {
         fc.integer({ min: 1, max: 65535 }),
         fc.array(fc.integer(), { minLength: 1, maxLength: 5 }),
         fc.uint8Array({ minLength: 3, maxLength: 3 }),
-        (values, quantumBytes, grains, startSums, startExponents) => {
+        fc.constantFrom('add' as const, 'store' as const),
+        (values, quantumBytes, grains, startSums, startExponents, mode) => {
           const blocks = values.length / BLOCK_SIZE;
           const sums = Int32Array.from(values, (_, index) => startSums[index % startSums.length]);
           const exponents = startExponents.slice(0, blocks);
@@ -265,8 +266,9 @@ describe('the WebAssembly kernels', () => {
           inside.quanta.set(quanta);
           inside.sums.set(sums);
           inside.exponents.set(exponents);
-          const expected = quantiseGrain(values, quanta, grains, sums, exponents);
-          const actual = kernels.quantiseGrain(inside.gradients, inside.quanta, grains, inside.sums, inside.exponents);
+          const expected = quantiseGrain(values, quanta, grains, sums, exponents, mode);
+          const { gradients: from, sums: into } = inside;
+          const actual = kernels.quantiseGrain(from, inside.quanta, grains, into, inside.exponents, mode);
           expect(actual).toEqual(expected);
           expect(Buffer.compare(bytesOf(inside.sums), bytesOf(sums))).toBe(0);
           expect([...inside.exponents]).toEqual([...exponents]);
@@ -274,6 +276,22 @@ describe('the WebAssembly kernels', () => {
       ),
       { numRuns: 300 },
     );
+  });
+
+  it('store a grain over its own gradients', () => {
+    const values = Float32Array.from({ length: size }, (_, index) => (index - 300) / 7);
+    const quanta = Uint8Array.from([110, 112, 114]);
+    const expected = new Int32Array(size);
+    quantiseGrain(values, quanta, 3, expected, new Uint8Array(3));
+    const inPlace = values.slice();
+    quantiseGrain(inPlace, quanta, 3, new Int32Array(inPlace.buffer), new Uint8Array(3), 'store');
+    expect(new Int32Array(inPlace.buffer)).toEqual(expected);
+    buffers.gradients.set(values);
+    buffers.quanta.set(quanta);
+    const { buffer, byteOffset } = buffers.gradients;
+    const over = new Int32Array(buffer, byteOffset, size);
+    kernels.quantiseGrain(buffers.gradients, buffers.quanta, 3, over, buffers.exponents, 'store');
+    expect(over.slice()).toEqual(expected);
   });
 
   it('dequantise to the bits of the reference', () => {

@@ -104,6 +104,46 @@ for (const [name, create] of [
       });
     });
 
+    it('prepares every element before it is read, and hands every element on when it is complete, once and in whole blocks', async () => {
+      for (const [size, length] of [
+        [1, 700],
+        [2, 700],
+        [2, 60_000],
+        [3, 5000],
+        [5, 60_000],
+      ]) {
+        const { rings } = await create(size, { segmentBytes: 4096 });
+        const expected = sumOf(rings.map((_, rank) => valuesOf(rank, length)));
+        await Promise.all(
+          rings.map(async (ring, rank) => {
+            const source = valuesOf(rank, length);
+            const values = new Int32Array(length);
+            const out = new Int32Array(length);
+            const handedOn = new Int32Array(length);
+            const times = { before: new Uint8Array(length), after: new Uint8Array(length) };
+            const count = (stage: 'before' | 'after', start: number, end: number) => {
+              expect(start % 256).toBe(0);
+              expect(end % 256 === 0 || end === length).toBe(true);
+              for (let index = start; index < end; index++) times[stage][index]++;
+            };
+            await ring.allReduceSum(values, out, {
+              before(start, end) {
+                count('before', start, end);
+                values.set(source.subarray(start, end), start);
+              },
+              after(start, end) {
+                count('after', start, end);
+                handedOn.set(out.subarray(start, end), start);
+                out.fill(-1, start, end);
+              },
+            });
+            expect(same(handedOn, expected)).toBe(true);
+            for (const stage of [times.before, times.after]) expect(stage.every((calls) => calls === 1)).toBe(true);
+          }),
+        );
+      }
+    });
+
     it('reduces in an arena with the WebAssembly kernels to the same bits', async () => {
       const arenas = [0, 1, 2].map(() => createArena(16 << 20));
       const { rings } = await create(3, { arenas });
@@ -211,16 +251,16 @@ describe('a ring', () => {
     const toNext = createSegmentPair();
     const links = { next: toNext.sender, prev: fromPrev.receiver };
     const ring = createRing({ rank: 0, size: 2, ...links, timeoutMs: 5000, doublingBytes: 0 });
-    const values = valuesOf(0, 2);
+    const values = valuesOf(0, 512);
     const reduced = expect(ring.allReduceSum(values)).rejects.toMatchObject({
       code: 'RING_BROKEN',
       message: expect.stringContaining('it sent gather 9, step 3, segment 1, of 5 bytes, where sum 0, step 0'),
       facts: { rank: 0, peer: 1, phase: 'reduce-scatter', step: 0 },
     });
     const wrong = new Uint8Array([9, 0, 0, 0, 3, 3, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0]);
-    await fromPrev.sender.send(wrong, new Uint8Array(4));
+    await fromPrev.sender.send(wrong, new Uint8Array(1024));
     await reduced;
-    expect(same(values, valuesOf(0, 2))).toBe(true);
+    expect(same(values, valuesOf(0, 512))).toBe(true);
   });
 
   it('needs links when it has several ranks, and an output of equal length', async () => {

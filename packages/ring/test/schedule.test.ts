@@ -11,7 +11,7 @@ describe('the ring schedule', () => {
     fc.assert(
       fc.property(sizes, counts, segmentSizes, (size, count, segmentBytes) => {
         const schedules = Array.from({ length: size }, (_, rank) =>
-          allReduceSchedule({ rank, size }, count, 4, segmentBytes),
+          allReduceSchedule({ rank, size }, count * 4, 4, segmentBytes),
         );
         for (let rank = 0; rank < size; rank++) {
           const prev = schedules[(rank + size - 1) % size];
@@ -59,7 +59,7 @@ describe('the ring schedule', () => {
   it('never cuts through an element, and covers each chunk without gaps', () => {
     fc.assert(
       fc.property(sizes, counts, segmentSizes, (size, count, segmentBytes) => {
-        const schedule = allReduceSchedule({ rank: 0, size }, count, 4, segmentBytes);
+        const schedule = allReduceSchedule({ rank: 0, size }, count * 4, 4, segmentBytes);
         let covered = 0;
         for (let chunk = 0; chunk < size; chunk++) {
           for (const { start, end } of segmentsSent(schedule, (size - chunk) % size)) {
@@ -70,6 +70,19 @@ describe('the ring schedule', () => {
           }
         }
         expect(covered).toBe(count * 4);
+      }),
+    );
+  });
+
+  it('cuts only between units, whatever the total; chunks differ by at most one unit', () => {
+    fc.assert(
+      fc.property(sizes, counts, fc.integer({ min: 1, max: 50 }), (size, totalBytes, unitBytes) => {
+        const { chunkStarts } = allReduceSchedule({ rank: 0, size }, totalBytes, unitBytes, 10);
+        expect(chunkStarts[size]).toBe(totalBytes);
+        for (const start of chunkStarts.slice(0, -1))
+          expect(start % unitBytes === 0 || start === totalBytes).toBe(true);
+        const units = chunkStarts.slice(1).map((end, chunk) => Math.ceil((end - chunkStarts[chunk]) / unitBytes));
+        expect(Math.max(...units) - Math.min(...units)).toBeLessThanOrEqual(1);
       }),
     );
   });
