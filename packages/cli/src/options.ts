@@ -41,6 +41,10 @@ export interface JsonOptions {
   readonly json?: boolean;
 }
 
+export interface AuditOptions extends JsonOptions {
+  readonly execute?: number;
+}
+
 export interface DoctorOptions {
   readonly bench?: boolean;
   readonly coordinator?: string;

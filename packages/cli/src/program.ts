@@ -4,6 +4,7 @@ import { Command, Option } from 'commander';
 import type { CommandIo } from './io.js';
 import {
   type AllReduceOptions,
+  type AuditOptions,
   collect,
   type DoctorOptions,
   type ExportOptions,
@@ -49,6 +50,7 @@ export function createProgram(io: CommandIo, exit: Exit, complain: (text: string
     evalCommand(io, exit),
     statusCommand(io, exit),
     exportCommand(io, exit),
+    auditCommand(io, exit),
     modelsCommand(io, exit),
     doctorCommand(io, exit),
     benchCommand(io, exit),
@@ -169,6 +171,24 @@ function exportCommand(io: CommandIo, exit: Exit): Command {
     .action(async (path: string, options: ExportOptions) => {
       const { runExport } = await import('./commands/export.js');
       exit(await runExport(path, options, io));
+    });
+}
+
+function auditCommand(io: CommandIo, exit: Exit): Command {
+  return new Command('audit')
+    .description(
+      'Prove a run: every sample once an epoch, every step once, and a step executed again to the same bits.',
+    )
+    .argument('<run>', 'run directory')
+    .option('--execute <step>', 'execute this step again (default: the one after the newest checkpoint)', readPositive)
+    .option(...JSON_FLAG)
+    .addHelpText(
+      'after',
+      examples('coord audit runs/2026-01-31T12-00-00-cnn-k3f9', 'coord audit runs/… --execute 400 --json'),
+    )
+    .action(async (run: string, options: AuditOptions) => {
+      const { runAudit } = await import('./commands/audit.js');
+      exit(await runAudit(run, options, io));
     });
 }
 

@@ -22,6 +22,7 @@ export const EXIT_CODE = {
   refused: 5,
   network: 6,
   training: 7,
+  audit: 8,
   interrupted: 130,
 } as const;
 
@@ -67,6 +68,7 @@ export const ERROR_RULES = {
   GRADIENT_NOT_FINITE: fatal(EXIT_CODE.training),
   REPLICA_DIVERGED: fatal(EXIT_CODE.training),
   WORKERS_LOST: fatal(EXIT_CODE.training),
+  AUDIT_FAILED: fatal(EXIT_CODE.audit),
   INTERRUPTED: fatal(EXIT_CODE.interrupted),
 } as const satisfies Record<string, ErrorRule>;
 
