@@ -1,8 +1,8 @@
 /**
- * The machine's GPU as WebGPU shows it, through Dawn in the npm package `webgpu`. That package is optional, so it is found at
- * run time, by name.
+ * The machine's GPU as WebGPU shows it, through Dawn in the optional npm package `webgpu`.
  */
 import { existsSync, readdirSync } from 'node:fs';
+import { importOptional } from './optional-package.js';
 
 /** The parts of a WebGPU adapter that are read here. */
 interface Adapter {
@@ -33,10 +33,9 @@ export interface GpuAdapter {
   readonly isHardware: boolean;
 }
 
-const DAWN = 'webgpu';
 let opening: Promise<Gpu> | undefined;
 
-/** @throws Error when the package is missing, or there is no adapter */
+/** @throws PackageMissingError; Error when there is no adapter */
 export async function requireGpuAdapter(): Promise<GpuAdapter> {
   opening ??= openGpu();
   const adapter = await (await opening).requestAdapter({ powerPreference: 'high-performance' });
@@ -48,7 +47,7 @@ export async function requireGpuAdapter(): Promise<GpuAdapter> {
 
 /** Puts WebGPU where browsers have it, since tfjs's backend looks for it there. */
 async function openGpu(): Promise<Gpu> {
-  const dawn: Dawn = await import(DAWN);
+  const dawn = (await importOptional('webgpu')) as Dawn;
   const gpu = dawn.create([]);
   Object.assign(globalThis, dawn.globals);
   const place: object = globalThis.navigator ?? {};

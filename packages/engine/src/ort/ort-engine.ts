@@ -3,6 +3,7 @@ import { env } from 'onnxruntime-node';
 import type { CompiledStep, Engine, StepSpec } from '../engine.js';
 import { requireGpuAdapter } from '../gpu-adapter.js';
 import { LOWERING_VERSION } from '../identity.js';
+import { PackageMissingError } from '../optional-package.js';
 import { prepareStep } from '../step/prepare.js';
 import { probeBlockSize } from './block-size.js';
 import { nvidiaModels } from './nvidia.js';
@@ -66,7 +67,7 @@ async function webGpuDevice(): Promise<string> {
   try {
     return (await requireGpuAdapter()).description;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND') return 'webgpu';
+    if (error instanceof PackageMissingError) return 'webgpu';
     throw error;
   }
 }

@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { version_core } from '@tensorflow/tfjs-core';
 import { requireGpuAdapter } from '../gpu-adapter.js';
+import { importOptional } from '../optional-package.js';
 import type { ConcreteEngine } from '../registry/guide.js';
 import { tf } from '../tensors.js';
 
@@ -55,15 +56,6 @@ export async function loadTfjsNodeBackend(engine: 'tfjs-node' | 'tfjs-node-gpu')
     // TensorFlow takes all cores, and tfjs-node has no way to say otherwise.
     threads: isGpu ? 1 : availableParallelism(),
   };
-}
-
-async function importOptional(packageName: string): Promise<unknown> {
-  try {
-    return await import(packageName);
-  } catch (cause) {
-    const isMissing = (cause as NodeJS.ErrnoException).code === 'ERR_MODULE_NOT_FOUND';
-    throw isMissing ? new Error(`the npm package ${packageName} is not installed`, { cause }) : cause;
-  }
 }
 
 /** Initialises a backend once; switching to it is synchronous from then on. */
