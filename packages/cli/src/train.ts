@@ -18,8 +18,8 @@ export interface TrainOptions {
   readonly token: string;
   readonly logger: Logger;
   readonly onEvent: (event: CoordinatorEvent) => void;
-  /** Something about a local process that its user should know. */
-  readonly onNotice: (text: string) => void;
+  /** A local worker process ended before the run did. */
+  readonly onLocalExit: (exit: LocalWorkerExit) => void;
 }
 
 export interface Training {
@@ -87,22 +87,25 @@ interface ClusterWatch {
   readonly deserted: Promise<never>;
 }
 
-function createClusterWatch({ runDir, onNotice }: TrainOptions): ClusterWatch {
+function createClusterWatch({ runDir, onLocalExit }: TrainOptions): ClusterWatch {
   const present = new Set<string>();
   let over = false;
   let lastExit: LocalWorkerExit | undefined;
   let lastReason: string | undefined;
+  let saved = false;
   let reject: (error: CoordError) => void = () => {};
   const deserted = new Promise<never>((_, fail) => {
     reject = fail;
   });
   const check = () => {
-    if (!over && lastExit && present.size === 0) reject(desertedError(lastExit, lastReason, runDir));
+    if (!over && lastExit && present.size === 0)
+      reject(desertedError(lastExit, lastReason, saved ? runDir : undefined));
   };
   return {
     deserted,
     see(event) {
       if (event.event === 'worker-joined') present.add(event.workerId);
+      if (event.event === 'checkpoint') saved = true;
       if (event.event === 'finished') over = true;
       if (event.event !== 'worker-lost' || !present.delete(event.workerId)) return;
       lastReason = event.reason.split('\n', 1)[0];
@@ -110,7 +113,7 @@ function createClusterWatch({ runDir, onNotice }: TrainOptions): ClusterWatch {
     },
     localExit(exit, workers) {
       if (over || exit.code === 0) return;
-      onNotice(`local worker ${exit.name} (process ${exit.pid}) ${howItEnded(exit)}; its log is ${exit.logFile}`);
+      onLocalExit(exit);
       if (workers.running() > 0) return;
       lastExit = exit;
       check();
@@ -118,13 +121,19 @@ function createClusterWatch({ runDir, onNotice }: TrainOptions): ClusterWatch {
   };
 }
 
+export const localExitText = (exit: LocalWorkerExit): string =>
+  `local worker ${exit.name} (process ${exit.pid}) ${howItEnded(exit)}; its log is ${exit.logFile}`;
+
 const howItEnded = ({ code, signal }: LocalWorkerExit): string =>
   signal === null ? `ended with exit status ${code ?? 'unknown'}` : `was killed by ${signal}`;
 
-function desertedError(last: LocalWorkerExit, reason: string | undefined, runDir: string): CoordError {
+/** @param resumable the run directory where it holds a checkpoint */
+function desertedError(last: LocalWorkerExit, reason: string | undefined, resumable: string | undefined): CoordError {
   const why = reason === undefined ? '' : `: ${reason}`;
+  const resume =
+    resumable === undefined ? '' : ` \`npx coord start --resume ${resumable}\` goes on from the newest checkpoint.`;
   return new CoordError('WORKERS_LOST', `every worker is gone; the last one, ${last.name}, ${howItEnded(last)}${why}`, {
-    hint: `The end of ${last.logFile} says more. \`npx coord start --resume ${runDir}\` goes on from the newest checkpoint.`,
+    hint: `The end of ${last.logFile} says more.${resume}`,
     facts: { worker: last.name, logFile: last.logFile },
   });
 }

@@ -42,6 +42,24 @@ describe('the run specification', () => {
   });
 });
 
+describe('a model that does not fit its data', () => {
+  it.each([
+    ['model.inputShape=[4, 4]', 'model mlp takes inputs of shape [4, 4]; samples of synthetic have [4, 4, 1]'],
+    ['data.shape=[4, 5, 1]', 'model mlp takes inputs of shape [4, 4, 1]; samples of synthetic have [4, 5, 1]'],
+    ['model.classes=2', 'model mlp has 2 outputs; synthetic has 3 classes'],
+  ])('is refused before anything starts: %s', async (setting, message) => {
+    await expect(specOf(setting)).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: `model and data do not fit: ${message}`,
+      hint: expect.stringContaining('under `model`'),
+    });
+  });
+
+  it('may have more outputs than there are classes', async () => {
+    expect((await specOf('model.classes=5')).data.classes).toBe(3);
+  });
+});
+
 describe('the hash of what decides the weights', () => {
   it.each([
     'epochs=7',

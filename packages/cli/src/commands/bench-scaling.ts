@@ -72,7 +72,7 @@ async function measure(config: RunConfig, directory: string, steps: number): Pro
       token: createToken(),
       logger: createLogger({ name: 'coordinator', file: coordinatorLogFile(runDir), stderr: false }),
       onEvent: (event) => watch.see(event),
-      onNotice: () => {},
+      onLocalExit: () => {},
     });
     await training.finished;
     return watch.result();

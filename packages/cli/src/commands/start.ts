@@ -6,7 +6,7 @@ import { createLogger } from '../log.js';
 import type { StartOptions } from '../options.js';
 import { type PreparedStart, prepareStart } from '../prepare-start.js';
 import { findToken } from '../token.js';
-import { coordinatorLogFile, startTraining, type Training } from '../train.js';
+import { coordinatorLogFile, localExitText, startTraining, type Training } from '../train.js';
 import type { Plan } from '../view/progress.js';
 import { headline, joinLine, resumeLine, startedLine, viewPlan } from '../view/start-texts.js';
 import { type FinishedLine, finishedLine, summaryLines } from '../view/summary.js';
@@ -43,7 +43,10 @@ async function launch(start: PreparedStart, options: StartOptions, view: View, i
       token: findToken(options.token, io.env) ?? createToken(),
       logger: createLogger({ name: 'coordinator', file: coordinatorLogFile(start.runDir), stderr: options.verbose }),
       onEvent: (event) => view.event(event),
-      onNotice: (text) => view.say(text),
+      onLocalExit(exit) {
+        if (options.json) writeJson(io.stdout, { event: 'local-worker-exited', ...exit });
+        else view.say(localExitText(exit));
+      },
     });
   } catch (error) {
     view.close();

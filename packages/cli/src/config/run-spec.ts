@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { type PreparedDataset, prepareDataset } from '@coord/data';
 import { createModel, topologyOf } from '@coord/models';
 import { type BatchPlan, type RunSpec, type ScheduleSpec, totalSteps } from '@coord/protocol';
+import { type ModelShapes, requireFit } from './fit.js';
 import type { RunConfig } from './schema.js';
 
 export interface RunSpecOptions {
@@ -16,10 +17,14 @@ export interface PreparedRun {
   readonly dataset: PreparedDataset;
 }
 
-/** @throws CoordError MODEL_*, DATASET_* when the model cannot be built or the samples cannot be read. */
+/**
+ * @throws CoordError MODEL_*, DATASET_* when the model cannot be built or the samples cannot be read; CONFIG_INVALID when
+ *   they do not fit each other.
+ */
 export async function toRunSpec(config: RunConfig, options: RunSpecOptions): Promise<PreparedRun> {
-  const topology = topologyFor(config);
+  const { topology, shapes } = describeModel(config);
   const dataset = await prepareDataset(config.data, { directory: options.directory });
+  requireFit(shapes, config.model.name, dataset.manifest, config.loss);
   const decides = {
     seed: config.seed,
     model: { name: config.model.name, topology },
@@ -44,12 +49,17 @@ export async function toRunSpec(config: RunConfig, options: RunSpecOptions): Pro
   return { spec, dataset };
 }
 
-export function topologyFor(config: RunConfig): string {
+/** The model's topology as JSON text. */
+export const topologyFor = (config: RunConfig): string => describeModel(config).topology;
+
+function describeModel(config: RunConfig): { topology: string; shapes: ModelShapes } {
   const { name, ...options } = config.model;
   const model = createModel(name, options);
+  const withoutBatch = (tensors: readonly { shape: (number | null)[] }[]) => tensors.map(({ shape }) => shape.slice(1));
+  const shapes = { inputs: withoutBatch(model.inputs), outputs: withoutBatch(model.outputs) };
   const topology = topologyOf(model);
   model.dispose();
-  return topology;
+  return { topology, shapes };
 }
 
 /** A cosine that ends with the run gets that end written down, so that continuing with more epochs is a different run. */
