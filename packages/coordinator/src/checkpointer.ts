@@ -74,24 +74,32 @@ export class Checkpointer {
       const session = this.options.sources().find((candidate) => !asked.has(candidate));
       if (!session) throw unavailable(step, asked.size);
       asked.add(session);
-      const fetched = await this.fetchFrom(session).catch(() => undefined);
-      if (fetched && fetched.header.step >= step) return fetched;
+      const fetched = await this.fetchFrom(session, step).catch(() => undefined);
+      if (fetched) return fetched;
     }
   }
 
-  private async fetchFrom(session: WorkerSession): Promise<HashedState> {
+  private async fetchFrom(session: WorkerSession, step: number): Promise<HashedState | undefined> {
     const { clock, uploadTimeoutMs } = this.options;
     const cancel = clock.after(uploadTimeoutMs, () => {
       this.options.distrust(session, late(session, uploadTimeoutMs));
     });
     const fetched = await session.requestState().finally(cancel);
+    // A newcomer that has not copied its peers' state yet: nothing wrong, but no use.
+    if (fetched.header.step < step) return undefined;
     await this.verify(session, fetched);
     return fetched;
   }
 
+  /** The step may be newer than any that all agreed on; without its worker the others may never come to it. */
+  private settledHash(session: WorkerSession, step: number): Promise<string> {
+    const gone = session.gone.then((error) => Promise.reject(error));
+    return Promise.race([this.options.settledHash(step), gone]);
+  }
+
   private async verify(session: WorkerSession, { header }: HashedState): Promise<void> {
     const isHeld = header.step === this.held.header.step;
-    const agreed = isHeld ? this.held.header.weightsSha256 : await this.options.settledHash(header.step);
+    const agreed = isHeld ? this.held.header.weightsSha256 : await this.settledHash(session, header.step);
     if (header.weightsSha256 === agreed) return;
     const error = diverged(session, header.step, header.weightsSha256, agreed);
     this.options.distrust(session, error);

@@ -94,7 +94,16 @@ export class Chronicle {
   rewound(step: number, lastStep: number): void {
     const reason = `every worker that held the steps up to ${lastStep} is gone`;
     this.ledger.append({ type: 'rewound', step, reason });
-    this.warn({ code: 'UNEXPECTED', message: `${reason}: training goes on from step ${step}` });
+    this.warn({ code: 'WORKERS_LOST', message: `${reason}: they are computed again from step ${step + 1} on` });
+  }
+
+  /** The workers that completed these steps were gone before their reports arrived; others hold their state. */
+  unreported(steps: readonly number[]): void {
+    this.ledger.append({ type: 'unreported', firstStep: steps[0], lastStep: steps[steps.length - 1] });
+    this.warn({
+      code: 'UNEXPECTED',
+      message: `nobody lived to report step ${steps.join(', ')}; training goes on from there`,
+    });
   }
 
   diverged(session: WorkerSession, step: number, weightsSha256: string, majoritySha256: string): void {

@@ -8,6 +8,7 @@ import {
   ERROR_RULES,
   type ErrorCode,
   EXIT_CODE,
+  isCoordError,
   LIMITS,
   systemClock,
   toErrorRecord,
@@ -131,13 +132,16 @@ export class Conductor {
       uploadTimeoutMs: this.options.timings.uploadTimeoutMs,
       sources: () => this.roster.participants().filter(({ stage }) => stage !== 'ready'),
       settledHash: (step) => this.progress.book.whenSettled(step),
-      save: (state) => this.options.save(state),
+      save: (state) => this.save(state),
       distrust: (session, error) => this.dismiss(session, error),
-      onSaved: (saved) => {
-        this.progress.book.forget(saved.step);
-        this.chronicle.checkpoint(saved);
-      },
+      onSaved: (saved) => this.chronicle.checkpoint(saved),
     });
+  }
+
+  /** The ledger first: a checkpoint of a step that is not on record could not be audited. */
+  private async save(state: HashedState['state']): Promise<string> {
+    await this.flushLedger();
+    return this.options.save(state);
   }
 
   private createProgress(): Progress {
@@ -145,6 +149,7 @@ export class Conductor {
     const book = new StepBook(initial.header.step, past.settled);
     return new Progress(run, this.clock, book, this.chronicle, {
       sessionOf: (workerId) => this.roster.get(workerId),
+      isAnyoneAt: (step) => this.roster.all.some((session) => session.heldStep >= step),
       settled: (step) => this.checkpointIfDue(step),
       expel: (session, error) => this.dismiss(session, error),
       fail: (error) => this.fail(error),
@@ -224,6 +229,7 @@ export class Conductor {
     session.phase = 'waiting';
     session.ready = message;
     session.step = message.step ?? 0;
+    session.heldStep = session.step;
     if (message.step !== undefined) this.progress.book.pass(session.workerId, message.step);
     this.chronicle.ready(session);
     const { endpoint, share } = message;
@@ -296,7 +302,6 @@ export class Conductor {
 
   private formView(view: View): void {
     if (this.phase === 'ended') return;
-    this.rewindIfLost(view);
     this.view = view;
     this.lastViewSize = view.members.length;
     if (this.phase === 'waiting') this.phase = 'training';
@@ -327,16 +332,6 @@ export class Conductor {
     }
   }
 
-  /** When no member has what the last settled step came to, training goes back to the newest state that anybody has. */
-  private rewindIfLost(view: View): void {
-    const { book } = this.progress;
-    const held = this.roster.named(view.members.map(({ workerId }) => workerId)).map(({ step }) => step);
-    const newest = Math.max(this.checkpointer.newest.header.step, ...held);
-    if (newest >= book.step) return;
-    this.chronicle.rewound(newest, book.step);
-    book.rewind(newest);
-  }
-
   private wait(present: number, needed: number, reason: string): void {
     this.view = undefined;
     if (this.phase === 'training') this.phase = 'waiting';
@@ -348,7 +343,7 @@ export class Conductor {
     const { code, message } = toErrorRecord(error);
     if (code === 'LINK_CLOSED') {
       this.remove(session, false, message);
-      session.abandonUpload(error);
+      void session.close(message);
       return;
     }
     this.chronicle.warnOf(error);
@@ -423,7 +418,20 @@ export class Conductor {
       if (step > 0) await this.checkpointer.take(step);
       this.complete(stopped);
     } catch (error) {
-      this.fail(lastCheckpointError(error));
+      if (isCoordError(error, 'STATE_UNAVAILABLE')) this.goOn(stopped, error);
+      else this.fail(lastCheckpointError(error));
+    }
+  }
+
+  /** Everybody who could have delivered the last state is gone: others compute the lost steps again, to the same bits. */
+  private goOn(stopped: boolean, error: CoordError): void {
+    if (this.phase === 'ended') return;
+    if (stopped) this.completeWithHeldState();
+    else if (this.options.waitForWorkers === false && this.roster.size === 0) this.fail(lastCheckpointError(error));
+    else {
+      this.phase = 'waiting';
+      this.chronicle.warnOf(error);
+      this.roster.apply({ type: 'resuming' });
     }
   }
 

@@ -29,6 +29,8 @@ export const ledgerEntrySchema = z.discriminatedUnion('type', [
   }),
   /** Nobody holds the steps after `step` any more: they are computed again. */
   z.object({ type: z.literal('rewound'), step, reason: name }),
+  /** These steps were completed, but whoever completed them was gone before its report arrived. */
+  z.object({ type: z.literal('unreported'), firstStep: step, lastStep: step }),
   z.object({
     type: z.literal('step'),
     step,

@@ -28,6 +28,13 @@ export interface MembershipOptions {
   readonly createRingKey: () => string;
 }
 
+export interface Candidate {
+  readonly endpoint: Endpoint;
+  readonly share: number;
+  /** It became ready when the run was ending already: it counts only if the run goes on after all. */
+  readonly late: boolean;
+}
+
 export interface WorkerRecord {
   readonly workerId: string;
   readonly name: string;
@@ -37,7 +44,7 @@ export interface WorkerRecord {
   /** What its last heartbeat said it was doing. */
   readonly phase: string;
   /** Undefined until the worker is ready. */
-  readonly candidate: { readonly endpoint: Endpoint; readonly share: number } | undefined;
+  readonly candidate: Candidate | undefined;
 }
 
 /** The grace grows to 2^5 of its length, no further. */
@@ -89,6 +96,8 @@ export type MembershipEvent =
     }
   | { readonly type: 'step-reported'; readonly workerId: string; readonly generation: number }
   | { readonly type: 'stopping' }
+  /** The end did not come about: everybody that could have ended the run is gone. */
+  | { readonly type: 'resuming' }
   | { readonly type: 'tick' };
 
 export type MembershipDecision =
@@ -150,8 +159,10 @@ export function nextTickMs(state: MembershipState, options: MembershipOptions): 
   return Math.min(regular, state.joinDeadlineMs ?? regular, state.ringFailure?.deadlineMs ?? regular);
 }
 
-export const candidatesOf = (state: MembershipState): WorkerRecord[] =>
-  [...state.workers.values()].filter((worker) => worker.candidate !== undefined).sort((a, b) => a.order - b.order);
+export const candidatesOf = ({ workers, stopping }: MembershipState): WorkerRecord[] =>
+  [...workers.values()]
+    .filter(({ candidate }) => candidate !== undefined && !(stopping && candidate.late))
+    .sort((a, b) => a.order - b.order);
 
 function neededOf(state: MembershipState, { minWorkers, floorWorkers }: MembershipOptions): number {
   if (state.stopping) return 1;
@@ -212,6 +223,8 @@ function absorb(nowMs: number, draft: Draft, event: MembershipEvent, options: Me
       return remove(draft, event.workerId, `${nameOf(state, event.workerId)} was lost: ${event.reason}`);
     case 'stopping':
       return { ...draft, state: { ...state, stopping: true, joinDeadlineMs: undefined }, notes: ['the run is ending'] };
+    case 'resuming':
+      return resume(nowMs, draft, options);
     case 'tick':
       return draft;
     default:
@@ -226,6 +239,12 @@ function join(nowMs: number, draft: Draft, workerId: string, name: string): Draf
   return { ...draft, state, notes: [`${workerId} (${name}) joined`] };
 }
 
+/** Whoever became ready meanwhile enters through a join window like everybody else. */
+function resume(nowMs: number, draft: Draft, { joinWindowMs }: MembershipOptions): Draft {
+  const joinDeadlineMs = nowMs + joinWindowMs;
+  return { ...draft, state: { ...draft.state, stopping: false, joinDeadlineMs }, notes: ['the run goes on'] };
+}
+
 type SpokenEvent = Extract<MembershipEvent, { type: 'ready' | 'heartbeat' | 'ring-failed' | 'step-reported' }>;
 
 /** Whatever a worker says also proves that it is alive; what an already removed one says is late and means nothing. */
@@ -236,7 +255,7 @@ function absorbFrom(nowMs: number, draft: Draft, event: SpokenEvent, options: Me
   const state = withWorker(draft.state, heard);
   switch (event.type) {
     case 'ready':
-      return state.stopping ? { ...draft, state } : makeCandidate(nowMs, { ...draft, state }, heard, event, options);
+      return makeCandidate(nowMs, { ...draft, state }, heard, event, options);
     case 'heartbeat':
       return { ...draft, state: withWorker(state, { ...heard, phase: event.phase ?? heard.phase }) };
     case 'step-reported':
@@ -253,9 +272,9 @@ function makeCandidate(
   event: Extract<MembershipEvent, { type: 'ready' }>,
   options: MembershipOptions,
 ): Draft {
-  const candidate = { endpoint: event.endpoint, share: event.share };
+  const candidate = { endpoint: event.endpoint, share: event.share, late: draft.state.stopping };
   const state = withWorker(draft.state, { ...worker, candidate });
-  const joinDeadlineMs = state.joinDeadlineMs ?? nowMs + options.joinWindowMs;
+  const joinDeadlineMs = state.stopping ? undefined : (state.joinDeadlineMs ?? nowMs + options.joinWindowMs);
   return { ...draft, state: { ...state, joinDeadlineMs }, notes: [`${nameOf(state, worker.workerId)} is ready`] };
 }
 

@@ -1,5 +1,6 @@
 /** The past of a run: what an earlier start left in its ledger, so that numbers go on growing and results can be compared. */
 import { CoordError, type RunSpec } from '@coord/protocol';
+import { HashLog } from './hash-log.js';
 import type { LedgerEntry, LedgerRecord } from './ledger-entries.js';
 
 export interface RunPast {
@@ -7,28 +8,28 @@ export interface RunPast {
   readonly generation: number;
   /** Workers that have ever joined: the number of the last worker id. */
   readonly joined: number;
-  /** Step → weights hash of the settled steps after `fromStep`, which will be computed again. */
-  readonly settled: ReadonlyMap<number, string>;
+  /** Results of the steps that were settled; those after the checkpoint will be computed again. */
+  readonly settled: HashLog;
 }
 
 /** @throws CoordError CHECKPOINT_MISMATCH when the ledger is that of another configuration. */
-export function readPast(file: string, records: readonly LedgerRecord[], run: RunSpec, fromStep: number): RunPast {
-  const past = { generation: 0, joined: 0, settled: new Map<number, string>() };
-  for (const { entry } of records) absorb(past, entry, file, run, fromStep);
+export function readPast(file: string, records: readonly LedgerRecord[], run: RunSpec): RunPast {
+  const past = { generation: 0, joined: 0, settled: new HashLog() };
+  for (const { entry } of records) absorb(past, entry, file, run);
   return past;
 }
 
 interface Draft {
   generation: number;
   joined: number;
-  readonly settled: Map<number, string>;
+  readonly settled: HashLog;
 }
 
-function absorb(past: Draft, entry: LedgerEntry, file: string, run: RunSpec, fromStep: number): void {
+function absorb(past: Draft, entry: LedgerEntry, file: string, run: RunSpec): void {
   if (entry.type === 'run-started' && entry.configSha256 !== run.configSha256) throw otherRun(file, entry.configSha256);
   if (entry.type === 'view') past.generation = Math.max(past.generation, entry.generation);
   if (entry.type === 'worker-joined') past.joined++;
-  if (entry.type === 'step' && entry.step > fromStep) past.settled.set(entry.step, entry.weightsSha256);
+  if (entry.type === 'step') past.settled.set(entry.step, entry.weightsSha256);
 }
 
 function otherRun(file: string, configSha256: string): CoordError {

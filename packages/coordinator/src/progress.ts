@@ -12,6 +12,8 @@ type EvaluationReport = WorkerMessageOf<'evaluation-report'>;
 
 export interface ProgressActions {
   sessionOf(workerId: string): WorkerSession | undefined;
+  /** Does a worker that is still there hold this step, or a later one? */
+  isAnyoneAt(step: number): boolean;
   /** Step and hash of every worker agree. */
   settled(step: number): void;
   expel(session: WorkerSession, error: CoordError): void;
@@ -65,9 +67,21 @@ export class Progress {
     session.step = report.step;
     session.times = report.times;
     session.ownSamples = report.ownSamples;
+    this.enter(session, report);
+    session.heldStep = Math.max(session.heldStep, report.step);
+  }
+
+  private enter(session: WorkerSession, report: StepReport): void {
+    if (report.step <= this.book.step && !this.actions.isAnyoneAt(this.book.step)) this.rewind(report.step - 1);
     if (this.book.add(session.workerId, report)) return;
     const known = this.book.settledHash(report.step);
     if (known !== undefined && known !== report.weightsSha256) this.nameDissenter(session, report, known);
+  }
+
+  /** The report is the proof: only a ring in which nobody holds a settled step computes it again. */
+  private rewind(step: number): void {
+    this.chronicle.rewound(step, this.book.step);
+    this.book.rewind(step);
   }
 
   /** To be called after a report, and when a member is gone: the others may have been waiting for its report alone. */
@@ -100,7 +114,8 @@ export class Progress {
     }
   }
 
-  private accept({ step, reports }: Settlement, agreed: StepReport): void {
+  private accept({ step, reports, skipped }: Settlement, agreed: StepReport): void {
+    if (skipped.length > 0) this.chronicle.unreported(skipped);
     const before = this.book.remember(step, agreed.weightsSha256);
     if (before !== undefined && before !== agreed.weightsSha256) this.warnOfOtherResult(step, before, agreed);
     this.samples += agreed.metrics.samples;

@@ -70,7 +70,7 @@ function createConductor(options: CoordinatorOptions, clock: Clock, ledger: Ledg
   const { run, initialState } = options;
   if (ledger.tornBytes > 0) chronicle.torn(ledger.path, ledger.tornBytes);
   const initial = { header: headerOf(initialState), state: initialState };
-  const past = readPast(ledger.path, ledger.past, run, initialState.step);
+  const past = readPast(ledger.path, ledger.past, run);
   const timings = { ...DEFAULT_TIMINGS, ...options.timings };
   const save = (state: TrainingState) => saveState(options, state);
   return new Conductor({ ...options, clock, timings, initial, past, ledger, chronicle, save });

@@ -2,7 +2,8 @@
  * Step book: collects what workers report about each step, and settles steps in order. A step is settled when every member
  * of the view is past it; by then all its reports are in, and they must be the same.
  */
-import { CoordError, type WorkerMessageOf } from '@coord/protocol';
+import type { WorkerMessageOf } from '@coord/protocol';
+import { HashLog } from './hash-log.js';
 import { countVotes } from './votes.js';
 
 export type StepReport = WorkerMessageOf<'step-report'>;
@@ -14,15 +15,9 @@ export interface Settlement {
   /** A report of the majority; undefined when no result has one. */
   readonly agreed: StepReport | undefined;
   readonly dissenters: readonly string[];
+  /** Steps before this one that were completed (others hold their state) and that nobody lived to report. */
+  readonly skipped: readonly number[];
 }
-
-interface Waiter {
-  resolve(weightsSha256: string): void;
-  reject(error: CoordError): void;
-}
-
-const rewound = (step: number): CoordError =>
-  new CoordError('VIEW_CHANGED', `training goes back to step ${step}: nobody holds a newer state`, { facts: { step } });
 
 /** Equal text, equal result. Times and own samples are each worker's own. */
 const opinionOf = ({ weightsSha256, metrics, skipped }: StepReport): string =>
@@ -31,17 +26,13 @@ const opinionOf = ({ weightsSha256, metrics, skipped }: StepReport): string =>
 export class StepBook {
   private readonly pending = new Map<number, Map<string, StepReport>>();
   private readonly lastStep = new Map<string, number>();
-  /** Results already settled that a worker may have to repeat: those after the newest checkpoint. */
-  private readonly settled: Map<number, string>;
-  private readonly waiters = new Map<number, Waiter[]>();
+  private readonly waiters = new Map<number, ((weightsSha256: string) => void)[]>();
 
-  /** @param past step → weights hash of steps that an earlier start of this run settled. */
+  /** @param settled results that are known already: what an earlier start of this run settled. */
   constructor(
     private settledStep: number,
-    past: ReadonlyMap<number, string> = new Map(),
-  ) {
-    this.settled = new Map(past);
-  }
+    private readonly settled: HashLog = new HashLog(),
+  ) {}
 
   /** The highest settled step. */
   get step(): number {
@@ -62,17 +53,17 @@ export class StepBook {
     return true;
   }
 
-  /** Hash of a settled step; undefined when it is too old to be remembered, or not settled. */
+  /** Hash of a settled step; undefined when it is not settled. */
   settledHash(step: number): string | undefined {
     return this.settled.get(step);
   }
 
-  /** Resolves with the step's settled hash, at once where it has one. @throws CoordError VIEW_CHANGED when it is rewound. */
+  /** Resolves with the step's settled hash, at once where it has one. Whoever waits must watch its worker meanwhile. */
   whenSettled(step: number): Promise<string> {
     const known = this.settled.get(step);
     if (known !== undefined) return Promise.resolve(known);
-    return new Promise((resolve, reject) => {
-      this.waiters.set(step, [...(this.waiters.get(step) ?? []), { resolve, reject }]);
+    return new Promise((resolve) => {
+      this.waiters.set(step, [...(this.waiters.get(step) ?? []), resolve]);
     });
   }
 
@@ -88,34 +79,36 @@ export class StepBook {
     return ripe.map((step) => this.settleStep(step));
   }
 
-  /** Nobody has the steps after `step` any more: they will be reported again. Their results stay for comparison. */
+  /**
+   * The steps after `step` are being computed again: nobody held them any more. Their results stay for comparison; what
+   * workers that are gone said about further steps does not.
+   */
   rewind(step: number): void {
     this.settledStep = Math.min(this.settledStep, step);
     this.pending.clear();
-    this.lastStep.clear();
-    for (const waiter of [...this.waiters.values()].flat()) waiter.reject(rewound(step));
-    this.waiters.clear();
-  }
-
-  /** Results up to `step` are in a checkpoint and will not be computed again. */
-  forget(step: number): void {
-    for (const known of this.settled.keys()) if (known < step) this.settled.delete(known);
   }
 
   private settleStep(step: number): Settlement {
+    const skipped = this.missingBefore(step);
     const reports = this.pending.get(step)!;
     this.pending.delete(step);
     this.settledStep = step;
     const { majority, dissenters } = countVotes(new Map([...reports].map(([id, report]) => [id, opinionOf(report)])));
     const agreed = [...reports.values()].find((report) => opinionOf(report) === majority);
-    return { step, reports, agreed, dissenters };
+    return { step, reports, agreed, dissenters, skipped };
+  }
+
+  /** Steps between the last settled one and this that nobody ever reported. */
+  private missingBefore(step: number): number[] {
+    const between = Array.from({ length: step - this.settledStep - 1 }, (_, index) => this.settledStep + 1 + index);
+    return between.filter((missing) => this.settled.get(missing) === undefined);
   }
 
   /** To be called once a settlement was accepted. @returns the hash that an earlier computation of this step had. */
   remember(step: number, weightsSha256: string): string | undefined {
     const before = this.settled.get(step);
     this.settled.set(step, weightsSha256);
-    for (const waiter of this.waiters.get(step) ?? []) waiter.resolve(weightsSha256);
+    for (const wake of this.waiters.get(step) ?? []) wake(weightsSha256);
     this.waiters.delete(step);
     return before;
   }

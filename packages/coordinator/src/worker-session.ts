@@ -29,13 +29,19 @@ interface Upload {
 export class WorkerSession {
   stage: WorkerStage = 'joined';
   phase: Phase = 'joining';
+  /** Steps completed, by its last heartbeat or report. */
   step = 0;
+  /** Highest step whose state it has said to hold: when it became ready, and by its reports. */
+  heldStep = 0;
   heardMs = 0;
   ready: WorkerMessageOf<'ready'> | undefined;
   finished: WorkerMessageOf<'finished'> | undefined;
   times: PhaseTimes | undefined;
   ownSamples = 0;
   stopTold = false;
+  /** Resolves once the worker is dismissed or its link has ended. */
+  readonly gone: Promise<CoordError>;
+  private resolveGone!: (why: CoordError) => void;
   private upload: Upload | undefined;
   private transfers: Promise<void> = Promise.resolve();
   private waitingTransfers = 0;
@@ -44,7 +50,11 @@ export class WorkerSession {
     readonly workerId: string,
     readonly hello: Hello,
     private readonly link: Link,
-  ) {}
+  ) {
+    this.gone = new Promise((resolve) => {
+      this.resolveGone = resolve;
+    });
+  }
 
   /** How logs and errors call it. */
   get label(): string {
@@ -115,14 +125,12 @@ export class WorkerSession {
     else this.completeUpload(upload);
   }
 
-  /** The worker is gone or has broken a rule: whoever waits for its state must ask another. */
-  abandonUpload(error: unknown): void {
+  async close(reason: string): Promise<void> {
+    const error = new CoordError('LINK_CLOSED', `${this.label} is gone: ${reason}`);
+    // Whoever waits for its state must ask another.
     this.upload?.reject(error);
     this.upload = undefined;
-  }
-
-  async close(reason: string): Promise<void> {
-    this.abandonUpload(new CoordError('LINK_CLOSED', `${this.label} is gone: ${reason}`));
+    this.resolveGone(error);
     await this.link.close(reason);
   }
 

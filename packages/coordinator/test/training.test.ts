@@ -305,8 +305,32 @@ describe('at the end', () => {
     expect(await cluster.coordinator.finished).toMatchObject({ weightsSha256: hashAt(LAST_STEP), workers: 2 });
   });
 
-  it('a state that goes missing with every worker fails the run, and says how to go on', async () => {
-    const cluster = await startTestCluster({ minWorkers: 1 });
+  it('a state that goes missing with every worker is computed again by others', async () => {
+    const run = testRun({ checkpoint: { everySteps: 6, everyEpochs: 0 } });
+    const cluster = await startTestCluster({ minWorkers: 1, run });
+    const [first] = await cluster.training(1);
+    for (let step = 1; step <= 6; step++) await first.report(step);
+    await first.next('state-request');
+    await first.upload(stateAt(6));
+    await cluster.events.nth('checkpoint');
+    for (const step of [7, 8]) await first.report(step);
+    await first.finish(LAST_STEP);
+    await first.next('state-request');
+    await first.close();
+    await cluster.events.nth('warning');
+    const [second] = await cluster.training(1);
+    for (const step of [7, 8]) await second.report(step);
+    await second.finish(LAST_STEP);
+    await second.next('state-request');
+    await second.upload(stateAt(LAST_STEP));
+    expect(await cluster.coordinator.finished).toMatchObject({ step: LAST_STEP, weightsSha256: hashAt(LAST_STEP) });
+    const entries = (await readLedger(join(cluster.runDir, 'ledger.jsonl'))).map(({ entry }) => entry);
+    expect(entries.filter((entry) => entry.type === 'rewound').map(({ step }) => step)).toEqual([6]);
+    expect(entries.filter((entry) => entry.type === 'step').map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  it('a state that goes missing with every worker fails a run that does not wait for others', async () => {
+    const cluster = await startTestCluster({ minWorkers: 1, waitForWorkers: false });
     const [worker] = await cluster.training(1);
     for (let step = 1; step <= LAST_STEP; step++) await worker.report(step);
     await worker.finish(LAST_STEP);
