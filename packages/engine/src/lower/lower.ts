@@ -10,6 +10,7 @@ import { convolutionInputGradient } from './convolution/input-gradient.js';
 import { elementwiseRules } from './elementwise.js';
 import { indexRules } from './index-kernels.js';
 import { matmulRules } from './matmul.js';
+import { ownRules } from './own-kernels.js';
 import { poolingRules } from './pooling.js';
 import { reduceRules } from './reduce.js';
 import { resizeRules } from './resize.js';
@@ -23,6 +24,7 @@ const KERNEL_RULES: KernelRules = {
   ...poolingRules,
   ...depthwiseRules,
   ...resizeRules,
+  ...ownRules,
   Conv2D: convolution,
   FusedConv2D: convolution,
   Conv2DBackpropInput: convolutionInputGradient,

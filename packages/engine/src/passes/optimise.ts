@@ -1,12 +1,22 @@
 /** Passes over the traced graph, each small, in an order in which the earlier ones uncover work for the later ones. */
 import { type Graph, tidyGraph } from '../trace/graph.js';
 import { expandBatchNorm } from './expand-batch-norm.js';
+import { fuseAddend, fuseAffineRelu } from './fuse-channel-affine.js';
 import { fuseConvolution } from './fuse-convolution.js';
 import { maskBelowMaxPool, maskFromOutput } from './relu-masks.js';
 import { skipNoOps } from './skip-no-ops.js';
 import { untile } from './untile.js';
 
-const PASSES = [skipNoOps, untile, expandBatchNorm, maskFromOutput, maskBelowMaxPool, fuseConvolution];
+const PASSES = [
+  skipNoOps,
+  untile,
+  expandBatchNorm,
+  maskFromOutput,
+  maskBelowMaxPool,
+  fuseConvolution,
+  fuseAddend,
+  fuseAffineRelu,
+];
 
 export function optimise(graph: Graph): void {
   for (const pass of PASSES) {

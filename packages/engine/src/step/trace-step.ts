@@ -3,6 +3,7 @@
 import type { tf } from '../tensors.js';
 import { capture, type TraceScope } from '../trace/capture.js';
 import type { Graph } from '../trace/graph.js';
+import { replaceFormulas } from '../trace/layers/replace.js';
 import { batchShape, buildModel, evaluationStep, gradientStep, predictionStep, type StepModel } from './model-step.js';
 import type { PreparedStep } from './prepare.js';
 import { drawFrom, layersWithin } from './random-layers.js';
@@ -53,6 +54,7 @@ function trace(step: PreparedStep, work: (scope: TraceScope, model: StepModel) =
     const model = buildModel(step.trainedTopology);
     try {
       drawFrom(model.model, (draw) => scope.input(randomName(draws.push(draw) - 1), draw.shape, 'float32'));
+      replaceFormulas(layersWithin(model.model));
       nameLayers(scope, model);
       model.variables.forEach((variable, index) => {
         scope.bindWeight(weightName(index), variable);

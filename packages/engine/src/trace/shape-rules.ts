@@ -4,6 +4,7 @@ import { arrangeShapes } from './shapes/arrange.js';
 import { elementwiseShapes } from './shapes/elementwise.js';
 import { indexShapes } from './shapes/index-kernels.js';
 import { linearShapes } from './shapes/linear.js';
+import { ownShapes } from './shapes/own.js';
 import { poolingShapes } from './shapes/pooling.js';
 import { reduceShapes } from './shapes/reduce.js';
 
@@ -14,4 +15,5 @@ export const SHAPE_RULES: ShapeRules = {
   ...indexShapes,
   ...linearShapes,
   ...poolingShapes,
+  ...ownShapes,
 };

@@ -87,14 +87,10 @@ function correlatedBlocked(context: LowerContext, info: ConvolutionInfo, x: Valu
   ]);
   const attributes = { kernel_shape: [outHeight, outWidth], dilations: [info.strideHeight, info.strideWidth] };
   const gradient = context.op('Conv', [samplesAsChannels(context, info, x), filters], attributes, BLOCKED);
-  const parts = context.reshape(gradient, [
-    inChannels,
-    outChannels / block,
-    info.filterHeight,
-    info.filterWidth,
-    block,
-  ]);
-  return context.reshape(context.transpose(parts, [2, 3, 0, 1, 4]), info.filterShape);
+  const images = context.op('ReorderOutput', [gradient], { channels: outChannels, channels_last: 1 }, BLOCKED);
+  const places = info.filterHeight * info.filterWidth;
+  const byChannel = context.reshape(images, [inChannels, places, outChannels]);
+  return context.reshape(context.transpose(byChannel, [1, 0, 2]), info.filterShape);
 }
 
 /** x as [channels, samples (blocked), height, width], padded or cut to just what the windows reach. */

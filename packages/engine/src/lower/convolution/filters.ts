@@ -1,5 +1,5 @@
 /** Filters in the orders that convolutions want. tfjs's are [height, width, in, out] (HWIO). */
-import type { Name } from '../../onnx/builder.js';
+import { BLOCKED, type Name } from '../../onnx/builder.js';
 import type { Value } from '../../trace/graph.js';
 import type { LowerContext } from '../context.js';
 
@@ -7,22 +7,35 @@ import type { LowerContext } from '../context.js';
 export const filterOIHW = (context: LowerContext, filter: Value): Name =>
   context.transpose(context.plain(filter), [3, 2, 0, 1]);
 
-/** Blocked by output channels, and by input channels where those fill blocks. */
+/**
+ * Blocked by output channels, and by input channels where those fill blocks. The reorder takes (row, column, input channel)
+ * for pixels; what is left to transpose then moves whole blocks.
+ */
 export function blockedFilter(context: LowerContext, filter: Value): Name {
   const [height, width, channelsIn, channelsOut] = filter.shape;
   const block = context.blockSize as number;
-  const isBlockedIn = channelsIn % block === 0;
-  const split = isBlockedIn ? [channelsIn / block, block] : [channelsIn];
-  const parts = context.reshape(context.plain(filter), [height, width, ...split, channelsOut / block, block]);
-  const ordered = context.transpose(parts, isBlockedIn ? [4, 2, 0, 1, 3, 5] : [3, 2, 0, 1, 4]);
-  return context.reshape(ordered, [channelsOut, channelsIn, height, width]);
+  const pixels = context.reshape(context.plain(filter), [1, height * width, channelsIn, channelsOut]);
+  const blocked = context.op('ReorderInput', [pixels], { channels_last: 1 }, BLOCKED);
+  const shape = [channelsOut, channelsIn, height, width];
+  if (channelsIn % block !== 0) {
+    const parts = context.reshape(blocked, [channelsOut / block, height * width, channelsIn, block]);
+    return context.reshape(context.transpose(parts, [0, 2, 1, 3]), shape);
+  }
+  const parts = context.reshape(blocked, [channelsOut / block, height * width, channelsIn / block, block * block]);
+  return context.reshape(context.transpose(parts, [0, 2, 1, 3]), shape);
 }
 
 /** Turned by 180° with input and output channels exchanged, blocked: what the input gradient convolves with. */
 export function blockedTurnedFilter(context: LowerContext, filter: Value): Name {
   const [height, width, channelsIn, channelsOut] = filter.shape;
   const block = context.blockSize as number;
-  const turned = context.slice(context.plain(filter), [-1, -1], [-height - 1, -width - 1], [0, 1], [-1, -1]);
-  const parts = context.reshape(turned, [height, width, channelsIn / block, block, channelsOut / block, block]);
-  return context.reshape(context.transpose(parts, [2, 4, 0, 1, 5, 3]), [channelsIn, channelsOut, height, width]);
+  const isPoint = height === 1 && width === 1;
+  const turned = isPoint
+    ? context.plain(filter)
+    : context.slice(context.plain(filter), [-1, -1], [-height - 1, -width - 1], [0, 1], [-1, -1]);
+  const images = context.reshape(turned, [height * width, channelsIn, 1, channelsOut]);
+  const blocked = context.op('ReorderInput', [images], {}, BLOCKED);
+  const parts = [height * width, channelsIn / block, channelsOut / block, block * block];
+  const ordered = context.transpose(context.reshape(blocked, parts), [1, 2, 0, 3]);
+  return context.reshape(ordered, [channelsIn, channelsOut, height, width]);
 }
