@@ -71,9 +71,9 @@ function opened(socket: WebSocket, url: string, signal: AbortSignal | undefined)
 
 function refused(url: string, status: number): CoordError {
   const hint =
-    status === 404
-      ? 'Something else answers at this address; check host, port and path.'
-      : 'The other end refused this connection; check the credentials.';
+    status === 401 || status === 403
+      ? 'The other end refused this connection; check the credentials.'
+      : 'Something else than a coord process answers there; check host and port.';
   return new CoordError('UNREACHABLE', `${url} answered with HTTP status ${status} instead of a link`, {
     hint,
     facts: { url, status },
