@@ -22,6 +22,7 @@ export interface WorkerOptions {
   readonly engine?: EngineName;
   readonly cacheDir?: string;
   readonly advertise?: string;
+  readonly logDir?: string;
   readonly json?: boolean;
   readonly verbose?: boolean;
 }
@@ -43,6 +44,11 @@ export interface JsonOptions {
 
 export interface AuditOptions extends JsonOptions {
   readonly execute?: number;
+}
+
+export interface TimelineOptions extends JsonOptions {
+  readonly out?: string;
+  readonly flight?: readonly string[];
 }
 
 export interface DoctorOptions {

@@ -15,6 +15,7 @@ import {
   type ScalingOptions,
   type StartOptions,
   type StatusOptions,
+  type TimelineOptions,
   type WorkerOptions,
 } from './options.js';
 import { VERSION } from './version.js';
@@ -50,7 +51,9 @@ export function createProgram(io: CommandIo, exit: Exit, complain: (text: string
     evalCommand(io, exit),
     statusCommand(io, exit),
     exportCommand(io, exit),
+    whyCommand(io, exit),
     auditCommand(io, exit),
+    timelineCommand(io, exit),
     modelsCommand(io, exit),
     doctorCommand(io, exit),
     benchCommand(io, exit),
@@ -107,6 +110,7 @@ function workerCommand(io: CommandIo, exit: Exit): Command {
       new Option('--engine <name>', "what computes gradients here, instead of the run's engine").choices(ENGINES),
     )
     .option('--cache-dir <dir>', 'where blocks of samples are kept between runs')
+    .option('--log-dir <dir>', 'where the flight record is written when something goes wrong, and at the end')
     .option('--advertise <host>', 'address at which other workers reach this one, where it cannot be guessed')
     .option(...JSON_FLAG)
     .option(...VERBOSE_FLAG)
@@ -189,6 +193,36 @@ function auditCommand(io: CommandIo, exit: Exit): Command {
     .action(async (run: string, options: AuditOptions) => {
       const { runAudit } = await import('./commands/audit.js');
       exit(await runAudit(run, options, io));
+    });
+}
+
+function whyCommand(io: CommandIo, exit: Exit): Command {
+  return new Command('why')
+    .description('Say why a run does not go on, or goes slowly: which worker, on which machine, in which phase.')
+    .argument('[url]', "the coordinator's address", 'http://127.0.0.1:7070')
+    .option(...TOKEN_FLAG)
+    .option(...JSON_FLAG)
+    .addHelpText('after', examples('coord why', 'coord why http://10.0.0.5:7070 --token abc… --json'))
+    .action(async (url: string, options: StatusOptions) => {
+      const { runWhy } = await import('./commands/why.js');
+      exit(await runWhy(url, options, io));
+    });
+}
+
+function timelineCommand(io: CommandIo, exit: Exit): Command {
+  return new Command('timeline')
+    .description('Merge the records of workers and coordinator into one trace for Perfetto or chrome://tracing.')
+    .argument('<run>', 'run directory')
+    .option('--out <file>', 'file to write (default: timeline.json in the run directory)')
+    .option('--flight <file>', 'a flight record of a worker on another machine; repeatable', collect)
+    .option(...JSON_FLAG)
+    .addHelpText(
+      'after',
+      examples('coord timeline runs/2026-01-31T12-00-00-cnn-k3f9', 'coord timeline runs/… --flight flight-w3.jsonl'),
+    )
+    .action(async (run: string, options: TimelineOptions) => {
+      const { runTimeline } = await import('./commands/timeline.js');
+      exit(await runTimeline(run, options, io));
     });
 }
 

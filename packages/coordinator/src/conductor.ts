@@ -187,8 +187,7 @@ export class Conductor {
         this.onReady(session, message);
         break;
       case 'heartbeat':
-        session.phase = message.phase;
-        session.step = Math.max(session.step, message.step);
+        session.hearHeartbeat(message);
         break;
       case 'step-report':
         this.onStepReport(session, message);

@@ -1,5 +1,5 @@
 /** Status: what GET /status answers. Plain data, for `coord status`, dashboards and scripts. */
-import { type Endpoint, identityText, type PhaseTimes } from '@coord/protocol';
+import { type Endpoint, identityText, type PhaseTimes, type RingActivity } from '@coord/protocol';
 import type { Conductor, RunPhase } from './conductor.js';
 import type { CoordinatorOptions } from './options.js';
 import { epochsCompleted, totalStepsOf } from './schedule.js';
@@ -13,6 +13,10 @@ export interface WorkerStatus {
   /** Place in the ring; null outside of it. */
   readonly rank: number | null;
   readonly phase: string;
+  /** How long it had been in its phase at its last heartbeat; null before the first. */
+  readonly phaseMs: number | null;
+  /** The ring operation that it was in at its last heartbeat, or the last one before. */
+  readonly ring: RingActivity | null;
   readonly step: number;
   readonly share: number | null;
   readonly engine: string | null;
@@ -87,7 +91,7 @@ export function statusOf(conductor: Conductor, options: CoordinatorOptions, nowM
 }
 
 function workerStatus(conductor: Conductor, session: WorkerSession, nowMs: number): WorkerStatus {
-  const { workerId, hello, remote, phase, step, ready, times, ownSamples } = session;
+  const { workerId, hello, remote, phase, step, ready, times, ownSamples, lastHeartbeat } = session;
   const { members, workers } = conductor.roster.membership;
   const rank = members.indexOf(workerId);
   return {
@@ -97,6 +101,8 @@ function workerStatus(conductor: Conductor, session: WorkerSession, nowMs: numbe
     remote,
     rank: rank < 0 ? null : rank,
     phase,
+    phaseMs: lastHeartbeat?.phaseMs ?? null,
+    ring: lastHeartbeat?.ring ?? null,
     step,
     share: ready?.share ?? null,
     engine: ready ? identityText(ready.identity) : null,

@@ -38,6 +38,7 @@ export class WorkerSession {
   finished: WorkerMessageOf<'finished'> | undefined;
   times: PhaseTimes | undefined;
   ownSamples = 0;
+  lastHeartbeat: WorkerMessageOf<'heartbeat'> | undefined;
   stopTold = false;
   /** Resolves once the worker is dismissed or its link has ended. */
   readonly gone: Promise<CoordError>;
@@ -77,6 +78,15 @@ export class WorkerSession {
   /** For messages whose loss is the same as the worker's own: the link's end says so anyway. */
   tell(message: CoordinatorMessage): void {
     this.send(message).catch(() => {});
+  }
+
+  hearHeartbeat(message: WorkerMessageOf<'heartbeat'>): void {
+    this.phase = message.phase;
+    this.step = Math.max(this.step, message.step);
+    this.lastHeartbeat = message;
+    if (message.sentMs === undefined) return;
+    const echoUnixMs = performance.timeOrigin + performance.now();
+    this.tell({ type: 'heartbeat-echo', sentMs: message.sentMs, echoUnixMs });
   }
 
   /** @throws CoordError LINK_CLOSED, FRAME_TOO_LARGE, FRAME_INVALID, MESSAGE_INVALID, MESSAGE_UNEXPECTED */

@@ -3,6 +3,7 @@ export * from './clock.js';
 export * from './codec.js';
 export * from './dataset.js';
 export * from './errors.js';
+export * from './flight.js';
 export * from './grains.js';
 export * from './identity.js';
 export * from './join-proof.js';

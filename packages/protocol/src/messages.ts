@@ -46,6 +46,20 @@ export const PHASES = [
 ] as const;
 export type Phase = (typeof PHASES)[number];
 
+export const RING_OPERATIONS = ['sum', 'max', 'gather'] as const;
+export type RingOperation = (typeof RING_OPERATIONS)[number];
+
+/** The ring operation that a worker is in, or its last one. */
+export const ringActivitySchema = z.object({
+  operation: z.enum(RING_OPERATIONS),
+  /** Number of the operation in its view, from 0. */
+  sequence: z.number().int().min(0),
+  isDone: z.boolean(),
+  /** Worker whose bytes it waits for; absent in a ring of one. */
+  waitsFor: name.optional(),
+});
+export type RingActivity = z.infer<typeof ringActivitySchema>;
+
 const metricsSchema = z.object({ loss: z.number(), correct: z.number(), samples: z.number().min(0) });
 
 /** Where a step's time went, on one host, in milliseconds. */
@@ -90,7 +104,17 @@ export const workerMessageSchema = z.discriminatedUnion('type', [
     step: step.optional(),
     share: z.number().int().min(1).max(1_000_000),
   }),
-  z.object({ type: z.literal('heartbeat'), step, generation, phase: z.enum(PHASES) }),
+  z.object({
+    type: z.literal('heartbeat'),
+    step,
+    generation,
+    phase: z.enum(PHASES),
+    /** How long it has been in this phase. */
+    phaseMs: durationMs.optional(),
+    ring: ringActivitySchema.optional(),
+    /** When it left, by the worker's monotonic clock; comes back in a `heartbeat-echo`. */
+    sentMs: z.number().optional(),
+  }),
   z.object({
     type: z.literal('step-report'),
     generation,
@@ -151,6 +175,8 @@ export const coordinatorMessageSchema = z.discriminatedUnion('type', [
     /** A ring operation that makes no progress for this long has failed. */
     ringTimeoutMs: z.number().int().min(10),
   }),
+  /** Answers a heartbeat at once, so that the worker can tell how far the two clocks are apart. */
+  z.object({ type: z.literal('heartbeat-echo'), sentMs: z.number(), echoUnixMs: z.number() }),
   z.object({ type: z.literal('view'), view: viewSchema }),
   z.object({ type: z.literal('block'), sha256: sha256Schema, data: bytes.nullable() }),
   stateBegin,

@@ -27,6 +27,8 @@ export type Welcome = CoordinatorMessageOf<'welcome'>;
 
 /** What the coordinator may say once the worker is in. */
 export interface SessionHandlers {
+  /** A heartbeat has come back. */
+  onEcho(echo: CoordinatorMessageOf<'heartbeat-echo'>): void;
   onView(view: CoordinatorMessageOf<'view'>['view']): void;
   onStateRequest(): void;
   onStop(reason: string): void;
@@ -133,6 +135,9 @@ export class CoordinatorSession {
 
   #dispatch(message: CoordinatorMessage): void {
     switch (message.type) {
+      case 'heartbeat-echo':
+        this.#handlers?.onEcho(message);
+        return;
       case 'view':
         this.#handlers?.onView(message.view);
         return;

@@ -17,10 +17,12 @@ import {
 import type { PeerListener } from '@coord/transport';
 import type { Logger } from 'pino';
 import type { ComputePool } from './compute/compute-pool.js';
+import type { FlightRecorder } from './flight-recorder.js';
 import type { HostRecord } from './grain-book.js';
 import type { GrainLoader } from './grain-loader.js';
 import type { HostState } from './host-state.js';
 import type { ActiveView, Membership } from './membership.js';
+import type { RecordedRing } from './recorded-ring.js';
 import { MaximaExchange, type StepMaxima } from './reduction.js';
 import { StepProgress } from './step-progress.js';
 import type { Agreement } from './synchronise.js';
@@ -35,6 +37,9 @@ export interface HostParts {
   readonly listener: PeerListener;
   readonly timeoutMs: number;
   readonly logger: Logger;
+  readonly recorder: FlightRecorder;
+  /** Puts the flight record where people find it. */
+  saveFlight(): Promise<void>;
   send(message: WorkerMessage): void;
 }
 
@@ -51,6 +56,10 @@ export class Host {
   readonly progress: StepProgress;
   readonly maxima: MaximaExchange;
   phase: Phase = 'joining';
+  /** When the phase began, by the monotonic clock. */
+  phaseSinceMs = performance.now();
+  /** The ring of the view that is being worked in. */
+  ring: RecordedRing | undefined;
   /** The coordinator wants an end; the next reduction tells everybody (docs/decisions/0006-stop-is-a-flag.md). */
   stopRequested = false;
   finished = false;
@@ -95,8 +104,15 @@ export class Host {
     return this.parts.timeoutMs;
   }
 
+  get recorder(): FlightRecorder {
+    return this.parts.recorder;
+  }
+
   enter(phase: Phase): void {
     this.phase = phase;
+    this.phaseSinceMs = performance.now();
+    const { generation } = this.membership;
+    this.recorder.record({ kind: 'phase', phase, step: this.state.step, generation });
   }
 
   isComplete(): boolean {
@@ -136,6 +152,7 @@ export class Host {
       skipped: maxima.nonFinite !== undefined,
       requantised: attempt === 1,
     });
+    this.recorder.record({ kind: 'step', step: this.state.step, times });
     this.progress.restart(0);
   }
 
@@ -157,7 +174,7 @@ export class Host {
 
   /** Said once; a later view only lets stragglers copy this host's state. */
   reportFinished(): void {
-    this.phase = 'finished';
+    this.enter('finished');
     if (this.finished) return;
     this.finished = true;
     const { step, weightsSha256 } = this.state;
@@ -169,6 +186,8 @@ export class Host {
     const message = error instanceof Error ? error.message : String(error);
     const { generation } = view;
     this.parts.logger.warn({ generation, rank, step: this.state.step, code }, message);
+    this.recorder.record({ kind: 'failure', step: this.state.step, generation, code, message });
+    void this.parts.saveFlight();
     // Who already knows of a newer view has nothing to complain about.
     if (this.membership.generation > generation) return;
     this.parts.send({ type: 'ring-failed', generation, step: this.state.step, code, message: message.slice(0, 4000) });

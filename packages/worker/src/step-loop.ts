@@ -14,6 +14,7 @@ import { assignGrains, NOTHING_HELD } from './grain-book.js';
 import type { Host } from './host.js';
 import type { ActiveView } from './membership.js';
 import { type PhaseTimer, startPhaseTimer } from './phase-timer.js';
+import { recordRing } from './recorded-ring.js';
 import { reduceSums, type StepMaxima } from './reduction.js';
 import { openRing } from './ring-links.js';
 import { type Agreement, synchronise } from './synchronise.js';
@@ -34,16 +35,25 @@ export async function train(host: Host): Promise<void> {
   for (let active = await nextView(host); active; active = await nextView(host)) {
     let ring: Ring | undefined;
     try {
-      ring = await openRing(active, host);
+      ring = await enterView(active, host);
       const shares = active.view.members.map((member) => member.share);
       await trainInView({ host, active, ring, shares });
     } catch (error) {
       if (!isRecoverable(error)) throw error;
       host.reportRingFailure(active, error);
     } finally {
+      host.ring = undefined;
       await ring?.close();
     }
   }
+}
+
+async function enterView(active: ActiveView, host: Host): Promise<Ring> {
+  const { view, rank } = active;
+  const members = view.members.map((member) => member.workerId);
+  host.recorder.record({ kind: 'view', generation: view.generation, rank, members });
+  host.ring = recordRing(await openRing(active, host), host.recorder, view);
+  return host.ring;
 }
 
 async function nextView(host: Host): Promise<ActiveView | undefined> {

@@ -11,8 +11,10 @@ import {
 } from '@coord/protocol';
 import { connectLink, createPeerListener, type Link, type PeerListener } from '@coord/transport';
 import type { Logger } from 'pino';
+import { ClockOffsetEstimate } from './clock-offset.js';
 import { ComputePool } from './compute/compute-pool.js';
 import { CoordinatorSession } from './coordinator-session.js';
+import { FlightRecorder, flightFile, formatFlightRecord, writeFlightRecord } from './flight-recorder.js';
 import { GrainLoader } from './grain-loader.js';
 import { Host } from './host.js';
 import { HostState } from './host-state.js';
@@ -38,6 +40,8 @@ export interface WorkerOptions {
   readonly engine?: EngineName;
   /** Directory in which verified data blocks are kept between runs. */
   readonly cacheDirectory: string;
+  /** Where the flight record is written when something goes wrong, and at the end; nowhere when it is left out. */
+  readonly logDirectory?: string;
   readonly logger: Logger;
 }
 
@@ -93,6 +97,7 @@ async function joinOrClose(
 interface Reachable {
   host?: Host;
   stopRequested: boolean;
+  readonly clock: ClockOffsetEstimate;
 }
 
 async function participate(
@@ -103,7 +108,8 @@ async function participate(
 ): Promise<WorkerResult> {
   const { run, workerId, heartbeatIntervalMs, ringTimeoutMs } = session.welcome;
   const logger = options.logger.child({ worker: workerId });
-  const reachable: Reachable = { stopRequested: false };
+  const reachable: Reachable = { stopRequested: false, clock: new ClockOffsetEstimate() };
+  const flight = createFlight(session, reachable, options);
   listenToCoordinator(session, membership, reachable);
   const heartbeat = setInterval(() => sendHeartbeat(session, membership, reachable.host), heartbeatIntervalMs);
   let compute: ComputePool | undefined;
@@ -126,6 +132,8 @@ async function participate(
       listener,
       timeoutMs: ringTimeoutMs,
       logger,
+      recorder: flight.recorder,
+      saveFlight: () => flight.write(),
       send: (message) => void session.send(message),
     });
     reachable.host = host;
@@ -144,6 +152,7 @@ async function participate(
     throw error;
   } finally {
     clearInterval(heartbeat);
+    await flight.write();
     await listener?.close();
     await compute?.close();
     await session.close('the worker is done');
@@ -152,6 +161,7 @@ async function participate(
 
 function listenToCoordinator(session: CoordinatorSession, membership: Membership, reachable: Reachable): void {
   session.listen({
+    onEcho: ({ sentMs, echoUnixMs }) => reachable.clock.add(sentMs, echoUnixMs, performance.now()),
     onView: (view) => membership.install(view),
     onStop() {
       reachable.stopRequested = true;
@@ -169,7 +179,38 @@ function sendHeartbeat(session: CoordinatorSession, membership: Membership, host
     step: host?.state.step ?? 0,
     generation: membership.generation,
     phase: host?.phase ?? 'compiling',
+    phaseMs: host ? performance.now() - host.phaseSinceMs : undefined,
+    ring: host?.ring?.activity,
+    sentMs: performance.now(),
   });
+}
+
+interface Flight {
+  readonly recorder: FlightRecorder;
+  /** Writes the record where the worker has a directory for it. A full disk is no reason to stop. */
+  write(): Promise<void>;
+}
+
+function createFlight({ welcome }: CoordinatorSession, { clock }: Reachable, options: WorkerOptions): Flight {
+  const recorder = new FlightRecorder();
+  const { workerId, run } = welcome;
+  const { logDirectory, logger, name = hostname() } = options;
+  return {
+    recorder,
+    async write() {
+      if (logDirectory === undefined) return;
+      const who = { runId: run.runId, workerId, name, hostName: hostname(), pid: process.pid };
+      const header = {
+        kind: 'header',
+        formatVersion: 1,
+        ...who,
+        clock: clock.best,
+        dropped: recorder.dropped,
+      } as const;
+      const text = formatFlightRecord(header, recorder.events());
+      await writeFlightRecord(flightFile(logDirectory, workerId), text).catch((error) => logger.warn(error));
+    },
+  };
 }
 
 async function uploadState(session: CoordinatorSession, host: Host | undefined): Promise<void> {

@@ -17,6 +17,7 @@ export async function runWorker(url: string, options: WorkerOptions, io: Command
     computeThreads: options.threads,
     engine: options.engine,
     cacheDirectory: options.cacheDir ?? defaultCacheDirectory(io.env),
+    logDirectory: options.logDir,
     logger: createLogger({ name: 'worker', stderr: options.verbose }),
   });
   if (options.json) writeJson(io.stdout, { event: 'joined', workerId: worker.workerId });

@@ -2,7 +2,7 @@
 import { createToken } from '@coord/protocol';
 import { createPeerListener, dialSegments, type SegmentReceiver, type SegmentSender } from '@coord/transport';
 import { z } from 'zod';
-import { statusUrl } from '../commands/status.js';
+import { coordinatorUrl } from '../status-client.js';
 import type { CoordinatorReport, LoopbackReport } from './report.js';
 
 const SEGMENT_BYTES = 1024 * 1024;
@@ -47,8 +47,7 @@ interface RoundTrip {
 
 /** @throws CoordError USAGE when `address` is none; an unreachable coordinator is a finding. */
 export async function examineCoordinator(address: string): Promise<CoordinatorReport> {
-  const url = statusUrl(address);
-  url.pathname = '/healthz';
+  const url = coordinatorUrl(address, '/healthz');
   try {
     // The first one opens the connection.
     await roundTrip(url);

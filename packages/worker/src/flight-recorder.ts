@@ -1,0 +1,49 @@
+/** Flight recorder: the worker's last events in a ring buffer, and the way to a file when somebody must know what happened. */
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { FlightEvent, FlightHeader } from '@coord/protocol';
+
+/** About nine events a step: the last nine hundred steps. */
+const CAPACITY = 8192;
+
+type WithoutTime<T> = T extends FlightEvent ? Omit<T, 'atMs'> : never;
+
+export class FlightRecorder {
+  readonly #events: FlightEvent[] = [];
+  #recorded = 0;
+
+  constructor(
+    private readonly nowMs: () => number = () => performance.now(),
+    private readonly capacity: number = CAPACITY,
+  ) {}
+
+  /** Costs a clock reading and an object. */
+  record(event: WithoutTime<FlightEvent>): void {
+    this.#events[this.#recorded++ % this.capacity] = { ...event, atMs: this.nowMs() } as FlightEvent;
+  }
+
+  /** Events that newer ones have overwritten. */
+  get dropped(): number {
+    return Math.max(0, this.#recorded - this.capacity);
+  }
+
+  /** Oldest first. */
+  events(): FlightEvent[] {
+    const oldest = this.#recorded % this.capacity;
+    return this.dropped === 0 ? [...this.#events] : [...this.#events.slice(oldest), ...this.#events.slice(0, oldest)];
+  }
+}
+
+/** `flight-w3.jsonl`: one file a worker of a run. */
+export const flightFile = (directory: string, workerId: string): string => join(directory, `flight-${workerId}.jsonl`);
+
+export const formatFlightRecord = (header: FlightHeader, events: readonly FlightEvent[]): string =>
+  `${[header, ...events].map((line) => JSON.stringify(line)).join('\n')}\n`;
+
+/** Written aside and renamed, so that a reader sees the old record or the new one. */
+export async function writeFlightRecord(file: string, text: string): Promise<void> {
+  await mkdir(dirname(file), { recursive: true });
+  const aside = `${file}.${process.pid}.tmp`;
+  await writeFile(aside, text);
+  await rename(aside, file);
+}
