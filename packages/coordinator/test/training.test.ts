@@ -51,6 +51,24 @@ describe('a run', () => {
     expect(cluster.events.of('step').map(({ step }) => step)).toEqual([1, 2, 3, 4, 5]);
   });
 
+  it('records an evaluation once, and after the step that it is of', async () => {
+    const cluster = await startTestCluster({ minWorkers: 2 });
+    const workers = await cluster.training(2);
+    const evaluation = { type: 'evaluation-report', step: 1, epoch: 1, durationMs: 3 } as const;
+    const metrics = { loss: 5, correct: 9, samples: 10 };
+    await workers[0].report(1);
+    await workers[0].send({ ...evaluation, metrics });
+    await workers[0].send({ type: 'block-request', sha256: 'a'.repeat(64) });
+    await workers[0].next('block');
+    expect(cluster.events.of('evaluation')).toEqual([]);
+    await workers[1].report(1);
+    await workers[1].send({ ...evaluation, metrics });
+    await cluster.events.nth('evaluation');
+    await workers[1].send({ ...evaluation, metrics: { ...metrics, loss: 6 } });
+    expect((await cluster.events.nth('warning')).message).toContain('0.6');
+    expect(cluster.events.all.map(({ event }) => event).slice(-3)).toEqual(['step', 'evaluation', 'warning']);
+  });
+
   it('answers block requests, and says null for a block that it does not have', async () => {
     const cluster = await startTestCluster();
     const worker = await cluster.join();
