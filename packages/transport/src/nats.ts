@@ -1,4 +1,5 @@
 /** Links over NATS; a subpath, so that the client is loaded only where it is used. */
+export { type NatsOpenOptions, openNats } from './nats-connection.js';
 export {
   connectNatsLink,
   listenNatsLinks,

@@ -1,6 +1,7 @@
-import { connect, type NatsConnection } from '@nats-io/transport-node';
+import type { NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Link } from '../src/link.js';
+import { openNats } from '../src/nats-connection.js';
 import { connectNatsLink, listenNatsLinks } from '../src/nats-rendezvous.js';
 import { MAX_MESSAGE_BYTES, testLink } from './link-compliance.js';
 import { natsServerProgram, startNatsServer, type TestNatsServer } from './nats-server.js';
@@ -19,7 +20,7 @@ describe.skipIf(natsServerProgram === undefined)('over NATS (skipped where there
   afterAll(() => server.stop());
 
   const open = async (): Promise<NatsConnection> => {
-    const connection = await connect({ servers: server.url, reconnect: false });
+    const connection = await openNats({ servers: server.url, timeoutMs: 5000 });
     connections.push(connection);
     return connection;
   };
@@ -43,6 +44,15 @@ describe.skipIf(natsServerProgram === undefined)('over NATS (skipped where there
         await Promise.all([dialed.close(), accepted.close()]);
       },
     };
+  });
+
+  it('says UNREACHABLE with a hint where there is no server', async () => {
+    const gone = await startNatsServer();
+    await gone.stop();
+    await expect(openNats({ servers: gone.url, timeoutMs: 2000 })).rejects.toMatchObject({
+      code: 'UNREACHABLE',
+      hint: expect.stringContaining('nats-server'),
+    });
   });
 
   it('says UNREACHABLE where nobody listens', async () => {

@@ -1,5 +1,6 @@
-import { connect, type NatsConnection } from '@nats-io/transport-node';
+import type { NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { openNats } from '../src/nats-connection.js';
 import { acceptNatsSegments, dialNatsSegments, type NatsSegmentOptions } from '../src/nats-segments.js';
 import { natsServerProgram, startNatsServer, type TestNatsServer } from './nats-server.js';
 import { testSegmentLink } from './segment-compliance.js';
@@ -18,7 +19,7 @@ describe.skipIf(natsServerProgram === undefined)('over NATS (skipped where there
   afterAll(() => server.stop());
 
   const open = async (): Promise<NatsConnection> => {
-    const connection = await connect({ servers: server.url, reconnect: false });
+    const connection = await openNats({ servers: server.url, timeoutMs: 5000 });
     connections.push(connection);
     return connection;
   };
