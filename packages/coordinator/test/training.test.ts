@@ -226,6 +226,17 @@ describe('a run', () => {
     expect(await cluster.events.nth('checkpoint', 2)).toMatchObject({ step: 4 });
   });
 
+  it('expels a worker that delivers an older state than it has reported', async () => {
+    const run = testRun({ checkpoint: { everySteps: 2, everyEpochs: 0 } });
+    const cluster = await startTestCluster({ run });
+    const [worker] = await cluster.training(1);
+    await worker.report(1);
+    await worker.report(2);
+    await worker.next('state-request');
+    await worker.upload(stateAt(1));
+    expect((await worker.next('expelled')).message).toContain('the state of step 1 after it had reported step 2');
+  });
+
   it('accepts a newer state than it asked for', async () => {
     const run = testRun({ checkpoint: { everySteps: 3, everyEpochs: 0 } });
     const cluster = await startTestCluster({ run });
