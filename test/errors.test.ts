@@ -1,5 +1,5 @@
 /** Code and documentation list the same errors, with the same exit statuses, and no code is there that nothing raises. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ERROR_RULES, type ErrorCode, EXIT_CODE } from '@coord/protocol';
 import { describe, expect, it } from 'vitest';
@@ -75,5 +75,22 @@ describe('every code', () => {
 
   it.each(codes)('%s is raised somewhere', (code) => {
     expect(text).toContain(`'${code}'`);
+  });
+});
+
+describe('docs/failure-model.md', () => {
+  it('names tests that exist', () => {
+    const promises = read('docs/failure-model.md')
+      .split('\n')
+      .filter((line) => line.startsWith('| ') && line.includes('.test.ts'));
+    expect(promises.length).toBeGreaterThan(10);
+    for (const promise of promises) {
+      const files = [...promise.matchAll(/`([\w./-]+\.test\.ts)`/g)].map(([, file]) => file);
+      const [first] = files;
+      for (const file of files) {
+        const path = file.includes('/') ? file : join(first, '..', file);
+        expect(existsSync(join(root, path)), path).toBe(true);
+      }
+    }
   });
 });

@@ -82,9 +82,10 @@ export class Checkpointer {
   private async fetchFrom(session: WorkerSession, step: number): Promise<HashedState | undefined> {
     const { clock, uploadTimeoutMs } = this.options;
     const cancel = clock.after(uploadTimeoutMs, () => {
-      this.options.distrust(session, late(session, uploadTimeoutMs));
+      this.distrust(session, late(session, uploadTimeoutMs));
     });
     const fetched = await session.requestState().finally(cancel);
+    if (fetched.header.step < session.heldStep) throw this.distrust(session, older(session, fetched.header.step));
     // A newcomer that has not copied its peers' state yet: nothing wrong, but no use.
     if (fetched.header.step < step) return undefined;
     await this.verify(session, fetched);
@@ -101,9 +102,12 @@ export class Checkpointer {
     const isHeld = header.step === this.held.header.step;
     const agreed = isHeld ? this.held.header.weightsSha256 : await this.settledHash(session, header.step);
     if (header.weightsSha256 === agreed) return;
-    const error = diverged(session, header.step, header.weightsSha256, agreed);
+    throw this.distrust(session, diverged(session, header.step, header.weightsSha256, agreed));
+  }
+
+  private distrust(session: WorkerSession, error: CoordError): CoordError {
     this.options.distrust(session, error);
-    throw error;
+    return error;
   }
 }
 
@@ -111,6 +115,17 @@ function unavailable(step: number, asked: number): CoordError {
   return new CoordError('STATE_UNAVAILABLE', `no worker delivered the state of step ${step} (${asked} were asked)`, {
     facts: { step, asked },
   });
+}
+
+function older(session: WorkerSession, step: number): CoordError {
+  const { label, workerId, heldStep } = session;
+  return new CoordError(
+    'MESSAGE_INVALID',
+    `${label} delivered the state of step ${step} after it had reported step ${heldStep}`,
+    {
+      facts: { workerId, step, heldStep },
+    },
+  );
 }
 
 function late(session: WorkerSession, timeoutMs: number): CoordError {

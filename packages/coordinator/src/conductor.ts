@@ -90,8 +90,8 @@ export class Conductor {
     this.chronicle.joined(session);
     const { heartbeatIntervalMs, ringTimeoutMs } = this.options.timings;
     const { run } = this.options;
-    session.tell({ type: 'welcome', proof, workerId, run, heartbeatIntervalMs, ringTimeoutMs });
     try {
+      await session.send({ type: 'welcome', proof, workerId, run, heartbeatIntervalMs, ringTimeoutMs });
       for (;;) {
         const message = await session.receive();
         // What an expelled worker said before it noticed means nothing any more.
@@ -272,6 +272,7 @@ export class Conductor {
     session.phase = 'finished';
     session.step = message.step;
     session.finished = message;
+    session.heldStep = message.step;
     this.progress.book.pass(session.workerId, message.step);
     this.settleSteps();
     this.endIfAllFinished();

@@ -38,6 +38,8 @@ export class Progress {
   samples = 0;
   lastStep: StepEvent | undefined;
   lastEvaluation: EvaluationEvent | undefined;
+  /** By step; one an epoch or so. */
+  private readonly evaluations = new Map<number, EvaluationEvent>();
   private startedMs: number | undefined;
   private readonly throughput = new Throughput();
 
@@ -104,13 +106,23 @@ export class Progress {
 
   evaluated(session: WorkerSession, { step, epoch, metrics, durationMs }: EvaluationReport): void {
     const means = meansOf(metrics);
-    const last = this.lastEvaluation;
-    if (last?.step !== step) {
-      this.lastEvaluation = { event: 'evaluation', step, epoch, durationMs, ...means };
-      this.chronicle.evaluation(this.lastEvaluation);
-    } else if (last.loss !== means.loss || last.accuracy !== means.accuracy) {
-      const message = `${session.label} evaluated step ${step} to a loss of ${means.loss}, others to ${last.loss}`;
+    const first = this.evaluations.get(step);
+    if (!first) {
+      this.evaluations.set(step, { event: 'evaluation', step, epoch, durationMs, ...means });
+      this.publishEvaluations();
+    } else if (first.loss !== means.loss || first.accuracy !== means.accuracy) {
+      const message = `${session.label} evaluated step ${step} to a loss of ${means.loss}, others to ${first.loss}`;
       this.chronicle.warn({ code: 'UNEXPECTED', message });
+    }
+  }
+
+  /** An evaluation stands in the ledger after its step, whose last report may be slower on its way. */
+  private publishEvaluations(): void {
+    for (const evaluation of this.evaluations.values()) {
+      const published = this.lastEvaluation !== undefined && evaluation.step <= this.lastEvaluation.step;
+      if (published || evaluation.step > this.book.step) continue;
+      this.lastEvaluation = evaluation;
+      this.chronicle.evaluation(evaluation);
     }
   }
 
@@ -122,6 +134,7 @@ export class Progress {
     this.throughput.add(this.clock.nowMs(), agreed.metrics.samples);
     this.lastStep = this.stepEvent(agreed, reports);
     this.chronicle.step(this.lastStep, agreed.generation, before !== agreed.weightsSha256);
+    this.publishEvaluations();
     this.actions.settled(step);
   }
 

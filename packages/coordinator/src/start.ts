@@ -61,7 +61,7 @@ async function openDoors(
       await conductor.close();
       await links.close();
       await app.close();
-      await ledger.close();
+      await ledger.close().catch((error) => chronicle.warnOf(error));
     },
   };
 }

@@ -5,7 +5,6 @@ import {
   decodeMessage,
   encodeMessage,
   type Hello,
-  isCoordError,
   type Phase,
   type PhaseTimes,
   type StateMessage,
@@ -150,6 +149,3 @@ export class WorkerSession {
     upload.resolve(state);
   }
 }
-
-/** The end of a link is the end of a worker, not a fault of its own. */
-export const isLinkEnd = (error: unknown): boolean => isCoordError(error, 'LINK_CLOSED');

@@ -61,7 +61,7 @@ export class ScriptedWorker {
   ready(changes: { step?: number; share?: number; port?: number } = {}): Promise<void> {
     const { step, share = 1, port = 4000 } = changes;
     const identity = { engine: 'scripted', engineVersion: '1', loweringVersion: 1, device: 'none', threads: 1 };
-    return this.send({ type: 'ready', endpoint: { host: '127.0.0.1', port }, identity, step, share });
+    return this.send({ type: 'ready', endpoint: { host: '127.0.0.1', port }, identity, step, share, workers: 1 });
   }
 
   /** The next message of this type; others stay for later calls. */

@@ -175,7 +175,7 @@ class SimulatedWorker {
   private sayReady(): void {
     const identity = { engine: 'simulated', engineVersion: '1', loweringVersion: 1, device: 'none', threads: 1 };
     const endpoint = { host: '192.0.2.1', port: 4000 };
-    this.say({ type: 'ready', endpoint, identity, step: this.step, share: 1 });
+    this.say({ type: 'ready', endpoint, identity, step: this.step, share: 1, workers: 1 });
   }
 
   private upload(): void {

@@ -51,6 +51,24 @@ describe('a run', () => {
     expect(cluster.events.of('step').map(({ step }) => step)).toEqual([1, 2, 3, 4, 5]);
   });
 
+  it('records an evaluation once, and after the step that it is of', async () => {
+    const cluster = await startTestCluster({ minWorkers: 2 });
+    const workers = await cluster.training(2);
+    const evaluation = { type: 'evaluation-report', step: 1, epoch: 1, durationMs: 3 } as const;
+    const metrics = { loss: 5, correct: 9, samples: 10 };
+    await workers[0].report(1);
+    await workers[0].send({ ...evaluation, metrics });
+    await workers[0].send({ type: 'block-request', sha256: 'a'.repeat(64) });
+    await workers[0].next('block');
+    expect(cluster.events.of('evaluation')).toEqual([]);
+    await workers[1].report(1);
+    await workers[1].send({ ...evaluation, metrics });
+    await cluster.events.nth('evaluation');
+    await workers[1].send({ ...evaluation, metrics: { ...metrics, loss: 6 } });
+    expect((await cluster.events.nth('warning')).message).toContain('0.6');
+    expect(cluster.events.all.map(({ event }) => event).slice(-3)).toEqual(['step', 'evaluation', 'warning']);
+  });
+
   it('answers block requests, and says null for a block that it does not have', async () => {
     const cluster = await startTestCluster();
     const worker = await cluster.join();
@@ -206,6 +224,17 @@ describe('a run', () => {
     await workers[0].next('state-request');
     await workers[0].upload(stateAt(4));
     expect(await cluster.events.nth('checkpoint', 2)).toMatchObject({ step: 4 });
+  });
+
+  it('expels a worker that delivers an older state than it has reported', async () => {
+    const run = testRun({ checkpoint: { everySteps: 2, everyEpochs: 0 } });
+    const cluster = await startTestCluster({ run });
+    const [worker] = await cluster.training(1);
+    await worker.report(1);
+    await worker.report(2);
+    await worker.next('state-request');
+    await worker.upload(stateAt(1));
+    expect((await worker.next('expelled')).message).toContain('the state of step 1 after it had reported step 2');
   });
 
   it('accepts a newer state than it asked for', async () => {

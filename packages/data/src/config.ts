@@ -34,7 +34,7 @@ const idxConfigSchema = z
       .optional()
       .describe("Shape of one input; by default the file's own, with a channel axis added to [height, width]."),
     scale: z.number().optional().describe('The model sees value × scale + offset; by default 1/255 for bytes, else 1.'),
-    offset: z.number().default(0),
+    offset: z.number().describe('Added after scaling.').default(0),
     classes: classCount.optional().describe("Number of classes; by default the training split's largest label + 1."),
     limit,
   })
@@ -45,7 +45,7 @@ const csvConfigSchema = z
   .strictObject({
     source: z.literal('csv'),
     train: path.describe('CSV file with a header line.'),
-    test: path.optional(),
+    test: path.optional().describe('CSV file of the test split, with the same header line.'),
     columns: z
       .array(z.string().min(1))
       .min(1)
@@ -54,7 +54,7 @@ const csvConfigSchema = z
     target: z
       .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
       .describe('Target column; a regression may have several.'),
-    task: z.enum(['classification', 'regression']),
+    task: z.enum(['classification', 'regression']).describe('Whether the target is a label or numbers.'),
     classes: z
       .array(z.string())
       .min(2)
@@ -62,8 +62,8 @@ const csvConfigSchema = z
       .describe("Labels in the order of the model's outputs; by default the training file's, sorted."),
     shape: sampleShape.optional().describe('Shape of one input; by default [number of columns].'),
     scale: z.number().default(1).describe('The model sees value × scale + offset.'),
-    offset: z.number().default(0),
-    delimiter: z.string().min(1).max(8).default(','),
+    offset: z.number().describe('Added after scaling.').default(0),
+    delimiter: z.string().min(1).max(8).describe('What stands between two columns.').default(','),
     limit,
   })
   .describe('Rows of numbers with a label or a number to predict.');
@@ -72,7 +72,7 @@ export type CsvConfig = z.infer<typeof csvConfigSchema>;
 const textConfigSchema = z
   .strictObject({
     source: z.literal('text'),
-    file: path,
+    file: path.describe('Text file; UTF-8 where the level is char.'),
     test: path.optional().describe('A file of its own for the test split.'),
     testFraction: z.number().min(0).lt(1).default(0).describe("Share of the file's end that is the test split."),
     level: z
@@ -93,11 +93,17 @@ export type TextConfig = z.infer<typeof textConfigSchema>;
 const syntheticConfigSchema = z
   .strictObject({
     source: z.literal('synthetic'),
-    samples: count,
-    testSamples: z.number().int().min(0).default(0),
-    shape: sampleShape,
-    classes: classCount,
-    seed: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).default(0),
+    samples: count.describe('Samples of the training split.'),
+    testSamples: z.number().int().min(0).describe('Samples of the test split; 0 makes none.').default(0),
+    shape: sampleShape.describe('Shape of one input.'),
+    classes: classCount.describe('Number of classes.'),
+    seed: z
+      .number()
+      .int()
+      .min(0)
+      .max(Number.MAX_SAFE_INTEGER)
+      .describe("Decides the samples; apart from the run's own seed.")
+      .default(0),
     noise: z.number().min(0).max(1).default(0.5).describe('0: all samples of a class are equal; 1: nothing to learn.'),
   })
   .describe('Made-up samples that can be learnt, a pure function of the seed; for tests and benches.');

@@ -7,6 +7,8 @@ export interface LayerCase {
   readonly title: string;
   readonly inputShape: number[];
   readonly dtype?: 'int32';
+  /** Numbers of samples to try; 1, 3 and 16 unless told. */
+  readonly counts?: number[];
   /** Largest relative difference allowed; 1e-4 unless told. */
   readonly tolerance?: number;
   /** Hidden part of the model, from the input to something that a dense head can take. */
@@ -36,6 +38,16 @@ const conv = (args: object) => L.conv2d({ filters: 16, kernelSize: 3, ...args })
 const convolutions: LayerCase[] = [
   one('conv2d same', [8, 8, 16], () => conv({ padding: 'same' })),
   one('conv2d of one channel, same', [9, 7, 1], () => conv({ padding: 'same' })),
+  {
+    ...one('conv2d of wide images, in bands', [9, 140, 16], () => conv({ kernelSize: [3, 1], padding: 'same' })),
+    counts: [16],
+  },
+  {
+    ...one('conv2d of wide images, in bands, stride 2', [12, 140, 16], () =>
+      conv({ kernelSize: [3, 1], strides: [2, 1] }),
+    ),
+    counts: [16],
+  },
   one('conv2d stride 2, same', [8, 8, 16], () => conv({ strides: 2, padding: 'same' })),
   one('conv2d stride 2, valid, odd size', [9, 9, 16], () => conv({ strides: 2 })),
   one('conv2d 1×1', [5, 5, 16], () => conv({ kernelSize: 1 })),

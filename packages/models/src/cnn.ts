@@ -14,9 +14,8 @@ export const cnn = defineModel({
   summary: 'three 3×3 convolutions with max pooling, one hidden dense layer, softmax',
   options: z.strictObject({
     inputShape: imageShape.default([28, 28, 1]),
-    /** Channels of the three convolutions. */
-    filters: z.tuple([extent, extent, extent]).default([32, 64, 64]),
-    hiddenUnits: extent.default(64),
+    filters: z.tuple([extent, extent, extent]).describe('Channels of the three convolutions.').default([32, 64, 64]),
+    hiddenUnits: extent.describe('Units of the hidden dense layer.').default(64),
     classes,
   }),
   build({ inputShape, filters, hiddenUnits, classes: units }) {

@@ -10,10 +10,9 @@ export const mlp = defineModel({
   name: 'mlp',
   summary: 'dense layers on the flattened input, softmax',
   options: z.strictObject({
-    inputShape: z.array(extent).min(1).max(4).default([28, 28, 1]),
-    /** Units of the hidden layers. */
-    hidden: z.array(extent).max(64).default([128, 64]),
-    activation: z.enum(ACTIVATIONS).default('relu'),
+    inputShape: z.array(extent).min(1).max(4).describe('Shape of one sample; it is flattened.').default([28, 28, 1]),
+    hidden: z.array(extent).max(64).describe('Units of the hidden layers.').default([128, 64]),
+    activation: z.enum(ACTIVATIONS).describe('Activation of the hidden layers.').default('relu'),
     classes,
   }),
   build({ inputShape, hidden, activation, classes: units }) {

@@ -69,9 +69,11 @@ export const resnet = defineModel({
   summary: 'residual network of 18, 34 or 50 layers with batch normalisation',
   options: z.strictObject({
     inputShape: imageShape.default([32, 32, 3]),
-    depth: z.union([z.literal(18), z.literal(34), z.literal(50)]).default(18),
-    /** Channels of the first stage; each further stage doubles them. */
-    width: extent.default(64),
+    depth: z
+      .union([z.literal(18), z.literal(34), z.literal(50)])
+      .describe('Layers with weights.')
+      .default(18),
+    width: extent.describe('Channels of the first stage; each further stage doubles them.').default(64),
     classes,
   }),
   build({ inputShape, depth, width, classes: units }) {

@@ -13,12 +13,16 @@ export const textCnn = defineModel({
   name: 'text-cnn',
   summary: 'parallel one-dimensional convolutions over token embeddings, max over time, softmax',
   options: z.strictObject({
-    vocabulary: extent.default(10_000),
-    length: extent.default(128),
-    width: extent.default(128),
-    /** Tokens that a window spans, a convolution each. */
-    windows: z.array(extent).min(1).max(16).default([3, 4, 5]),
-    filters: extent.default(100),
+    vocabulary: extent.describe('Tokens of the vocabulary.').default(10_000),
+    length: extent.describe('Tokens of a sample.').default(128),
+    width: extent.describe('Numbers that stand for a token.').default(128),
+    windows: z
+      .array(extent)
+      .min(1)
+      .max(16)
+      .describe('Tokens that a window spans, a convolution each.')
+      .default([3, 4, 5]),
+    filters: extent.describe('Channels of each convolution.').default(100),
     dropout: dropoutRate.default(0.5),
     classes,
   }),

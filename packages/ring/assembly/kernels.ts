@@ -88,6 +88,46 @@ export function addInt32(out: usize, a: usize, b: usize, count: i32): void {
   }
 }
 
+// out = a + b, int16. `out` may be `a` or `b`.
+export function addInt16(out: usize, a: usize, b: usize, count: i32): void {
+  const vectorEnd = a + ((<usize>(count & ~7)) << 1);
+  const end = a + ((<usize>count) << 1);
+  while (a < vectorEnd) {
+    v128.store(out, i16x8.add(v128.load(a), v128.load(b)));
+    a += VECTOR_BYTES;
+    b += VECTOR_BYTES;
+    out += VECTOR_BYTES;
+  }
+  while (a < end) {
+    store<i16>(out, load<i16>(a) + load<i16>(b));
+    a += 2;
+    b += 2;
+    out += 2;
+  }
+}
+
+// out = int16 of values, whole blocks. The caller's quanta guarantee that they fit.
+export function narrow(values: usize, out: usize, blocks: i32): void {
+  const end = values + <usize>blocks * BLOCK_BYTES;
+  while (values < end) {
+    v128.store(out, i16x8.narrow_i32x4_s(v128.load(values), v128.load(values, 16)));
+    values += 2 * VECTOR_BYTES;
+    out += VECTOR_BYTES;
+  }
+}
+
+// out = int32 of values, whole blocks.
+export function widen(values: usize, out: usize, blocks: i32): void {
+  const end = out + <usize>blocks * BLOCK_BYTES;
+  while (out < end) {
+    const shorts = v128.load(values);
+    v128.store(out, i32x4.extend_low_i16x8_s(shorts));
+    v128.store(out, i32x4.extend_high_i16x8_s(shorts), 16);
+    values += VECTOR_BYTES;
+    out += 2 * VECTOR_BYTES;
+  }
+}
+
 // out = max(a, b), bytes. `out` may be `a` or `b`.
 export function maxUint8(out: usize, a: usize, b: usize, count: i32): void {
   const vectorEnd = a + <usize>(count & ~15);

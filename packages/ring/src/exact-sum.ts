@@ -5,13 +5,14 @@
  * - The *exponent* of a block is the biased float32 exponent of its largest magnitude in any grain: a magnitude of exponent
  *   e is below 2^(e − 126). 0 means that nothing but zeros and denormals was seen; 255 that a value was not finite.
  * - The *quantum* of a block is the power of two 2^(q − 127) whose biased exponent q (1 … 253) is what is stored.
- * - A grain's value becomes the nearest integer (ties to even) to value ÷ quantum, and must not exceed the *limit*
- *   ⌊(2^31 − 1) ÷ grains⌋; so the sum over all grains, in whatever order and grouping, cannot overflow.
+ * - The *wire format* is the integer type that the ring carries: int32, or int16 for half the bytes and 16 bits less.
+ * - A grain's value becomes the nearest integer (ties to even) to value ÷ quantum, and must not exceed the *limit*: the
+ *   wire format's largest integer ÷ grains, rounded down; so the sum over all grains, in whatever order and grouping, fits.
  *
  * Error: each grain's value is off by at most quantum ÷ 2, so the sum by at most grains × quantum ÷ 2. With
  * b = ⌊log2 limit⌋ and m margin bits the quantum is 2^(m − b) times the power of two above the block's largest magnitude:
- * for 64 grains b = 24, and with m = 4 a value is kept to 20 bits below the block's largest. The quantum is never below
- * 2^-126, so smaller values flush to zero.
+ * for 64 grains b = 24, and with m = 4 a value is kept to 20 bits below the block's largest; in int16 b = 8, so int16 is
+ * for few grains. The quantum is never below 2^-126, so smaller values flush to zero.
  *
  * This file is the reference; the WebAssembly kernels must give the same bits.
  */
@@ -22,15 +23,17 @@ export const EXPONENT_NOT_FINITE = 255;
 /** How many times a block may double from one step to the next before the step must be quantised again. */
 export const MARGIN_BITS = 4;
 
-const MAX_INT32 = 2 ** 31 - 1;
+export type WireFormat = 'int32' | 'int16';
+/** The largest sum that a wire format can hold. */
+const MAX_SUM = { int32: 2 ** 31 - 1, int16: 2 ** 15 - 1 } as const;
 const MIN_QUANTUM = 1;
 const MAX_QUANTUM = 253;
 const LARGEST_FINITE_EXPONENT = 254;
 /** Adding and subtracting this rounds a double below 2^51 to an integer, ties to even. */
 const ROUND_TO_EVEN = 1.5 * 2 ** 52;
 
-/** The largest magnitude that one grain may contribute. */
-export const limitFor = (grains: number): number => Math.floor(MAX_INT32 / grains);
+/** The largest magnitude that one grain may contribute; 0 when there are more grains than the format can add. */
+export const limitFor = (grains: number, wire: WireFormat = 'int32'): number => Math.floor(MAX_SUM[wire] / grains);
 
 const highestBit = (value: number): number => 31 - Math.clz32(value);
 
@@ -44,9 +47,18 @@ const highestBit = (value: number): number => 31 - Math.clz32(value);
  * @param exponents what is expected: the steps before, as kept by `rememberExponents`; 255 counts as 254.
  * @param grains the number of grains of the step, 1 … 65535.
  * @param marginBits 0 when the exponents are those of this very step: then every value is guaranteed to fit.
+ * @throws RangeError when the wire format cannot add so many grains.
  */
-export function quantaFor(exponents: Uint8Array, grains: number, out: Uint8Array, marginBits = MARGIN_BITS): void {
-  const shift = 1 + marginBits - highestBit(limitFor(grains));
+export function quantaFor(
+  exponents: Uint8Array,
+  grains: number,
+  out: Uint8Array,
+  marginBits = MARGIN_BITS,
+  wire: WireFormat = 'int32',
+): void {
+  const limit = limitFor(grains, wire);
+  if (limit < 1) throw new RangeError(`${wire} cannot hold the sum of ${grains} grains`);
+  const shift = 1 + marginBits - highestBit(limit);
   const largest = exponents.reduce((most, exponent) => Math.max(most, exponent), EXPONENT_SILENT);
   for (let block = 0; block < exponents.length; block++) {
     const expected = exponents[block] === EXPONENT_SILENT ? largest : exponents[block];
@@ -74,8 +86,8 @@ export interface QuantiseResult {
 }
 
 /** The largest float32 that is not above the limit, so that comparing in float32 is safe. */
-export function floatLimitFor(grains: number): number {
-  const limit = limitFor(grains);
+export function floatLimitFor(grains: number, wire: WireFormat = 'int32'): number {
+  const limit = limitFor(grains, wire);
   const rounded = Math.fround(limit);
   return rounded <= limit ? rounded : floatOfBits(bitsOfFloat(rounded) - 1);
 }
@@ -102,6 +114,7 @@ export type QuantiseMode = 'add' | 'store';
  *
  * @param gradients whole blocks.
  * @param grains the number of grains of the step, as given to `quantaFor`.
+ * @param wire decides the limit; the sums are int32 in either format.
  * @param sums with mode `store` it may share the memory of `gradients`.
  */
 export function quantiseGrain(
@@ -111,8 +124,9 @@ export function quantiseGrain(
   sums: Int32Array,
   exponents: Uint8Array,
   mode: QuantiseMode = 'add',
+  wire: WireFormat = 'int32',
 ): QuantiseResult {
-  const limit = floatLimitFor(grains);
+  const limit = floatLimitFor(grains, wire);
   let overflow = false;
   let firstNonFiniteBlock = -1;
   for (let block = 0; block < quanta.length; block++) {

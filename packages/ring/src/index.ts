@@ -9,6 +9,7 @@ export {
   quantaFor,
   quantiseGrain,
   rememberExponents,
+  type WireFormat,
 } from './exact-sum.js';
 export { createKernels, type Kernels, referenceKernels } from './kernels.js';
 export { createRing, type Ring, type RingContext, type SumStages } from './ring.js';

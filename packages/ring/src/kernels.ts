@@ -1,6 +1,14 @@
 /** Kernels: the loops over gradients, in WebAssembly SIMD where the arrays lie in its memory, else in JavaScript. */
 import { readFileSync } from 'node:fs';
-import { dequantise, floatLimitFor, type QuantiseMode, type QuantiseResult, quantiseGrain } from './exact-sum.js';
+import { BLOCK_SIZE } from '@coord/protocol';
+import {
+  dequantise,
+  floatLimitFor,
+  type QuantiseMode,
+  type QuantiseResult,
+  quantiseGrain,
+  type WireFormat,
+} from './exact-sum.js';
 
 export interface Kernels {
   /** See `quantiseGrain` in exact-sum.ts. */
@@ -11,11 +19,18 @@ export interface Kernels {
     sums: Int32Array,
     exponents: Uint8Array,
     mode?: QuantiseMode,
+    wire?: WireFormat,
   ): QuantiseResult;
   /** See `dequantise` in exact-sum.ts. */
   dequantise(sums: Int32Array, quanta: Uint8Array, divisor: number, out: Float32Array): void;
   /** out = a + b, element by element, modulo 2^32. `out` may be `a` or `b`. */
   addInt32(out: Int32Array, a: Int32Array, b: Int32Array): void;
+  /** out = a + b, element by element, modulo 2^16. `out` may be `a` or `b`. */
+  addInt16(out: Int16Array, a: Int16Array, b: Int16Array): void;
+  /** Sums to the int16 wire format, in whole blocks; they fit, by the quanta of that format. */
+  narrow(sums: Int32Array, out: Int16Array): void;
+  /** Sums back from the int16 wire format, in whole blocks. */
+  widen(sums: Int16Array, out: Int32Array): void;
   /** out = max(a, b), element by element. `out` may be `a` or `b`. */
   maxUint8(out: Uint8Array, a: Uint8Array, b: Uint8Array): void;
 }
@@ -25,6 +40,15 @@ export const referenceKernels: Kernels = {
   dequantise,
   addInt32(out, a, b) {
     for (let index = 0; index < out.length; index++) out[index] = a[index] + b[index];
+  },
+  addInt16(out, a, b) {
+    for (let index = 0; index < out.length; index++) out[index] = a[index] + b[index];
+  },
+  narrow(sums, out) {
+    for (let index = 0; index < out.length; index++) out[index] = Math.max(-32768, Math.min(32767, sums[index]));
+  },
+  widen(sums, out) {
+    out.set(sums);
   },
   maxUint8(out, a, b) {
     for (let index = 0; index < out.length; index++) out[index] = Math.max(a[index], b[index]);
@@ -44,6 +68,9 @@ interface KernelExports {
   ): number;
   dequantise(sums: number, quanta: number, inverseDivisor: number, out: number, blocks: number): void;
   addInt32(out: number, a: number, b: number, count: number): void;
+  addInt16(out: number, a: number, b: number, count: number): void;
+  narrow(sums: number, out: number, blocks: number): void;
+  widen(sums: number, out: number, blocks: number): void;
   maxUint8(out: number, a: number, b: number, count: number): void;
 }
 
@@ -63,14 +90,14 @@ export function createKernels(memory: WebAssembly.Memory): Kernels {
   const wasm = instance.exports as unknown as KernelExports;
   const inside = (...arrays: readonly ArrayBufferView[]) => arrays.every((array) => array.buffer === memory.buffer);
   return {
-    quantiseGrain(gradients, quanta, grains, sums, exponents, mode = 'add') {
+    quantiseGrain(gradients, quanta, grains, sums, exponents, mode = 'add', wire = 'int32') {
       if (!inside(gradients, quanta, sums, exponents)) {
-        return quantiseGrain(gradients, quanta, grains, sums, exponents, mode);
+        return quantiseGrain(gradients, quanta, grains, sums, exponents, mode, wire);
       }
       const packed = wasm.quantiseGrain(
         gradients.byteOffset,
         quanta.byteOffset,
-        floatLimitFor(grains),
+        floatLimitFor(grains, wire),
         sums.byteOffset,
         exponents.byteOffset,
         quanta.length,
@@ -85,6 +112,18 @@ export function createKernels(memory: WebAssembly.Memory): Kernels {
     addInt32(out, a, b) {
       if (!inside(out, a, b)) return referenceKernels.addInt32(out, a, b);
       wasm.addInt32(out.byteOffset, a.byteOffset, b.byteOffset, out.length);
+    },
+    addInt16(out, a, b) {
+      if (!inside(out, a, b)) return referenceKernels.addInt16(out, a, b);
+      wasm.addInt16(out.byteOffset, a.byteOffset, b.byteOffset, out.length);
+    },
+    narrow(sums, out) {
+      if (!inside(sums, out)) return referenceKernels.narrow(sums, out);
+      wasm.narrow(sums.byteOffset, out.byteOffset, sums.length / BLOCK_SIZE);
+    },
+    widen(sums, out) {
+      if (!inside(sums, out)) return referenceKernels.widen(sums, out);
+      wasm.widen(sums.byteOffset, out.byteOffset, sums.length / BLOCK_SIZE);
     },
     maxUint8(out, a, b) {
       if (!inside(out, a, b)) return referenceKernels.maxUint8(out, a, b);

@@ -139,6 +139,35 @@ describe('the exact sum', () => {
     );
   });
 
+  it('never leaves int16 with quanta for that wire format, and loses nothing on the way through it', () => {
+    fc.assert(
+      fc.property(grainsOf(finiteFloat), (grains) => {
+        const quanta = new Uint8Array(grains[0].length / BLOCK_SIZE);
+        const exponents = new Uint8Array(quanta.length);
+        const sums = new Int32Array(grains[0].length);
+        quantaFor(new Uint8Array(quanta.length).fill(254), grains.length, quanta);
+        for (const grain of grains) quantiseGrain(grain, quanta, grains.length, sums, exponents);
+        sums.fill(0);
+        quantaFor(exponents, grains.length, quanta, 0, 'int16');
+        for (const grain of grains) {
+          const result = quantiseGrain(grain, quanta, grains.length, sums, exponents, 'add', 'int16');
+          expect(result.overflow).toBe(false);
+        }
+        const wire = new Int16Array(sums.length);
+        const back = new Int32Array(sums.length);
+        referenceKernels.narrow(sums, wire);
+        referenceKernels.widen(wire, back);
+        expect(back).toEqual(sums);
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('says when a wire format cannot hold the sum of so many grains', () => {
+    expect(() => quantaFor(new Uint8Array(1), 32768, new Uint8Array(1), 0, 'int16')).toThrow('32768 grains');
+    expect(limitFor(32767, 'int16')).toBe(1);
+  });
+
   it('is as close to the float64 sum as documented: half a quantum a grain', () => {
     fc.assert(
       fc.property(grainsOf(gradientValue), (grains) => {
@@ -237,6 +266,7 @@ describe('the WebAssembly kernels', () => {
     quanta: arena.uint8(3),
     exponents: arena.uint8(3),
     floats: arena.float32(size),
+    shorts: new Int16Array(arena.uint8(size * 2).buffer, arena.uint8(size * 2).byteOffset, size),
     ints: [arena.int32(100), arena.int32(100), arena.int32(100)],
     bytes: [arena.uint8(100), arena.uint8(100), arena.uint8(100)],
   };
@@ -341,6 +371,27 @@ describe('the WebAssembly kernels', () => {
     call(a, a, b);
     expect(a.slice()).toEqual(expected);
   }
+
+  it('narrow, add and widen int16 like the reference', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: -16384, max: 16383 }), { minLength: 1, maxLength: 40 }), (words) => {
+        const sums = Int32Array.from({ length: size }, (_, index) => words[(index * 5) % words.length]);
+        const expected = new Int16Array(size);
+        referenceKernels.narrow(sums, expected);
+        referenceKernels.addInt16(expected, expected, expected);
+        buffers.sums.set(sums);
+        kernels.narrow(buffers.sums, buffers.shorts);
+        kernels.addInt16(buffers.shorts, buffers.shorts, buffers.shorts);
+        expect(buffers.shorts.slice()).toEqual(expected);
+        kernels.widen(buffers.shorts, buffers.sums);
+        expect(buffers.sums.slice()).toEqual(Int32Array.from(expected));
+        const [out, before] = [buffers.shorts.subarray(1, 42), buffers.shorts.slice(1, 42)];
+        kernels.addInt16(out, out, buffers.shorts.subarray(101, 142));
+        expect(out.slice()).toEqual(before.map((value, index) => value + expected[101 + index]));
+      }),
+      { numRuns: 50 },
+    );
+  });
 
   it('fall back to the reference for arrays that lie elsewhere', () => {
     const sums = new Int32Array(BLOCK_SIZE);

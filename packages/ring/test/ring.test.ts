@@ -50,6 +50,19 @@ for (const [name, create] of [
       }
     });
 
+    it('sums int16 in half the bytes', async () => {
+      const arenas = [0, 1, 2].map(() => createArena(16 << 20));
+      const { rings } = await create(3, { segmentBytes: 2048, arenas });
+      for (const length of [0, 1, 255, 1000, 40_000]) {
+        const all = rings.map((_, rank) =>
+          Int16Array.from({ length }, (__, index) => ((index * 37) % 20_000) - 9000 + rank),
+        );
+        const expected = Int16Array.from({ length }, (_, index) => 3 * (((index * 37) % 20_000) - 9000) + 3);
+        await Promise.all(rings.map((ring, rank) => ring.allReduceSum(all[rank])));
+        for (const values of all) expect(values).toEqual(expected);
+      }
+    });
+
     it('takes the maximum of bytes', async () => {
       const { rings } = await create(3, { segmentBytes: 10 });
       for (const length of [0, 1, 2, 50, 1000]) {

@@ -1,8 +1,8 @@
 /** A segment link in memory. It obeys the contract of the real one: order, back-pressure, latency, loss. */
 import { type LinkClosed, linkClosedError } from './link.js';
 import { MemoryPipe, type MemoryPipeOptions } from './memory-pipe.js';
-import { PartsReadQueue } from './parts-read.js';
-import { frameInvalidError, type SegmentReceiver, type SegmentSender } from './segment-link.js';
+import { PartsInbox } from './parts-inbox.js';
+import type { SegmentReceiver, SegmentSender } from './segment-link.js';
 
 export interface SegmentPair {
   readonly sender: SegmentSender;
@@ -23,15 +23,18 @@ export function createSegmentPair(options: MemoryPipeOptions = {}): SegmentPair 
 class MemorySegments {
   readonly closed: Promise<LinkClosed>;
   private readonly pipe: MemoryPipe;
-  private readonly reads = new PartsReadQueue();
-  private readonly arrived: Uint8Array[] = [];
+  private readonly inbox: PartsInbox;
   private closing = false;
   private outcome: LinkClosed | undefined;
-  private failure: Error | undefined;
   private resolveClosed!: (closed: LinkClosed) => void;
 
   constructor(options: MemoryPipeOptions) {
-    this.pipe = new MemoryPipe((bytes) => this.arrive(bytes), options);
+    this.pipe = new MemoryPipe((bytes) => this.inbox.push(bytes), options);
+    this.inbox = new PartsInbox({
+      remote: 'the sender',
+      onRead: (sizeBytes) => this.pipe.release(sizeBytes),
+      onMisfit: (error) => this.finish({ reason: error.message, clean: false }),
+    });
     this.closed = new Promise((resolve) => {
       this.resolveClosed = resolve;
     });
@@ -43,9 +46,7 @@ class MemorySegments {
   }
 
   receive(parts: readonly Uint8Array[]): Promise<void> {
-    const received = this.reads.add(parts);
-    this.deliver();
-    return received;
+    return this.inbox.receive(parts);
   }
 
   closeSender(): void {
@@ -55,7 +56,7 @@ class MemorySegments {
   }
 
   closeReceiver(): void {
-    this.failure ??= linkClosedError('the sender', { reason: 'closed by the receiver', clean: true });
+    this.inbox.fail(linkClosedError('the sender', { reason: 'closed by the receiver', clean: true }));
     this.finish({ reason: 'closed by the receiver', clean: true });
   }
 
@@ -63,35 +64,8 @@ class MemorySegments {
     if (this.outcome) return;
     this.outcome = outcome;
     this.pipe.cut(this.closedError());
-    this.deliver();
+    this.inbox.finish(() => this.closedError());
     this.resolveClosed(outcome);
-  }
-
-  private arrive(bytes: Uint8Array): void {
-    this.arrived.push(bytes);
-    this.deliver();
-  }
-
-  private deliver(): void {
-    for (let read = this.reads.first; read && this.arrived.length > 0 && !this.failure; read = this.reads.first) {
-      const bytes = this.arrived.shift() as Uint8Array;
-      if (bytes.byteLength !== read.sizeBytes) {
-        this.refuse(bytes.byteLength, read.sizeBytes);
-        return;
-      }
-      read.copyFrom(bytes, 0, bytes.byteLength);
-      this.reads.completeFirst();
-      this.pipe.release(bytes.byteLength);
-    }
-    if (this.failure) this.reads.rejectAll(this.failure);
-    else if (this.outcome) this.reads.rejectAll(this.closedError());
-  }
-
-  private refuse(sizeBytes: number, expectedBytes: number): void {
-    const what = `sent a frame of ${sizeBytes} bytes where ${expectedBytes} were expected`;
-    this.failure = frameInvalidError('the sender', what, { sizeBytes, expectedBytes });
-    this.reads.rejectAll(this.failure);
-    this.finish({ reason: this.failure.message, clean: false });
   }
 
   private closedError(): Error {

@@ -28,7 +28,7 @@ export const createDialNonce = (): string => randomBytes(16).toString('base64');
 
 type ProofLabel = 'dial' | 'accept';
 
-function linkProof(label: ProofLabel, key: string, { generation, rank, nonce }: DialIdentity): string {
+export function linkProof(label: ProofLabel, key: string, { generation, rank, nonce }: DialIdentity): string {
   const text = `coord ring\n${label}\n${generation}\n${rank}\n${nonce}`;
   return createHmac('sha256', key).update(text).digest('base64url');
 }

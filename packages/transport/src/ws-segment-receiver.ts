@@ -71,6 +71,8 @@ export class WsSegmentReceiver implements SegmentReceiver {
 
   /** @returns false to stop reading. */
   private onBytes(count: number): boolean {
+    // Nobody wants what comes after a failure, but the peer's goodbye stands behind it.
+    if (this.failure) return true;
     if (this.headBytes) this.onHeadBytes(count);
     else this.guard(() => this.reader.advance(count));
     if (!this.reader.isFull) return true;
@@ -109,6 +111,7 @@ export class WsSegmentReceiver implements SegmentReceiver {
   private fail(error: Error): void {
     this.failure ??= error;
     this.reader.reads.rejectAll(this.failure);
+    this.socket.resume();
   }
 
   private onControl(opcode: number, payload: Uint8Array): void {

@@ -75,7 +75,7 @@ describe('listening for links', () => {
     await expect(dial(`${url}/other`)).rejects.toMatchObject({
       code: 'UNREACHABLE',
       facts: { status: 404 },
-      hint: expect.stringContaining('path'),
+      hint: expect.stringContaining('check host and port'),
     });
     for (const link of links) await link.close();
   });

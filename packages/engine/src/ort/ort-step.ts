@@ -1,7 +1,7 @@
 /** A step compiled for ONNX Runtime: one program for each number of samples and purpose, made when first needed and kept. */
 import { type Batch, type Layout, type MetricSums, viewOf } from '@coord/protocol';
 import type { CompiledStep, GrainKey } from '../engine.js';
-import { lower } from '../lower/lower.js';
+import { type LoweredModel, lower } from '../lower/lower.js';
 import { optimise } from '../passes/optimise.js';
 import type { PreparedStep } from '../step/prepare.js';
 import { fillRandom, type RandomDraw } from '../step/random-values.js';
@@ -18,6 +18,7 @@ import {
   weightName,
 } from '../step/trace-step.js';
 import { type Elements, OrtProgram, type OrtSessionOptions } from './session.js';
+import { verifyOnCpu } from './verify.js';
 
 export interface OrtOptions extends OrtSessionOptions {
   readonly blockSize: number | undefined;
@@ -29,6 +30,8 @@ type Purpose = 'gradient' | 'evaluation' | 'prediction';
 interface Compiled {
   readonly program: OrtProgram;
   readonly draws: readonly RandomDraw[];
+  /** Until the first run has been checked; only on GPUs. */
+  unverified?: LoweredModel | undefined;
 }
 
 const TRACERS: Readonly<Record<Purpose, (step: PreparedStep, count: number) => TracedStep>> = {
@@ -59,29 +62,32 @@ export class OrtStep implements CompiledStep {
   }
 
   async gradient(weights: Float32Array, batch: Batch, key: GrainKey, out: Float32Array): Promise<MetricSums> {
-    const { program, draws } = await this.program('gradient', batch.count);
+    const compiled = await this.program('gradient', batch.count);
+    const { program, draws } = compiled;
     this.weights.set(weights);
     this.feedBatch(program, batch);
     this.feedRandom(program, draws, key);
-    await program.run();
+    await this.run(compiled);
     out.set(this.gradients);
     this.scaleProposals(out, batch.count);
     return sumsOf(program, batch.count);
   }
 
   async evaluate(weights: Float32Array, batch: Batch): Promise<MetricSums> {
-    const { program } = await this.program('evaluation', batch.count);
+    const compiled = await this.program('evaluation', batch.count);
+    const { program } = compiled;
     this.weights.set(weights);
     this.feedBatch(program, batch);
-    await program.run();
+    await this.run(compiled);
     return sumsOf(program, batch.count);
   }
 
   async predict(weights: Float32Array, inputs: Batch['inputs'], count: number): Promise<Float32Array[]> {
-    const { program } = await this.program('prediction', count);
+    const compiled = await this.program('prediction', count);
+    const { program } = compiled;
     this.weights.set(weights);
     this.feed(program, inputs, inputName);
-    await program.run();
+    await this.run(compiled);
     const outputs = this.step.finalActivations.map((_, index) => program.output(outputName(index)));
     return outputs.map((output) => Float32Array.from(output));
   }
@@ -108,8 +114,22 @@ export class OrtStep implements CompiledStep {
   private async build(purpose: Purpose, count: number): Promise<Compiled> {
     const { graph, draws } = TRACERS[purpose](this.step, count);
     optimise(graph);
-    const program = await OrtProgram.create(lower(graph, this.options), this.options, this.storage);
-    return { program, draws };
+    const model = lower(graph, this.options);
+    const program = await OrtProgram.create(model, this.options, this.storage);
+    const { provider = 'cpu' } = this.options;
+    return { program, draws, unverified: provider === 'cpu' ? undefined : model };
+  }
+
+  private async run(compiled: Compiled): Promise<void> {
+    await compiled.program.run();
+    if (!compiled.unverified) return;
+    await verifyOnCpu(compiled.unverified, compiled.program, (output) => this.describe(output));
+    compiled.unverified = undefined;
+  }
+
+  private describe(output: string): string {
+    const index = this.layout.parameters.findIndex((_, at) => gradientName(at) === output);
+    return index < 0 ? `"${output}"` : `the gradient of "${this.layout.parameters[index].name}"`;
   }
 
   private feedBatch(program: OrtProgram, batch: Batch): void {

@@ -1,6 +1,7 @@
 /** Passes over the traced graph, each small, in an order in which the earlier ones uncover work for the later ones. */
 import { type Graph, tidyGraph } from '../trace/graph.js';
 import { expandBatchNorm } from './expand-batch-norm.js';
+import { fuseBias } from './fuse-bias.js';
 import { fuseAddend, fuseAffineRelu } from './fuse-channel-affine.js';
 import { fuseConvolution } from './fuse-convolution.js';
 import { maskBelowMaxPool, maskFromOutput } from './relu-masks.js';
@@ -14,6 +15,7 @@ const PASSES = [
   maskFromOutput,
   maskBelowMaxPool,
   fuseConvolution,
+  fuseBias,
   fuseAddend,
   fuseAffineRelu,
 ];

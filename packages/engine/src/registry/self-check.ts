@@ -3,9 +3,7 @@ import { CoordError } from '@coord/protocol';
 import type { Engine } from '../engine.js';
 import { createEagerEngine } from '../tfjs/eager-engine.js';
 import { type SampleStep, sampleStep } from './sample-step.js';
-
-/** NVIDIA's TF32 keeps 10 bits of a product's mantissa; whatever is worse than that is wrong. */
-export const MAX_GRADIENT_ERROR = 1e-2;
+import { MAX_GRADIENT_ERROR } from './tolerance.js';
 
 const SAMPLES = 4;
 

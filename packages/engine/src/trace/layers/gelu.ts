@@ -29,9 +29,9 @@ function gelu(x: tf.Tensor): tf.Tensor {
   return custom(x);
 }
 
+/** Φ(x) + x · φ(x) = (1 + erf(h) + 2/√π · h / e^(h²)) / 2 with h = x/√2; where e^(h²) overflows, the quotient is the 0 that it should be. */
 function slope(x: tf.Tensor): tf.Tensor {
-  const halved = tf.mul(x, Math.SQRT1_2);
-  const density = tf.mul(x, tf.exp(tf.neg(tf.square(halved))));
-  const cumulative = tf.add(tf.mul(tf.erf(halved), 0.5), 0.5);
-  return tf.add(cumulative, tf.mul(density, 1 / Math.sqrt(2 * Math.PI)));
+  const h = tf.mul(x, Math.SQRT1_2);
+  const density = tf.mul(tf.div(h, tf.exp(tf.square(h))), 2 / Math.sqrt(Math.PI));
+  return tf.mul(tf.add(tf.add(tf.erf(h), density), 1), 0.5);
 }

@@ -1,0 +1,237 @@
+/**
+ * NATS channel: an ordered, reliable, framed connection between two ends over two subjects of a NATS server, which itself
+ * promises neither: core NATS drops messages for slow readers, limits their size and says nothing when an end is gone.
+ *
+ * - Frames are cut into chunks below the server's max_payload; each chunk has a sequence number, and a gap is an error.
+ * - A *window* limits the bytes under way: the reader returns credit for what it has consumed, so no end is ever slow for
+ *   the server.
+ * - Each end says something every `keepAliveMs`; silence for several such intervals means that the connection is lost. The
+ *   intervals are those of this end's own timer, so a process that was held up does not accuse the other.
+ *
+ * A message is: u8 kind · u32 number, little-endian · content. The number is a chunk's sequence, or a credit in bytes.
+ */
+import { type Clock, systemClock } from '@coord/protocol';
+import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
+import { type LinkClosed, linkClosedError, messageTooLargeError } from './link.js';
+import { sizeOfParts } from './segment-link.js';
+
+const KIND = { chunk: 0, lastChunk: 1, credit: 2, alive: 3, close: 4 } as const;
+const HEAD_BYTES = 5;
+/** Below the usual limit of 1 MB, so that a window holds several. */
+const MAX_CHUNK_BYTES = 256 * 1024;
+const WINDOW_BYTES = 4 * 1024 * 1024;
+/** Credit is returned in portions; smaller ones would double the number of messages. */
+const CREDIT_BYTES = WINDOW_BYTES / 8;
+const KEEP_ALIVE_MS = 1000;
+const SILENT_INTERVALS = 5;
+const CLOSE_TIMEOUT_MS = 2000;
+
+export interface NatsChannelOptions {
+  readonly connection: NatsConnection;
+  /** The other end, as text for people. */
+  readonly remote: string;
+  readonly sendSubject: string;
+  readonly receiveSubject: string;
+  readonly maxFrameBytes: number;
+  readonly keepAliveMs?: number;
+  readonly clock?: Clock;
+  /** A whole frame has come; `consumed` must be called when it is no longer held. */
+  onFrame(frame: Uint8Array): void;
+  onClosed(closed: LinkClosed): void;
+}
+
+export class NatsChannel {
+  readonly closed: Promise<LinkClosed>;
+  outcome: LinkClosed | undefined;
+  private readonly subscription: Subscription;
+  private readonly clock: Clock;
+  private readonly keepAliveMs: number;
+  private readonly chunkBytes: number;
+  private resolveClosed!: (closed: LinkClosed) => void;
+  private cancelTimer: () => void = () => {};
+  private silentIntervals = 0;
+  private sendSequence = 0;
+  private receiveSequence = 0;
+  private underWayBytes = 0;
+  private creditBytes = 0;
+  private partial: Uint8Array[] = [];
+  private partialBytes = 0;
+  private lastSend: Promise<void> = Promise.resolve();
+  private onCredit: (() => void) | undefined;
+
+  constructor(private readonly options: NatsChannelOptions) {
+    const { connection, receiveSubject, clock = systemClock, keepAliveMs = KEEP_ALIVE_MS } = options;
+    this.clock = clock;
+    this.keepAliveMs = keepAliveMs;
+    this.chunkBytes = Math.min(MAX_CHUNK_BYTES, (connection.info?.max_payload ?? MAX_CHUNK_BYTES) - HEAD_BYTES);
+    this.closed = new Promise((resolve) => {
+      this.resolveClosed = resolve;
+    });
+    this.subscription = connection.subscribe(receiveSubject, {
+      callback: (error, message) => (error ? this.lose(error.message) : this.onMessage(message)),
+    });
+    void connection.closed().then(() => this.lose('the connection to the NATS server is closed'));
+    this.keepAlive();
+  }
+
+  /** Resolves when the server knows that this end listens. */
+  ready(): Promise<void> {
+    return this.options.connection.flush();
+  }
+
+  /** Sends the parts as one frame, after those sent before; resolves when all is handed to the connection. */
+  send(parts: readonly Uint8Array[]): Promise<void> {
+    const sizeBytes = sizeOfParts(parts);
+    const { remote, maxFrameBytes } = this.options;
+    if (sizeBytes > maxFrameBytes) return Promise.reject(messageTooLargeError(remote, sizeBytes, maxFrameBytes));
+    const sent = this.lastSend.then(() => this.sendChunks(Buffer.concat(parts)));
+    this.lastSend = sent.catch(() => {});
+    return sent;
+  }
+
+  /** So many bytes of frames are no longer held by this end. */
+  consumed(sizeBytes: number): void {
+    this.creditBytes += sizeBytes;
+    if (this.creditBytes < CREDIT_BYTES) return;
+    this.publish(KIND.credit, this.creditBytes);
+    this.creditBytes = 0;
+  }
+
+  /** Says goodbye behind everything sent. */
+  async close(reason: string): Promise<void> {
+    await this.sentOrGivenUp();
+    if (this.outcome) return;
+    this.publish(KIND.close, this.sendSequence, Buffer.from(reason));
+    this.finish({ reason, clean: true });
+  }
+
+  /** Ends without a goodbye. */
+  lose(reason: string): void {
+    this.finish({ reason: `the connection to ${this.options.remote} was lost: ${reason}`, clean: false });
+  }
+
+  /** Ends because the peer broke a rule, and tells it. */
+  refuse(reason: string): void {
+    if (!this.outcome) this.publish(KIND.close, this.sendSequence, Buffer.from(`refused: ${reason}`));
+    this.finish({ reason, clean: false });
+  }
+
+  closedError(): Error {
+    return linkClosedError(this.options.remote, this.outcome ?? { reason: 'it is closing', clean: true });
+  }
+
+  /** A peer that reads nothing must not keep this end from leaving. */
+  private async sentOrGivenUp(): Promise<void> {
+    let cancel = () => {};
+    const late = new Promise<void>((resolve) => {
+      cancel = this.clock.after(CLOSE_TIMEOUT_MS, resolve);
+    });
+    await Promise.race([this.lastSend, late]);
+    cancel();
+  }
+
+  private async sendChunks(frame: Uint8Array): Promise<void> {
+    let at = 0;
+    do {
+      const chunk = frame.subarray(at, at + this.chunkBytes);
+      at += chunk.byteLength;
+      await this.roomFor(chunk.byteLength);
+      this.underWayBytes += chunk.byteLength;
+      this.publish(at < frame.byteLength ? KIND.chunk : KIND.lastChunk, this.sendSequence++, chunk);
+    } while (at < frame.byteLength);
+  }
+
+  private async roomFor(sizeBytes: number): Promise<void> {
+    while (!this.outcome && this.underWayBytes > 0 && this.underWayBytes + sizeBytes > WINDOW_BYTES) {
+      await new Promise<void>((resolve) => {
+        this.onCredit = resolve;
+      });
+    }
+    if (this.outcome) throw this.closedError();
+  }
+
+  private publish(kind: number, number: number, content: Uint8Array = new Uint8Array()): void {
+    const message = Buffer.alloc(HEAD_BYTES + content.byteLength);
+    message[0] = kind;
+    message.writeUInt32LE(number >>> 0, 1);
+    message.set(content, HEAD_BYTES);
+    if (!this.options.connection.isClosed()) this.options.connection.publish(this.options.sendSubject, message);
+  }
+
+  private onMessage({ data }: Msg): void {
+    if (this.outcome) return;
+    this.silentIntervals = 0;
+    const message = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+    if (message.byteLength < HEAD_BYTES) {
+      this.refuse(`${this.options.remote} sent ${message.byteLength} bytes that are no message of a link`);
+      return;
+    }
+    this.obey(message[0], message.readUInt32LE(1), message.subarray(HEAD_BYTES));
+  }
+
+  private obey(kind: number, number: number, content: Buffer): void {
+    if (kind === KIND.chunk || kind === KIND.lastChunk) this.onChunk(number, content, kind === KIND.lastChunk);
+    else if (kind === KIND.credit) this.onCreditReturned(number);
+    else if (kind === KIND.close) this.onGoodbye(number, content.toString());
+    else if (kind !== KIND.alive) this.refuse(`${this.options.remote} sent a message of unknown kind ${kind}`);
+  }
+
+  private onChunk(sequence: number, content: Buffer, isLast: boolean): void {
+    if (sequence !== this.receiveSequence >>> 0) {
+      this.refuse(
+        `messages from ${this.options.remote} were lost: ${sequence} came where ${this.receiveSequence} was due`,
+      );
+      return;
+    }
+    this.receiveSequence++;
+    this.partial.push(content);
+    this.partialBytes += content.byteLength;
+    if (this.partialBytes > this.options.maxFrameBytes) {
+      this.refuse(`${this.options.remote} sent a message larger than the limit of ${this.options.maxFrameBytes} bytes`);
+    } else if (isLast) {
+      this.completeFrame();
+    } else {
+      // Or a frame larger than the window could never arrive.
+      this.consumed(content.byteLength);
+    }
+  }
+
+  private completeFrame(): void {
+    const last = this.partial[this.partial.length - 1];
+    // What came in earlier chunks has been credited.
+    this.consumed(-(this.partialBytes - last.byteLength));
+    const frame = this.partial.length === 1 ? last : Buffer.concat(this.partial);
+    this.partial = [];
+    this.partialBytes = 0;
+    this.options.onFrame(frame);
+  }
+
+  private onCreditReturned(sizeBytes: number): void {
+    this.underWayBytes -= sizeBytes;
+    this.onCredit?.();
+  }
+
+  private onGoodbye(sequence: number, reason: string): void {
+    if (sequence !== this.receiveSequence >>> 0) this.lose('its last messages did not arrive');
+    else this.finish({ reason, clean: !reason.startsWith('refused: ') });
+  }
+
+  private keepAlive(): void {
+    if (this.silentIntervals++ > SILENT_INTERVALS) {
+      this.lose(`it was silent for ${this.silentIntervals * this.keepAliveMs} ms`);
+      return;
+    }
+    this.publish(KIND.alive, 0);
+    this.cancelTimer = this.clock.after(this.keepAliveMs, () => this.keepAlive());
+  }
+
+  private finish(closed: LinkClosed): void {
+    if (this.outcome) return;
+    this.outcome = closed;
+    this.cancelTimer();
+    this.subscription.unsubscribe();
+    this.onCredit?.();
+    this.options.onClosed(closed);
+    this.resolveClosed(closed);
+  }
+}

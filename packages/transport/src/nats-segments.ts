@@ -1,0 +1,208 @@
+/**
+ * Segment links over NATS, for hosts that can only dial out. Each byte passes the server twice; see the decisions on when
+ * that is acceptable.
+ *
+ * Rendezvous: the sending end listens at a subject that names generation and both ranks; the receiving end asks there, and,
+ * where nobody listens yet, waits for the *here* that the sending end says when it comes. Both prove the view's key.
+ */
+import { CoordError } from '@coord/protocol';
+import { type Msg, type NatsConnection, NoRespondersError, RequestError } from '@nats-io/transport-node';
+import type { LinkClosed } from './link.js';
+import { linkClosedError } from './link.js';
+import { NatsChannel } from './nats-channel.js';
+import { PartsInbox } from './parts-inbox.js';
+import { givenUpError, type SegmentLinkOptions, type SegmentReceiver, type SegmentSender } from './segment-link.js';
+import { createDialNonce, isLinkProof, linkProof } from './ws-handshake.js';
+
+/** As for sockets: a promise to memory on one side and to the ring's segments on the other. */
+const MAX_FRAME_BYTES = 16 * 1024 * 1024;
+
+export interface NatsSegmentOptions extends SegmentLinkOptions {
+  readonly connection: NatsConnection;
+  /** Root of the run's subjects, e.g. `coord.RUN`. */
+  readonly prefix: string;
+  /** Rank of the sending end; `rank` is that of the receiving end. */
+  readonly senderRank: number;
+  readonly keepAliveMs?: number;
+}
+
+const subjectOf = ({ prefix, generation, senderRank, rank }: NatsSegmentOptions): string =>
+  `${prefix}.ring.${generation}.${senderRank}-${rank}`;
+
+interface Dial {
+  readonly nonce: string;
+  readonly proof: string;
+}
+
+/** @throws CoordError LINK_TIMEOUT, or the signal's reason. */
+export async function acceptNatsSegments(options: NatsSegmentOptions): Promise<SegmentSender> {
+  const { connection } = options;
+  const subject = subjectOf(options);
+  const attempt = new Attempt(options, `rank ${options.rank} did not ask for its ring link`);
+  const sender = new NatsSegmentSender(options);
+  const subscription = connection.subscribe(subject, {
+    callback: (error, message) => {
+      if (!error && answerDial(message, options)) attempt.succeed();
+    },
+  });
+  try {
+    await sender.channel.ready();
+    connection.publish(`${subject}.here`);
+    await attempt.done;
+    return sender;
+  } catch (error) {
+    sender.channel.lose('it was never used');
+    throw error;
+  } finally {
+    subscription.unsubscribe();
+  }
+}
+
+/** @returns whether the dialer knows the key. */
+function answerDial(message: Msg, { key, generation, rank }: NatsSegmentOptions): boolean {
+  const dial = parseDial(message);
+  const identity = { generation, rank, nonce: dial?.nonce ?? '' };
+  if (!dial || !isLinkProof(dial.proof, 'dial', key, identity)) {
+    message.respond('refused');
+    return false;
+  }
+  message.respond(linkProof('accept', key, identity));
+  return true;
+}
+
+function parseDial(message: Msg): Dial | undefined {
+  try {
+    const { nonce, proof } = message.json<{ nonce?: unknown; proof?: unknown }>();
+    return typeof nonce === 'string' && typeof proof === 'string' ? { nonce, proof } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws CoordError RING_BROKEN (refused), LINK_TIMEOUT, or the signal's reason. */
+export async function dialNatsSegments(options: NatsSegmentOptions): Promise<SegmentReceiver> {
+  const { connection } = options;
+  const attempt = new Attempt(options, `rank ${options.senderRank} did not answer the dial of its ring link`);
+  const receiver = new NatsSegmentReceiver(options);
+  const here = connection.subscribe(`${subjectOf(options)}.here`, { callback: () => void ask() });
+  const ask = () => askForLink(options).then((answered) => answered && attempt.succeed(), attempt.fail);
+  try {
+    await receiver.channel.ready();
+    void ask();
+    await attempt.done;
+    return receiver;
+  } catch (error) {
+    receiver.channel.lose('it was never used');
+    throw error;
+  } finally {
+    here.unsubscribe();
+  }
+}
+
+/** @returns false when nobody listens yet. */
+async function askForLink(options: NatsSegmentOptions): Promise<boolean> {
+  const { connection, key, generation, rank, senderRank, timeoutMs } = options;
+  const identity = { generation, rank, nonce: createDialNonce() };
+  const dial: Dial = { nonce: identity.nonce, proof: linkProof('dial', key, identity) };
+  try {
+    const answer = await connection.request(subjectOf(options), JSON.stringify(dial), { timeout: timeoutMs });
+    if (isLinkProof(answer.string(), 'accept', key, identity)) return true;
+  } catch (error) {
+    if (error instanceof NoRespondersError || (error instanceof RequestError && error.isNoResponders())) return false;
+    throw error;
+  }
+  const what = `rank ${rank} cannot link to rank ${senderRank} in generation ${generation}: it was refused`;
+  throw new CoordError('RING_BROKEN', what, { facts: { generation, rank, peer: senderRank } });
+}
+
+/** One attempt to make a link: succeeds, fails, is late or is given up; whichever comes first. */
+class Attempt {
+  readonly done: Promise<void>;
+  succeed!: () => void;
+  fail!: (error: Error) => void;
+
+  constructor(options: SegmentLinkOptions, lateText: string) {
+    const { generation, rank, timeoutMs, signal } = options;
+    this.done = new Promise<void>((resolve, reject) => {
+      this.succeed = resolve;
+      this.fail = reject;
+    });
+    const late = `${lateText} in generation ${generation} within ${timeoutMs} ms`;
+    const timeout = () => this.fail(new CoordError('LINK_TIMEOUT', late, { facts: { generation, rank, timeoutMs } }));
+    const abort = () => this.fail(givenUpError(`rank ${rank}`, signal));
+    const timer = setTimeout(timeout, timeoutMs);
+    signal?.addEventListener('abort', abort, { once: true });
+    if (signal?.aborted) abort();
+    const cleanUp = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
+    };
+    this.done.then(cleanUp, cleanUp);
+  }
+}
+
+class NatsSegmentSender implements SegmentSender {
+  readonly channel: NatsChannel;
+
+  constructor(options: NatsSegmentOptions) {
+    const subject = subjectOf(options);
+    this.channel = new NatsChannel({
+      ...options,
+      remote: `rank ${options.rank}`,
+      sendSubject: `${subject}.data`,
+      receiveSubject: `${subject}.credit`,
+      maxFrameBytes: MAX_FRAME_BYTES,
+      onFrame: () => this.channel.refuse('it sent data against the direction of a one-way link'),
+      onClosed() {},
+    });
+  }
+
+  get closed(): Promise<LinkClosed> {
+    return this.channel.closed;
+  }
+
+  send(...parts: readonly Uint8Array[]): Promise<void> {
+    return this.channel.outcome ? Promise.reject(this.channel.closedError()) : this.channel.send(parts);
+  }
+
+  close(): void {
+    void this.channel.close('closed by the sender');
+  }
+}
+
+class NatsSegmentReceiver implements SegmentReceiver {
+  readonly channel: NatsChannel;
+  private readonly inbox: PartsInbox;
+
+  constructor(options: NatsSegmentOptions) {
+    const subject = subjectOf(options);
+    const remote = `rank ${options.senderRank}`;
+    this.inbox = new PartsInbox({
+      remote,
+      onRead: (sizeBytes) => this.channel.consumed(sizeBytes),
+      onMisfit: (error) => this.channel.refuse(error.message),
+    });
+    this.channel = new NatsChannel({
+      ...options,
+      remote,
+      sendSubject: `${subject}.credit`,
+      receiveSubject: `${subject}.data`,
+      maxFrameBytes: MAX_FRAME_BYTES,
+      onFrame: (frame) => this.inbox.push(frame),
+      onClosed: () => this.inbox.finish(() => this.channel.closedError()),
+    });
+  }
+
+  get closed(): Promise<LinkClosed> {
+    return this.channel.closed;
+  }
+
+  receive(...parts: readonly Uint8Array[]): Promise<void> {
+    return this.inbox.receive(parts);
+  }
+
+  close(): void {
+    this.inbox.fail(linkClosedError('the sender', { reason: 'closed by the receiver', clean: true }));
+    void this.channel.close('closed by the receiver');
+  }
+}
