@@ -56,8 +56,7 @@ export function launchLocalWorkers(options: LocalWorkersOptions): LocalWorkers {
 function launch(options: LocalWorkersOptions, name: string): ChildProcess {
   const logFile = join(options.logsDirectory, `${name}.log`);
   const log = openSync(logFile, 'a');
-  const flags = ['--name', name, '--log-dir', options.logsDirectory, '--verbose'];
-  const child = spawn(process.execPath, [COORD, 'worker', options.url, ...flags], {
+  const child = spawn(process.execPath, [COORD, 'worker', options.url, '--name', name, '--verbose'], {
     stdio: ['ignore', log, log],
     // The token is not in the arguments, which every user of the machine can read.
     env: { ...process.env, [TOKEN_VARIABLE]: options.token },
