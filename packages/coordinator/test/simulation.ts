@@ -24,10 +24,10 @@ import { Chronicle } from '../src/chronicle.js';
 import { Conductor } from '../src/conductor.js';
 import { createDoor } from '../src/door.js';
 import type { CoordinatorEvent, RunResult } from '../src/events.js';
-import { HashLog } from '../src/hash-log.js';
 import type { Ledger } from '../src/ledger.js';
 import type { LedgerEntry } from '../src/ledger-entries.js';
 import { DEFAULT_TIMINGS } from '../src/options.js';
+import { emptyPast } from '../src/past.js';
 import { totalStepsOf } from '../src/schedule.js';
 import { FakeClock } from './fake-clock.js';
 import { hashAt, stateAt, stepReport } from './fixtures.js';
@@ -248,7 +248,7 @@ export class Simulation {
       clock,
       timings: DEFAULT_TIMINGS,
       retention: { keepLast: 1 },
-      past: { generation: 0, joined: 0, settled: new HashLog() },
+      past: emptyPast(),
       ledger: this.ledger,
       chronicle,
       save: async (saved) => `memory/step-${saved.step}`,

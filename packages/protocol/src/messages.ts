@@ -11,6 +11,9 @@
  *   worker:      step-report …   after each step; heartbeat all the time
  *   coordinator: stop            end at the next step boundary
  *   worker:      finished | leaving | failed
+ *
+ * A worker that loses its coordinator trains on under the view in force and comes back: hello (with `returns`), welcome, ready,
+ * then every report that is newer than the welcome's settledStep, and everything else as before.
  */
 import { z } from 'zod';
 import { sha256Schema } from './dataset.js';
@@ -79,6 +82,8 @@ export const helloSchema = z.object({
   name,
   hostName: name,
   pid: z.number().int(),
+  /** The worker has taken part before, lost its coordinator and trained on; this is what it was and the last view it heard of. */
+  returns: z.object({ runId: name, workerId: name, generation }).optional(),
 });
 
 export const workerMessageSchema = z.discriminatedUnion('type', [
@@ -150,6 +155,8 @@ export const coordinatorMessageSchema = z.discriminatedUnion('type', [
     heartbeatIntervalMs: z.number().int().min(10),
     /** A ring operation that makes no progress for this long has failed. */
     ringTimeoutMs: z.number().int().min(10),
+    /** Results up to this step are in the ledger; a worker that returns repeats what it reported about later ones. */
+    settledStep: step.default(0),
   }),
   z.object({ type: z.literal('view'), view: viewSchema }),
   z.object({ type: z.literal('block'), sha256: sha256Schema, data: bytes.nullable() }),
