@@ -73,6 +73,13 @@ class MemoryLedger implements Ledger {
   async close(): Promise<void> {}
 }
 
+function helloTo(serverNonce: string, token: string, name: string): Hello {
+  const clientNonce = 'a-nonce-of-this-worker';
+  const proof = joinProof(token, 'worker', { serverNonce, clientNonce });
+  const identity = { clientNonce, name, hostName: 'simulated', pid: 1 };
+  return { type: 'hello', protocolVersion: PROTOCOL_VERSION, proof, ...identity };
+}
+
 class SimulatedWorker {
   workerId = '';
   step = 0;
@@ -136,7 +143,7 @@ class SimulatedWorker {
     const message = decodeMessage(coordinatorMessageSchema, frame, { from: 'coordinator' });
     switch (message.type) {
       case 'challenge':
-        this.sayHello(message.serverNonce);
+        this.say(helloTo(message.serverNonce, this.token, this.name));
         break;
       case 'welcome':
         this.workerId = message.workerId;
@@ -163,13 +170,6 @@ class SimulatedWorker {
       case 'refused':
         this.alive = false;
     }
-  }
-
-  private sayHello(serverNonce: string): void {
-    const clientNonce = 'a-nonce-of-this-worker';
-    const proof = joinProof(this.token, 'worker', { serverNonce, clientNonce });
-    const identity = { clientNonce, name: this.name, hostName: 'simulated', pid: 1 };
-    this.say({ type: 'hello', protocolVersion: PROTOCOL_VERSION, proof, ...identity });
   }
 
   private sayReady(): void {
@@ -264,6 +264,18 @@ export class Simulation {
     const [ours, theirs] = createLinkPair({ latencyMs, clock: this.clock, names: ['coordinator', name] });
     this.workers.push(new SimulatedWorker(name, theirs, this.token));
     void this.door(ours);
+  }
+
+  /** Somebody who sends whatever bytes a test likes, as a stranger or as a worker that was let in. */
+  async intrude(frames: readonly Uint8Array[], knowsToken: boolean): Promise<void> {
+    const [ours, theirs] = createLinkPair({ names: ['coordinator', 'intruder'] });
+    void this.door(ours);
+    const challenge = decodeMessage(coordinatorMessageSchema, await theirs.receive(), { from: 'coordinator' });
+    if (challenge.type !== 'challenge') throw new Error('the door did not ask');
+    if (knowsToken) await theirs.send(encodeMessage(helloTo(challenge.serverNonce, this.token, 'intruder')));
+    for (const frame of frames) theirs.send(frame).catch(() => {});
+    await turn();
+    theirs.cut();
   }
 
   /** Plays the schedule to the end of the run. @throws when the run makes no progress. */
