@@ -43,7 +43,7 @@ describe('a run of two local workers', () => {
 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'coord-whole-'));
-    outcome = await coord('start', TINY, '--json');
+    outcome = await coord('start', TINY, '--json', '--set', 'local=processes');
     lines = linesOf(outcome);
     finished = lines.at(-1) as Line;
   });
@@ -125,7 +125,15 @@ function isInstalled(name: string): boolean {
 
 describe('a run whose local workers all fail', () => {
   it.skipIf(isInstalled(`@tensorflow/${MISSING_ENGINE}`))('ends, and says why the last one did', async () => {
-    const outcome = await coord('start', TINY, '--set', `engine.name=${MISSING_ENGINE}`, '--json');
+    const outcome = await coord(
+      'start',
+      TINY,
+      '--set',
+      `engine.name=${MISSING_ENGINE}`,
+      '--set',
+      'local=processes',
+      '--json',
+    );
     const lines = linesOf(outcome);
     expect(lines.filter((line) => line.event === 'local-worker-exited')).toHaveLength(2);
     expect(lines.at(-1)).toMatchObject({ event: 'error', code: 'WORKERS_LOST', exitCode: 7 });

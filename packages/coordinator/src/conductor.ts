@@ -265,8 +265,8 @@ export class Conductor {
     session.heldStep = session.step;
     this.placeInBook(session, session.step);
     this.chronicle.ready(session);
-    const { endpoint, share } = message;
-    this.roster.apply({ type: 'ready', workerId: session.workerId, endpoint, share });
+    const { endpoint, share, workers } = message;
+    this.roster.apply({ type: 'ready', workerId: session.workerId, endpoint, share, workers });
   }
 
   /**
@@ -347,7 +347,7 @@ export class Conductor {
   private formView(view: View): void {
     if (this.phase === 'ended') return;
     this.view = view;
-    this.lastViewSize = view.members.length;
+    this.lastViewSize = view.members.reduce((sum, { workers }) => sum + workers, 0);
     if (this.phase === 'waiting') this.phase = 'training';
     this.chronicle.view(view);
     this.progress.viewFormed();

@@ -33,6 +33,8 @@ export interface MembershipOptions {
 export interface Candidate {
   readonly endpoint: Endpoint;
   readonly share: number;
+  /** Compute threads of the host. */
+  readonly workers: number;
   /** It became ready when the run was ending already: it counts only if the run goes on after all. */
   readonly late: boolean;
 }
@@ -98,7 +100,13 @@ export interface MembershipState {
 
 export type MembershipEvent =
   | { readonly type: 'joined'; readonly workerId: string; readonly name: string; readonly returns?: FormerMember }
-  | { readonly type: 'ready'; readonly workerId: string; readonly endpoint: Endpoint; readonly share: number }
+  | {
+      readonly type: 'ready';
+      readonly workerId: string;
+      readonly endpoint: Endpoint;
+      readonly share: number;
+      readonly workers?: number;
+    }
   | { readonly type: 'left'; readonly workerId: string; readonly reason: string }
   | { readonly type: 'lost'; readonly workerId: string; readonly reason: string }
   | { readonly type: 'heartbeat'; readonly workerId: string; readonly phase?: string }
@@ -198,6 +206,10 @@ export const candidatesOf = ({ workers, stopping }: MembershipState): WorkerReco
   [...workers.values()]
     .filter(({ candidate }) => candidate !== undefined && !(stopping && candidate.late))
     .sort((a, b) => a.order - b.order);
+
+/** A host counts as many workers as it has compute threads. */
+const workersReady = (state: MembershipState): number =>
+  candidatesOf(state).reduce((sum, { candidate }) => sum + candidate!.workers, 0);
 
 function neededOf(state: MembershipState, { minWorkers, floorWorkers }: MembershipOptions): number {
   if (state.stopping) return 1;
@@ -319,7 +331,8 @@ function makeCandidate(
   event: Extract<MembershipEvent, { type: 'ready' }>,
   options: MembershipOptions,
 ): Draft {
-  const candidate = { endpoint: event.endpoint, share: event.share, late: draft.state.stopping };
+  const { endpoint, share, workers = 1 } = event;
+  const candidate = { endpoint, share, workers, late: draft.state.stopping };
   const state = welcomeBack(nowMs, withWorker(draft.state, { ...worker, candidate }), worker);
   const joinDeadlineMs = state.stopping ? undefined : (state.joinDeadlineMs ?? nowMs + options.joinWindowMs);
   return { ...draft, state: { ...state, joinDeadlineMs }, notes: [`${nameOf(state, worker.workerId)} is ready`] };
@@ -416,7 +429,7 @@ function conclude(draft: Draft, options: MembershipOptions): MembershipOutcome {
   const { state, causes, expelled } = draft;
   const reason = causes.join('; ');
   const waiting = state.members.length === 0 && state.joinDeadlineMs === undefined;
-  const enough = candidatesOf(state).length >= neededOf(state, options);
+  const enough = workersReady(state) >= neededOf(state, options);
   if (enough && (causes.length > 0 || (waiting && state.waitingWith !== undefined))) {
     return formView(state, expelled, reason || 'enough workers are ready', options);
   }
@@ -447,8 +460,8 @@ function formView(
 }
 
 const memberOf = ({ workerId, name, candidate }: WorkerRecord): Member => {
-  const { endpoint, share } = candidate!;
-  return { workerId, name, endpoint, share };
+  const { endpoint, share, workers } = candidate!;
+  return { workerId, name, endpoint, share, workers };
 };
 
 /** Says so once for every number of candidates: a reason is worth a line only when it changes. */
@@ -459,7 +472,7 @@ function wait(
   notes: readonly string[],
   options: MembershipOptions,
 ): MembershipOutcome {
-  const present = candidatesOf(state).length;
+  const present = workersReady(state);
   const needed = neededOf(state, options);
   const next = { ...state, members: [], ringFailure: undefined, waitingWith: present };
   if (state.waitingWith === present) return { state: next, decisions: expelled, reason: reason || notes.join('; ') };

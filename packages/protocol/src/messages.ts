@@ -94,6 +94,8 @@ export const workerMessageSchema = z.discriminatedUnion('type', [
     /** Step of the state that the worker already holds; undefined when it holds none. */
     step: step.optional(),
     share: z.number().int().min(1).max(1_000_000),
+    /** Compute threads of this host. */
+    workers: z.number().int().min(1).max(1024).default(1),
   }),
   z.object({ type: z.literal('heartbeat'), step, generation, phase: z.enum(PHASES) }),
   z.object({

@@ -139,7 +139,14 @@ async function participate(
     host.stopRequested = reachable.stopRequested;
     const { endpoint } = listener;
     const { identity, size } = compute;
-    connection.announce(() => ({ type: 'ready', endpoint, identity, step: state.step, share: size }));
+    connection.announce(() => ({
+      type: 'ready',
+      endpoint,
+      identity,
+      step: state.step,
+      share: size,
+      workers: size,
+    }));
     await train(host);
     return { step: state.step, weightsSha256: state.weightsSha256, stopped: state.step < host.totalSteps };
   } catch (error) {
