@@ -67,6 +67,19 @@ describe('the weights after the last step', () => {
     expect(finished.testLoss).toBe(reference.testLoss);
   });
 
+  it('are the same bits on three workers that are threads of one process', async () => {
+    const finished = await finishedEvent(coord(startArgs(temporaryDirectory(), 3, '--set', 'local=threads')));
+    expect(finished).toMatchObject({ weightsSha256: reference.weightsSha256, steps: STEPS, workers: 3 });
+  });
+
+  it('are the same bits on two processes, one of them with two threads', async () => {
+    const token = 'equivalence-test-token';
+    const start = coord(startArgs(temporaryDirectory(), 0, '--min-workers', '3', '--token', token));
+    const { urls } = await joinLine(start);
+    for (const workers of ['1', '2']) coord(['worker', urls[0], '--workers', workers], { env: { COORD_TOKEN: token } });
+    expect(await finishedEvent(start)).toMatchObject({ weightsSha256: reference.weightsSha256, workers: 3 });
+  });
+
   it('are the same bits when workers are killed and others join in the middle', async () => {
     const long = ['--set', `maxSteps=${LONG_STEPS}`, '--set', 'epochs=20', '--set', 'checkpoint.everySteps=0'];
     const undisturbed = await finishedEvent(coord(startArgs(temporaryDirectory(), 1, ...long)));

@@ -9,7 +9,10 @@ import { TOKEN_VARIABLE } from './token.js';
 const COORD = fileURLToPath(new URL('../bin/coord.js', import.meta.url));
 
 export interface LocalWorkersOptions {
+  /** Workers in all. */
   readonly count: number;
+  /** One process with a thread for each, or a process each. */
+  readonly arrangement: 'threads' | 'processes';
   /** The coordinator's address. */
   readonly url: string;
   readonly token: string;
@@ -34,7 +37,7 @@ export interface LocalWorkers {
 }
 
 export function launchLocalWorkers(options: LocalWorkersOptions): LocalWorkers {
-  const children = Array.from({ length: options.count }, (_, index) => launch(options, `local-${index + 1}`));
+  const children = hostsOf(options).map((workers, index) => launch(options, `local-${index + 1}`, workers));
   const live = () => children.filter((child) => child.exitCode === null && child.signalCode === null);
   const killNow = () => {
     for (const child of live()) child.kill('SIGKILL');
@@ -53,17 +56,38 @@ export function launchLocalWorkers(options: LocalWorkersOptions): LocalWorkers {
   };
 }
 
-function launch(options: LocalWorkersOptions, name: string): ChildProcess {
+/** Workers of each local process. */
+function hostsOf({ count, arrangement }: LocalWorkersOptions): number[] {
+  if (arrangement === 'threads' && count > 0) return [count];
+  return Array.from({ length: count }, () => 1);
+}
+
+function launch(options: LocalWorkersOptions, name: string, workers: number): ChildProcess {
   const logFile = join(options.logsDirectory, `${name}.log`);
   const log = openSync(logFile, 'a');
-  const child = spawn(process.execPath, [COORD, 'worker', options.url, '--name', name, '--verbose'], {
-    stdio: ['ignore', log, log],
-    // The token is not in the arguments, which every user of the machine can read.
-    env: { ...process.env, [TOKEN_VARIABLE]: options.token },
-    // A group of its own: Ctrl-C in the terminal reaches the coordinator alone, which then ends the run in order.
-    detached: true,
-    windowsHide: true,
-  });
+  const child = spawn(
+    process.execPath,
+    [
+      COORD,
+      'worker',
+      options.url,
+      '--name',
+      name,
+      '--workers',
+      String(workers),
+      '--log-dir',
+      options.logsDirectory,
+      '--verbose',
+    ],
+    {
+      stdio: ['ignore', log, log],
+      // The token is not in the arguments, which every user of the machine can read.
+      env: { ...process.env, [TOKEN_VARIABLE]: options.token },
+      // A group of its own: Ctrl-C in the terminal reaches the coordinator alone, which then ends the run in order.
+      detached: true,
+      windowsHide: true,
+    },
+  );
   closeSync(log);
   child.once('exit', (code, signal) => options.onExit({ name, pid: child.pid, code, signal, logFile }));
   child.once('error', () => options.onExit({ name, pid: child.pid, code: null, signal: null, logFile }));

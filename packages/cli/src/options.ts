@@ -18,7 +18,7 @@ export interface StartOptions {
 export interface WorkerOptions {
   readonly token?: string;
   readonly name?: string;
-  readonly threads?: number;
+  readonly workers?: number;
   readonly engine?: EngineName;
   readonly cacheDir?: string;
   readonly advertise?: string;

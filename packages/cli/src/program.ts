@@ -105,7 +105,7 @@ function workerCommand(io: CommandIo, exit: Exit): Command {
     .argument('<url>', "the coordinator's address, ws://HOST:PORT")
     .option(...TOKEN_FLAG)
     .option('--name <name>', 'what to call this worker (default: host name and process id)')
-    .option('--threads <n>', 'compute threads of this machine, each with grains of its own (default 1)', readPositive)
+    .option('--workers <n>', 'workers of this machine, as threads of this process (default 1)', readPositive)
     .addOption(
       new Option('--engine <name>', "what computes gradients here, instead of the run's engine").choices(ENGINES),
     )
@@ -119,6 +119,7 @@ function workerCommand(io: CommandIo, exit: Exit): Command {
       examples(
         'coord worker ws://10.0.0.5:7070 --token abc…',
         'COORD_TOKEN=abc… coord worker ws://10.0.0.5:7070 --name gpu-3 --engine ort-webgpu',
+        'coord worker ws://10.0.0.5:7070 --token abc… --workers 8',
       ),
     )
     .action(async (url: string, options: WorkerOptions) => {

@@ -59,6 +59,7 @@ export async function startTraining(options: TrainOptions): Promise<Training> {
   });
   const workers = launchLocalWorkers({
     count: config.workers,
+    arrangement: config.local,
     url: coordinator.urls[0],
     token,
     logsDirectory: logsDirectory(runDir),

@@ -67,7 +67,7 @@ describe('a wrong command line', () => {
     [['worker'], "missing required argument 'url'", '`coord worker --help`'],
     [['start'], 'no configuration file was given', 'coord start configs/mnist-cnn.yaml'],
     [['worker', 'ws://127.0.0.1:9'], 'no join token was given', 'COORD_TOKEN'],
-    [['worker', 'ws://127.0.0.1:9', '--token', 't', '--threads', '0'], "argument '0' is invalid", '--help'],
+    [['worker', 'ws://127.0.0.1:9', '--token', 't', '--workers', '0'], "argument '0' is invalid", '--help'],
     [['export', 'x', '--format', 'onnx', '--out', 'y'], 'Allowed choices are tfjs, safetensors', '--help'],
     [['bench', 'scaling', 'x.yaml', '--workers', '1;2'], 'joined by commas, as in 1,2,4', '--help'],
     [['bench', 'allreduce', '--sizes', '3'], 'multiples of 4, joined by commas', '--help'],

@@ -43,7 +43,7 @@ describe('a run of two local workers', () => {
 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'coord-whole-'));
-    outcome = await coord('start', TINY, '--json');
+    outcome = await coord('start', TINY, '--json', '--set', 'local=processes');
     lines = linesOf(outcome);
     finished = lines.at(-1) as Line;
   });
@@ -62,7 +62,13 @@ describe('a run of two local workers', () => {
     expect(finished.runDir).toMatch(/^runs\/\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-mlp-\w{4}$/);
     const runDir = join(directory, finished.runDir as string);
     expect(readdirSync(runDir).sort()).toEqual(['checkpoints', 'config.json', 'ledger.jsonl', 'logs', 'metrics.jsonl']);
-    expect(readdirSync(join(runDir, 'logs')).sort()).toEqual(['coordinator.log', 'local-1.log', 'local-2.log']);
+    expect(readdirSync(join(runDir, 'logs')).sort()).toEqual([
+      'coordinator.log',
+      'flight-w1.jsonl',
+      'flight-w2.jsonl',
+      'local-1.log',
+      'local-2.log',
+    ]);
     const metrics = readFileSync(join(runDir, 'metrics.jsonl'), 'utf8').trim().split('\n');
     expect(metrics).toHaveLength(126 + 3);
   });
@@ -125,7 +131,15 @@ function isInstalled(name: string): boolean {
 
 describe('a run whose local workers all fail', () => {
   it.skipIf(isInstalled(`@tensorflow/${MISSING_ENGINE}`))('ends, and says why the last one did', async () => {
-    const outcome = await coord('start', TINY, '--set', `engine.name=${MISSING_ENGINE}`, '--json');
+    const outcome = await coord(
+      'start',
+      TINY,
+      '--set',
+      `engine.name=${MISSING_ENGINE}`,
+      '--set',
+      'local=processes',
+      '--json',
+    );
     const lines = linesOf(outcome);
     expect(lines.filter((line) => line.event === 'local-worker-exited')).toHaveLength(2);
     expect(lines.at(-1)).toMatchObject({ event: 'error', code: 'WORKERS_LOST', exitCode: 7 });

@@ -35,10 +35,12 @@ export class Chronicle {
   }
 
   joined(session: WorkerSession): void {
-    const { workerId, hello, remote } = session;
-    this.log.info({ workerId, name: hello.name, hostName: hello.hostName, pid: hello.pid, remote }, 'worker joined');
-    this.ledger.append({ type: 'worker-joined', workerId, name: hello.name, hostName: hello.hostName, remote });
-    this.emit({ event: 'worker-joined', workerId, name: hello.name, remote });
+    const { workerId, remote } = session;
+    const { name, hostName, pid } = session.hello;
+    const returns = session.returns?.workerId;
+    this.log.info({ workerId, name, hostName, pid, remote, returns }, returns ? 'worker came back' : 'worker joined');
+    this.ledger.append({ type: 'worker-joined', workerId, name, hostName, pid, remote, returns });
+    this.emit({ event: 'worker-joined', workerId, name, remote, returns });
   }
 
   ready(session: WorkerSession): void {

@@ -8,6 +8,7 @@ import {
   ERROR_RULES,
   type ErrorCode,
   EXIT_CODE,
+  type Hello,
   isCoordError,
   LIMITS,
   systemClock,
@@ -25,8 +26,9 @@ import type { Admission } from './handshake.js';
 import type { Ledger } from './ledger.js';
 import type { CoordinatorOptions, Timings } from './options.js';
 import { Outcome } from './outcome.js';
-import type { RunPast } from './past.js';
-import { Progress } from './progress.js';
+import type { FormerWorker, RunPast } from './past.js';
+import { Progress, type ProgressActions } from './progress.js';
+import { Returns } from './returns.js';
 import { Roster } from './roster.js';
 import {
   closedError,
@@ -67,6 +69,7 @@ export class Conductor {
   private readonly outcome: Outcome;
   private lastViewSize = 0;
   private stopReason = '';
+  private readonly returns = new Returns();
 
   constructor(private readonly options: ConductorOptions) {
     this.clock = options.clock ?? systemClock;
@@ -75,6 +78,7 @@ export class Conductor {
     this.checkpointer = this.createCheckpointer();
     this.progress = this.createProgress();
     this.roster = this.createRoster();
+    if (!this.roster.isAwaitingReturns) this.returns.end([]);
   }
 
   /** Rejects with the CoordError that ended the run. */
@@ -82,16 +86,29 @@ export class Conductor {
     return this.outcome.promise;
   }
 
+  /** Workers of an earlier start that may come back. */
+  get awaited(): readonly FormerWorker[] {
+    return this.options.past.awaited;
+  }
+
+  /** Resolves, once nobody is awaited any longer, with those that came back. */
+  get returned(): Promise<readonly FormerWorker[]> {
+    return this.returns.promise;
+  }
+
   /** Takes a worker that has proved that it knows the token; resolves when it is gone. */
   async serve(link: Link, { hello, proof }: Admission): Promise<void> {
+    const { run } = this.options;
+    this.releasePlace(hello);
     const workerId = this.roster.nextWorkerId;
-    const session = new WorkerSession(workerId, hello, link);
+    const session = new WorkerSession(workerId, hello, link, run.runId);
     this.roster.add(session);
     this.chronicle.joined(session);
     const { heartbeatIntervalMs, ringTimeoutMs } = this.options.timings;
-    const { run } = this.options;
+    const { settledStep } = this;
+    session.settledTold = settledStep;
     try {
-      await session.send({ type: 'welcome', proof, workerId, run, heartbeatIntervalMs, ringTimeoutMs });
+      await session.send({ type: 'welcome', proof, workerId, run, heartbeatIntervalMs, ringTimeoutMs, settledStep });
       for (;;) {
         const message = await session.receive();
         // What an expelled worker said before it noticed means nothing any more.
@@ -126,6 +143,18 @@ export class Conductor {
     await Promise.all(this.roster.all.map((session) => session.close('the coordinator is closing')));
   }
 
+  /** Steps up to this one stand in the ledger: of this start, or of one before. */
+  private get settledStep(): number {
+    return Math.max(this.progress.book.step, this.options.past.lastStep);
+  }
+
+  /** A worker that lost its connection is back before the loss was noticed here: its old self goes first. */
+  private releasePlace({ returns, name, hostName, pid }: Hello): void {
+    const before = returns?.runId === this.options.run.runId ? this.roster.get(returns.workerId) : undefined;
+    if (!before || before.hello.name !== name || before.hello.hostName !== hostName || before.hello.pid !== pid) return;
+    this.dismiss(before, new CoordError('LINK_CLOSED', 'its connection was lost; it has come back with another'));
+  }
+
   private createCheckpointer(): Checkpointer {
     return new Checkpointer(this.options.initial, {
       clock: this.clock,
@@ -147,13 +176,14 @@ export class Conductor {
   private createProgress(): Progress {
     const { run, initial, past } = this.options;
     const book = new StepBook(initial.header.step, past.settled);
-    return new Progress(run, this.clock, book, this.chronicle, {
+    const actions: ProgressActions = {
       sessionOf: (workerId) => this.roster.get(workerId),
       isAnyoneAt: (step) => this.roster.all.some((session) => session.heldStep >= step),
       settled: (step) => this.checkpointIfDue(step),
       expel: (session, error) => this.dismiss(session, error),
       fail: (error) => this.fail(error),
-    });
+    };
+    return new Progress(run, this.clock, book, this.chronicle, actions, past.lastEvaluation);
   }
 
   private createRoster(): Roster {
@@ -165,12 +195,15 @@ export class Conductor {
         formView: (view) => this.formView(view),
         expel: (workerId, code, reason) => this.expelSilent(workerId, code, reason),
         wait: (present, needed, reason) => this.wait(present, needed, reason),
+        returnsEnded: () => this.endReturns(),
         explain: (reason) => this.chronicle.log.info({ reason }, 'membership'),
       },
     );
   }
 
   private settleSteps(): void {
+    // Who is still to come may have to tell of earlier steps than those that are here.
+    if (this.roster.isAwaitingReturns) return;
     this.progress.settle(this.roster.participants().map(({ workerId }) => workerId));
   }
 
@@ -224,15 +257,25 @@ export class Conductor {
   }
 
   private onReady(session: WorkerSession, message: WorkerMessageOf<'ready'>): void {
-    session.stage = 'ready';
+    session.stage = session.returns ? 'returned' : 'ready';
     session.phase = 'waiting';
     session.ready = message;
     session.step = message.step ?? 0;
     session.heldStep = session.step;
-    if (message.step !== undefined) this.progress.book.pass(session.workerId, message.step);
+    this.placeInBook(session, session.step);
     this.chronicle.ready(session);
-    const { endpoint, share } = message;
-    this.roster.apply({ type: 'ready', workerId: session.workerId, endpoint, share });
+    const { endpoint, share, workers } = message;
+    this.roster.apply({ type: 'ready', workerId: session.workerId, endpoint, share, workers });
+  }
+
+  /**
+   * Nobody goes back behind a worker that trained on without a coordinator. It reports its way up from where the ledger ends,
+   * in order; a newcomer has nothing to report about the steps before its own.
+   */
+  private placeInBook({ returns, workerId, settledTold }: WorkerSession, step: number): void {
+    const { book } = this.progress;
+    if (returns) book.advance(Math.min(step, this.options.past.lastStep));
+    book.pass(workerId, returns ? Math.min(step, settledTold) : step);
   }
 
   private onStepReport(session: WorkerSession, message: WorkerMessageOf<'step-report'>): void {
@@ -265,7 +308,7 @@ export class Conductor {
     if (!message.stopped && message.step !== last) {
       throw unexpected(session.label, message.type, `the run ends after step ${last}, not after step ${message.step}`);
     }
-    if (message.stopped && this.phase !== 'stopping') {
+    if (message.stopped && this.phase !== 'stopping' && !session.returns) {
       throw unexpected(session.label, message.type, 'nobody told it to stop');
     }
     session.stage = 'finished';
@@ -303,13 +346,31 @@ export class Conductor {
   private formView(view: View): void {
     if (this.phase === 'ended') return;
     this.view = view;
-    this.lastViewSize = view.members.length;
+    this.lastViewSize = view.members.reduce((sum, { workers }) => sum + workers, 0);
     if (this.phase === 'waiting') this.phase = 'training';
     this.chronicle.view(view);
     this.progress.viewFormed();
     void this.publish(view);
     this.settleSteps();
+    this.takeOver();
     this.endIfAllFinished();
+  }
+
+  /** The first view after an earlier coordinator's death, or one with a worker that was cut off for a while. */
+  private takeOver(): void {
+    const back = this.roster.participants().filter(({ stage, returns }) => returns && stage !== 'training');
+    if (back.length === 0 || this.phase !== 'training') return;
+    if (back.some(({ finished }) => finished?.stopped))
+      this.requestStop('it was being stopped when its coordinator died');
+    const { newest: held, lastSaved } = this.checkpointer;
+    const newest = Math.max(...back.map(({ heldStep }) => heldStep));
+    if (lastSaved || newest <= held.header.step || newest === totalStepsOf(this.options.run)) return;
+    this.checkpointer.take(newest).catch((error) => this.chronicle.warnOf(error));
+  }
+
+  private endReturns(): void {
+    const back = this.roster.all.filter(({ returns, stage }) => returns && stage !== 'joined');
+    this.returns.end(back.map(({ workerId, hello: { name, hostName, pid } }) => ({ workerId, name, hostName, pid })));
   }
 
   /** The ledger first: a view that somebody acts on must survive this process. */
@@ -317,7 +378,7 @@ export class Conductor {
     await this.flushLedger();
     if (this.view !== view || this.phase === 'ended') return;
     for (const session of this.roster.participants()) {
-      if (session.stage === 'ready') session.stage = 'training';
+      if (session.stage === 'ready' || session.stage === 'returned') session.stage = 'training';
       session.tell({ type: 'view', view });
     }
     if (this.phase === 'stopping') this.tellStop();
@@ -382,7 +443,7 @@ export class Conductor {
   }
 
   private endIfAllFinished(): void {
-    if (this.phase === 'ending' || this.phase === 'ended') return;
+    if (this.phase === 'ending' || this.phase === 'ended' || this.roster.isAwaitingReturns) return;
     const said = this.roster.participants().map(({ workerId, finished }) => [workerId, finished] as const);
     const verdict = judgeFinish(new Map(said));
     switch (verdict.type) {

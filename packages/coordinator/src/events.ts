@@ -11,7 +11,14 @@ export interface MetricMeans {
 
 export type CoordinatorEvent =
   | { readonly event: 'listening'; readonly endpoint: Endpoint; readonly urls: readonly string[] }
-  | { readonly event: 'worker-joined'; readonly workerId: string; readonly name: string; readonly remote: string }
+  | {
+      readonly event: 'worker-joined';
+      readonly workerId: string;
+      readonly name: string;
+      readonly remote: string;
+      /** Its id before it lost its coordinator; undefined for a newcomer. */
+      readonly returns: string | undefined;
+    }
   | { readonly event: 'worker-ready'; readonly workerId: string; readonly name: string; readonly engine: string }
   | {
       readonly event: 'worker-lost';

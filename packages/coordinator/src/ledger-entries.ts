@@ -16,7 +16,16 @@ export const ledgerEntrySchema = z.discriminatedUnion('type', [
     step,
     weightsSha256: sha256Schema,
   }),
-  z.object({ type: z.literal('worker-joined'), workerId: name, name, hostName: name, remote: name }),
+  z.object({
+    type: z.literal('worker-joined'),
+    workerId: name,
+    name,
+    hostName: name,
+    pid: z.number().int().optional(),
+    remote: name,
+    /** What its id was before it lost its coordinator; undefined for a newcomer. */
+    returns: name.optional(),
+  }),
   z.object({ type: z.literal('worker-ready'), workerId: name, identity: numericIdentitySchema, share: z.number() }),
   z.object({ type: z.literal('worker-left'), workerId: name, reason: name }),
   z.object({ type: z.literal('worker-lost'), workerId: name, reason: name }),

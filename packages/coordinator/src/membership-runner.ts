@@ -3,9 +3,11 @@ import type { Clock, ErrorCode, View } from '@coord/protocol';
 import {
   decideMembership,
   initialMembership,
+  isAwaitingReturns,
   type MembershipDecision,
   type MembershipEvent,
   type MembershipOptions,
+  type MembershipPast,
   type MembershipState,
   nextTickMs,
 } from './membership.js';
@@ -14,6 +16,8 @@ export interface MembershipActions {
   formView(view: View): void;
   expel(workerId: string, code: ErrorCode, reason: string): void;
   wait(present: number, needed: number, reason: string): void;
+  /** Who has not come back from the time before this start by now is not waited for any longer. */
+  returnsEnded(): void;
   /** Something was decided or noted; repeated only when it changes. */
   explain(reason: string): void;
 }
@@ -27,9 +31,10 @@ export class MembershipRunner {
     private readonly clock: Clock,
     private readonly options: MembershipOptions,
     private readonly actions: MembershipActions,
-    start: { readonly generation: number; readonly joined: number },
+    past: MembershipPast,
+    returnWindowMs: number,
   ) {
-    this.current = initialMembership(clock.nowMs(), start.generation, start.joined);
+    this.current = initialMembership(clock.nowMs(), past, returnWindowMs);
     this.scheduleTick();
   }
 
@@ -39,6 +44,7 @@ export class MembershipRunner {
 
   apply(event: MembershipEvent): void {
     const { state, decisions, reason } = decideMembership(this.clock.nowMs(), this.current, event, this.options);
+    const wasAwaiting = isAwaitingReturns(this.current);
     this.current = state;
     this.scheduleTick();
     if (reason !== '' && reason !== this.lastReason) {
@@ -46,6 +52,7 @@ export class MembershipRunner {
       this.actions.explain(reason);
     }
     for (const decision of decisions) this.carryOut(decision);
+    if (wasAwaiting && !isAwaitingReturns(state)) this.actions.returnsEnded();
   }
 
   close(): void {

@@ -4,6 +4,8 @@
  *
  * The rules:
  * - A worker is a *candidate* once it is ready. Candidates are batched for `joinWindowMs`, then taken into the next view.
+ * - After the death of an earlier coordinator the first window is longer: it stays open until all members of the last view
+ *   are back, for `returnWindowMs` at most. They train on meanwhile, and one view then takes them all.
  * - The first view waits for `minWorkers` candidates, later ones for `floorWorkers`. Below that: no view; wait and say so.
  * - A member that is lost, leaves or is silent for `heartbeatTimeoutMs`: a new view at once.
  * - A broken ring without a lost member: wait `ringGraceMs` (the loss may be about to be noticed), or until every member
@@ -31,13 +33,23 @@ export interface MembershipOptions {
 export interface Candidate {
   readonly endpoint: Endpoint;
   readonly share: number;
+  /** Compute threads of the host. */
+  readonly workers: number;
   /** It became ready when the run was ending already: it counts only if the run goes on after all. */
   readonly late: boolean;
+}
+
+/** What a worker was before it lost its coordinator. */
+export interface FormerMember {
+  readonly workerId: string;
+  /** Of the last view that it heard of. */
+  readonly generation: number;
 }
 
 export interface WorkerRecord {
   readonly workerId: string;
   readonly name: string;
+  readonly returns: FormerMember | undefined;
   /** Place in the order of joining: decides the ring order. */
   readonly order: number;
   readonly heardMs: number;
@@ -49,6 +61,9 @@ export interface WorkerRecord {
 
 /** The grace grows to 2^5 of its length, no further. */
 const MAX_DOUBLINGS = 5;
+
+/** A torn ledger may have lost a few views, never this many; a larger number is no reason to skip so many generations. */
+const MAX_LOST_GENERATIONS = 1024;
 
 /** Workers that a reason names one by one. */
 const MAX_NAMES = 8;
@@ -62,8 +77,10 @@ interface RingFailure {
 
 export interface MembershipState {
   readonly generation: number;
-  /** True once a view has been formed since this start. */
+  /** True once a view has been formed since this start, or a worker has come back from one before it. */
   readonly begun: boolean;
+  /** Members of the last view before this start that may come back; empty once their window is closed. */
+  readonly awaited: ReadonlySet<string>;
   /** Worker ids of the view in force, in ring order; empty when there is none. */
   readonly members: readonly string[];
   readonly workers: ReadonlyMap<string, WorkerRecord>;
@@ -82,8 +99,14 @@ export interface MembershipState {
 }
 
 export type MembershipEvent =
-  | { readonly type: 'joined'; readonly workerId: string; readonly name: string }
-  | { readonly type: 'ready'; readonly workerId: string; readonly endpoint: Endpoint; readonly share: number }
+  | { readonly type: 'joined'; readonly workerId: string; readonly name: string; readonly returns?: FormerMember }
+  | {
+      readonly type: 'ready';
+      readonly workerId: string;
+      readonly endpoint: Endpoint;
+      readonly share: number;
+      readonly workers?: number;
+    }
   | { readonly type: 'left'; readonly workerId: string; readonly reason: string }
   | { readonly type: 'lost'; readonly workerId: string; readonly reason: string }
   | { readonly type: 'heartbeat'; readonly workerId: string; readonly phase?: string }
@@ -112,14 +135,29 @@ export interface MembershipOutcome {
   readonly reason: string;
 }
 
-/** @param generation the highest generation that this run has already used (0 for a new run). */
-export const initialMembership = (nowMs: number, generation = 0, joined = 0): MembershipState => ({
+/** What an earlier start of the run has left. */
+export interface MembershipPast {
+  /** The highest generation that was used; 0 for a new run. */
+  readonly generation: number;
+  readonly joined: number;
+  /** Members of its last view that may still be training. */
+  readonly awaited: readonly string[];
+}
+
+const NO_PAST: MembershipPast = { generation: 0, joined: 0, awaited: [] };
+
+export const initialMembership = (
+  nowMs: number,
+  { generation, joined, awaited } = NO_PAST,
+  returnWindowMs = 0,
+): MembershipState => ({
   generation,
   begun: false,
+  awaited: new Set(awaited),
   members: [],
   workers: new Map(),
   joined,
-  joinDeadlineMs: undefined,
+  joinDeadlineMs: awaited.length > 0 ? nowMs + returnWindowMs : undefined,
   ringFailure: undefined,
   failures: 0,
   suspicions: new Map(),
@@ -127,6 +165,11 @@ export const initialMembership = (nowMs: number, generation = 0, joined = 0): Me
   waitingWith: undefined,
   stopping: false,
 });
+
+const NOBODY: ReadonlySet<string> = new Set();
+
+/** The window for the members of the last view before this start is open. */
+export const isAwaitingReturns = ({ awaited }: MembershipState): boolean => awaited.size > 0;
 
 /** A state on its way through the rules, with what they have decided so far. */
 interface Draft {
@@ -163,6 +206,10 @@ export const candidatesOf = ({ workers, stopping }: MembershipState): WorkerReco
   [...workers.values()]
     .filter(({ candidate }) => candidate !== undefined && !(stopping && candidate.late))
     .sort((a, b) => a.order - b.order);
+
+/** A host counts as many workers as it has compute threads. */
+const workersReady = (state: MembershipState): number =>
+  candidatesOf(state).reduce((sum, { candidate }) => sum + candidate!.workers, 0);
 
 function neededOf(state: MembershipState, { minWorkers, floorWorkers }: MembershipOptions): number {
   if (state.stopping) return 1;
@@ -216,13 +263,17 @@ function absorb(nowMs: number, draft: Draft, event: MembershipEvent, options: Me
   const { state } = draft;
   switch (event.type) {
     case 'joined':
-      return join(nowMs, draft, event.workerId, event.name);
+      return join(nowMs, draft, event);
     case 'left':
       return remove(draft, event.workerId, `${nameOf(state, event.workerId)} left: ${event.reason}`);
     case 'lost':
       return remove(draft, event.workerId, `${nameOf(state, event.workerId)} was lost: ${event.reason}`);
     case 'stopping':
-      return { ...draft, state: { ...state, stopping: true, joinDeadlineMs: undefined }, notes: ['the run is ending'] };
+      return {
+        ...draft,
+        state: { ...state, stopping: true, joinDeadlineMs: undefined, awaited: NOBODY },
+        notes: ['the run is ending'],
+      };
     case 'resuming':
       return resume(nowMs, draft, options);
     case 'tick':
@@ -232,11 +283,19 @@ function absorb(nowMs: number, draft: Draft, event: MembershipEvent, options: Me
   }
 }
 
-function join(nowMs: number, draft: Draft, workerId: string, name: string): Draft {
+function join(nowMs: number, draft: Draft, event: Extract<MembershipEvent, { type: 'joined' }>): Draft {
+  const { workerId, name, returns } = event;
   const order = draft.state.joined + 1;
-  const worker = { workerId, name, order, heardMs: nowMs, phase: 'joining', candidate: undefined };
+  const worker = { workerId, name, returns, order, heardMs: nowMs, phase: 'joining', candidate: undefined };
   const state = { ...withWorker(draft.state, worker), joined: order };
-  return { ...draft, state, notes: [`${workerId} (${name}) joined`] };
+  const note = returns ? `${returns.workerId} (${name}) came back as ${workerId}` : `${workerId} (${name}) joined`;
+  return { ...draft, state: passGeneration(state, returns), notes: [note] };
+}
+
+/** A view that a worker acts on, and that the ledger has lost, must not be used a second time. */
+function passGeneration(state: MembershipState, returns: FormerMember | undefined): MembershipState {
+  const lost = (returns?.generation ?? 0) - state.generation;
+  return lost > 0 && lost <= MAX_LOST_GENERATIONS ? { ...state, generation: state.generation + lost } : state;
 }
 
 /** Whoever became ready meanwhile enters through a join window like everybody else. */
@@ -272,10 +331,19 @@ function makeCandidate(
   event: Extract<MembershipEvent, { type: 'ready' }>,
   options: MembershipOptions,
 ): Draft {
-  const candidate = { endpoint: event.endpoint, share: event.share, late: draft.state.stopping };
-  const state = withWorker(draft.state, { ...worker, candidate });
+  const { endpoint, share, workers = 1 } = event;
+  const candidate = { endpoint, share, workers, late: draft.state.stopping };
+  const state = welcomeBack(nowMs, withWorker(draft.state, { ...worker, candidate }), worker);
   const joinDeadlineMs = state.stopping ? undefined : (state.joinDeadlineMs ?? nowMs + options.joinWindowMs);
   return { ...draft, state: { ...state, joinDeadlineMs }, notes: [`${nameOf(state, worker.workerId)} is ready`] };
+}
+
+/** Training has begun where this worker comes from; with the last one of them the window closes at once. */
+function welcomeBack(nowMs: number, state: MembershipState, { returns }: WorkerRecord): MembershipState {
+  if (!returns) return state;
+  const awaited = new Set(state.awaited);
+  const wasLast = awaited.delete(returns.workerId) && awaited.size === 0;
+  return { ...state, begun: true, awaited, joinDeadlineMs: wasLast ? nowMs : state.joinDeadlineMs };
 }
 
 /** A completed step proves that the ring of this view works. */
@@ -349,10 +417,11 @@ function suspectOf(members: readonly string[], failure: RingFailure): string | u
 function closeJoinWindow(nowMs: number, draft: Draft): Draft {
   const { state } = draft;
   if (state.joinDeadlineMs === undefined || nowMs < state.joinDeadlineMs) return draft;
+  const closed = { ...state, joinDeadlineMs: undefined, awaited: NOBODY };
   const fresh = candidatesOf(state).filter((worker) => !isMember(state, worker.workerId));
-  if (fresh.length === 0) return { ...draft, state: { ...state, joinDeadlineMs: undefined } };
+  if (fresh.length === 0) return { ...draft, state: closed };
   const ready = `${listOf(fresh.map((worker) => nameOf(state, worker.workerId)))} ${fresh.length === 1 ? 'is' : 'are'} ready`;
-  return { ...draft, state: { ...state, joinDeadlineMs: undefined }, causes: [...draft.causes, ready] };
+  return { ...draft, state: closed, causes: [...draft.causes, ready] };
 }
 
 /** One view for all causes together, or a wait, or nothing. */
@@ -360,7 +429,7 @@ function conclude(draft: Draft, options: MembershipOptions): MembershipOutcome {
   const { state, causes, expelled } = draft;
   const reason = causes.join('; ');
   const waiting = state.members.length === 0 && state.joinDeadlineMs === undefined;
-  const enough = candidatesOf(state).length >= neededOf(state, options);
+  const enough = workersReady(state) >= neededOf(state, options);
   if (enough && (causes.length > 0 || (waiting && state.waitingWith !== undefined))) {
     return formView(state, expelled, reason || 'enough workers are ready', options);
   }
@@ -391,8 +460,8 @@ function formView(
 }
 
 const memberOf = ({ workerId, name, candidate }: WorkerRecord): Member => {
-  const { endpoint, share } = candidate!;
-  return { workerId, name, endpoint, share };
+  const { endpoint, share, workers } = candidate!;
+  return { workerId, name, endpoint, share, workers };
 };
 
 /** Says so once for every number of candidates: a reason is worth a line only when it changes. */
@@ -403,7 +472,7 @@ function wait(
   notes: readonly string[],
   options: MembershipOptions,
 ): MembershipOutcome {
-  const present = candidatesOf(state).length;
+  const present = workersReady(state);
   const needed = neededOf(state, options);
   const next = { ...state, members: [], ringFailure: undefined, waitingWith: present };
   if (state.waitingWith === present) return { state: next, decisions: expelled, reason: reason || notes.join('; ') };

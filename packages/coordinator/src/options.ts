@@ -2,6 +2,7 @@
 import type { Clock, Endpoint, RunSpec, TrainingState } from '@coord/protocol';
 import type { Logger } from 'pino';
 import type { CoordinatorEvent, RunResult } from './events.js';
+import type { FormerWorker } from './past.js';
 
 export interface Timings {
   /** How often workers are told to say that they are alive. */
@@ -12,6 +13,8 @@ export interface Timings {
   readonly ringTimeoutMs: number;
   /** Workers that become ready within this time of each other enter the ring in one view. */
   readonly joinWindowMs: number;
+  /** How long the members of the last view are waited for after the death of an earlier coordinator. */
+  readonly returnWindowMs: number;
   /** How long a broken ring waits for the loss that broke it to be noticed. */
   readonly ringGraceMs: number;
   /** Time for a joining worker's hello. */
@@ -25,6 +28,8 @@ export const DEFAULT_TIMINGS: Timings = {
   heartbeatTimeoutMs: 3000,
   ringTimeoutMs: 15_000,
   joinWindowMs: 300,
+  // The longest pause between two attempts of a worker, and a second to join.
+  returnWindowMs: 6000,
   ringGraceMs: 300,
   handshakeTimeoutMs: 10_000,
   uploadTimeoutMs: 120_000,
@@ -63,6 +68,10 @@ export interface Coordinator {
   /** WebSocket URLs that workers can be given, the most useful first. */
   readonly urls: readonly string[];
   readonly token: string;
+  /** Workers of an earlier start that may still be training and come back. */
+  readonly awaited: readonly FormerWorker[];
+  /** Resolves, once nobody is awaited any longer, with those that came back. Never where the run ends before. */
+  readonly returned: Promise<readonly FormerWorker[]>;
   /** Rejects with the CoordError that ended the run. */
   readonly finished: Promise<RunResult>;
   /** Ends the run at the next step boundary with a checkpoint. Calling it again is harmless. */

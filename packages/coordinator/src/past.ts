@@ -1,7 +1,17 @@
 /** The past of a run: what an earlier start left in its ledger, so that numbers go on growing and results can be compared. */
 import { CoordError, type RunSpec } from '@coord/protocol';
+import type { EvaluationEvent } from './events.js';
 import { HashLog } from './hash-log.js';
-import type { LedgerEntry, LedgerRecord } from './ledger-entries.js';
+import type { LedgerEntry, LedgerEntryOf, LedgerRecord } from './ledger-entries.js';
+
+/** A worker of an earlier start, whose process may still be there. */
+export interface FormerWorker {
+  readonly workerId: string;
+  readonly name: string;
+  readonly hostName: string;
+  /** Undefined in ledgers of earlier versions. */
+  readonly pid: number | undefined;
+}
 
 export interface RunPast {
   /** Highest generation used. */
@@ -10,27 +20,87 @@ export interface RunPast {
   readonly joined: number;
   /** Results of the steps that were settled; those after the checkpoint will be computed again. */
   readonly settled: HashLog;
+  /** The highest of them. */
+  readonly lastStep: number;
+  readonly lastEvaluation: EvaluationEvent | undefined;
+  /** Members of the last view, when the earlier start ended without an end: they train on and may come back. */
+  readonly awaited: readonly FormerWorker[];
 }
+
+export const emptyPast = (): RunPast => new PastReader().result();
 
 /** @throws CoordError CHECKPOINT_MISMATCH when the ledger is that of another configuration. */
 export function readPast(file: string, records: readonly LedgerRecord[], run: RunSpec): RunPast {
-  const past = { generation: 0, joined: 0, settled: new HashLog() };
-  for (const { entry } of records) absorb(past, entry, file, run);
-  return past;
+  const reader = new PastReader();
+  for (const { entry } of records) {
+    if (entry.type === 'run-started' && entry.configSha256 !== run.configSha256) {
+      throw otherRun(file, entry.configSha256);
+    }
+    reader.read(entry);
+  }
+  return reader.result();
 }
 
-interface Draft {
-  generation: number;
-  joined: number;
-  readonly settled: HashLog;
+class PastReader {
+  private generation = 0;
+  private joined = 0;
+  private lastStep = 0;
+  private lastEvaluation: EvaluationEvent | undefined;
+  private readonly settled = new HashLog();
+  private readonly workers = new Map<string, FormerWorker>();
+  private training = new Set<string>();
+
+  read(entry: LedgerEntry): void {
+    switch (entry.type) {
+      case 'worker-joined':
+        this.join(entry);
+        break;
+      case 'worker-left':
+      case 'worker-lost':
+        this.training.delete(entry.workerId);
+        break;
+      case 'view':
+        this.generation = Math.max(this.generation, entry.generation);
+        this.training = new Set(entry.members.map(({ workerId }) => workerId));
+        break;
+      case 'step':
+        this.settled.set(entry.step, entry.weightsSha256);
+        this.lastStep = Math.max(this.lastStep, entry.step);
+        break;
+      case 'evaluation':
+        this.lastEvaluation = evaluationOf(entry);
+        break;
+      case 'failed':
+      case 'finished':
+        this.training.clear();
+        break;
+      default:
+    }
+  }
+
+  result(): RunPast {
+    const { generation, joined, settled, lastStep, lastEvaluation } = this;
+    const awaited = [...this.training].flatMap((workerId) => this.workers.get(workerId) ?? []);
+    return { generation, joined, settled, lastStep, lastEvaluation, awaited };
+  }
+
+  private join({ workerId, name, hostName, pid, returns }: LedgerEntryOf<'worker-joined'>): void {
+    this.joined++;
+    this.workers.set(workerId, { workerId, name, hostName, pid });
+    // It came back, and then this coordinator died too, perhaps before it formed a view.
+    if (returns !== undefined && this.training.delete(returns)) this.training.add(workerId);
+  }
 }
 
-function absorb(past: Draft, entry: LedgerEntry, file: string, run: RunSpec): void {
-  if (entry.type === 'run-started' && entry.configSha256 !== run.configSha256) throw otherRun(file, entry.configSha256);
-  if (entry.type === 'view') past.generation = Math.max(past.generation, entry.generation);
-  if (entry.type === 'worker-joined') past.joined++;
-  if (entry.type === 'step') past.settled.set(entry.step, entry.weightsSha256);
-}
+const evaluationOf = ({ step, epoch, loss, accuracy, samples }: LedgerEntryOf<'evaluation'>): EvaluationEvent => ({
+  event: 'evaluation',
+  step,
+  epoch,
+  durationMs: 0,
+  loss: loss ?? Number.NaN,
+  accuracy: accuracy ?? Number.NaN,
+  samples,
+});
 
 function otherRun(file: string, configSha256: string): CoordError {
   return new CoordError('CHECKPOINT_MISMATCH', `the ledger ${file} belongs to a run of another configuration`, {

@@ -37,7 +37,6 @@ const dissentOf = ({ dissenters, reports }: Settlement, { weightsSha256 }: StepR
 export class Progress {
   samples = 0;
   lastStep: StepEvent | undefined;
-  lastEvaluation: EvaluationEvent | undefined;
   /** By step; one an epoch or so. */
   private readonly evaluations = new Map<number, EvaluationEvent>();
   private startedMs: number | undefined;
@@ -49,6 +48,8 @@ export class Progress {
     readonly book: StepBook,
     private readonly chronicle: Chronicle,
     private readonly actions: ProgressActions,
+    /** The newest one; at first that of an earlier start. */
+    public lastEvaluation?: EvaluationEvent,
   ) {}
 
   /** Since the first view. */

@@ -1,6 +1,6 @@
 /** Roster: the workers that are connected, and what the membership rules say about them. */
 import { type Clock, createNonce } from '@coord/protocol';
-import { candidatesOf, type MembershipEvent, type MembershipState } from './membership.js';
+import { candidatesOf, isAwaitingReturns, type MembershipEvent, type MembershipState } from './membership.js';
 import { type MembershipActions, MembershipRunner } from './membership-runner.js';
 import type { Timings } from './options.js';
 import type { RunPast } from './past.js';
@@ -26,7 +26,15 @@ export class Roster {
     const { joinWindowMs, heartbeatTimeoutMs, ringGraceMs } = timings;
     const rules = { runId, minWorkers, floorWorkers, joinWindowMs, heartbeatTimeoutMs, ringGraceMs };
     const options = { ...rules, expelAfterFailures: EXPEL_AFTER_FAILURES, createRingKey: createNonce };
-    this.runner = new MembershipRunner(clock, options, actions, past);
+    const { generation, joined } = past;
+    const awaited = past.awaited.map(({ workerId }) => workerId);
+    this.runner = new MembershipRunner(
+      clock,
+      options,
+      actions,
+      { generation, joined, awaited },
+      timings.returnWindowMs,
+    );
   }
 
   get membership(): MembershipState {
@@ -39,6 +47,11 @@ export class Roster {
 
   get size(): number {
     return this.sessions.size;
+  }
+
+  /** Members of the last view before this start may still come back; until then nothing is final. */
+  get isAwaitingReturns(): boolean {
+    return isAwaitingReturns(this.membership);
   }
 
   /** Id of the next worker that joins; never used twice in a run. */
@@ -56,7 +69,8 @@ export class Roster {
 
   add(session: WorkerSession): void {
     this.sessions.set(session.workerId, session);
-    this.apply({ type: 'joined', workerId: session.workerId, name: session.hello.name });
+    const { workerId, hello, returns } = session;
+    this.apply({ type: 'joined', workerId, name: hello.name, returns });
   }
 
   /** False when it had been removed before. The rules hear of it separately, as `left` or `lost`. */

@@ -10,9 +10,10 @@ import { createDoor } from './door.js';
 import { createHttpServer, listen } from './http-server.js';
 import { type Ledger, openLedger } from './ledger.js';
 import { type Coordinator, type CoordinatorOptions, DEFAULT_TIMINGS } from './options.js';
-import { readPast } from './past.js';
+import { type RunPast, readPast } from './past.js';
 import { cursorAfter } from './schedule.js';
 import { statusOf } from './status.js';
+import { mayReturn } from './still-running.js';
 
 /** Name of the ledger in the run directory. */
 export const LEDGER_FILE = 'ledger.jsonl';
@@ -55,6 +56,8 @@ async function openDoors(
     endpoint,
     urls,
     token,
+    awaited: conductor.awaited,
+    returned: conductor.returned,
     finished: conductor.finished,
     requestStop: (reason) => conductor.requestStop(reason),
     async close() {
@@ -70,11 +73,13 @@ function createConductor(options: CoordinatorOptions, clock: Clock, ledger: Ledg
   const { run, initialState } = options;
   if (ledger.tornBytes > 0) chronicle.torn(ledger.path, ledger.tornBytes);
   const initial = { header: headerOf(initialState), state: initialState };
-  const past = readPast(ledger.path, ledger.past, run);
+  const past = livingPast(readPast(ledger.path, ledger.past, run));
   const timings = { ...DEFAULT_TIMINGS, ...options.timings };
   const save = (state: TrainingState) => saveState(options, state);
   return new Conductor({ ...options, clock, timings, initial, past, ledger, chronicle, save });
 }
+
+const livingPast = (past: RunPast): RunPast => ({ ...past, awaited: past.awaited.filter(mayReturn) });
 
 /** Writes a state to the run directory. @returns the checkpoint's path. */
 async function saveState(

@@ -44,6 +44,12 @@ export class StepBook {
     this.lastStep.set(workerId, Math.max(step, this.lastStep.get(workerId) ?? 0));
   }
 
+  /** A worker holds this step, which an earlier start has settled: nobody will be asked about it again. */
+  advance(step: number): void {
+    this.settledStep = Math.max(this.settledStep, step);
+    for (const pending of this.pending.keys()) if (pending <= step) this.pending.delete(pending);
+  }
+
   /** False when the step is settled already: see `settledHash`. */
   add(workerId: string, report: StepReport): boolean {
     this.pass(workerId, report.step);

@@ -1,15 +1,15 @@
 /** Whose turn it is: what a worker may say in which part of its life. Everything else is MESSAGE_UNEXPECTED. */
 import { CoordError, type WorkerMessage } from '@coord/protocol';
 
-/** `joined`: welcomed; `ready`: waits for a view; `training`: has been in a view; `finished`: computes nothing more. */
-export type WorkerStage = 'joined' | 'ready' | 'training' | 'finished';
+/** `joined`: welcomed; `ready`: waits for a view; `returned`: waits for one too, and trains on under an older one; `training`: has been in a view; `finished`: computes nothing more. */
+export type WorkerStage = 'joined' | 'ready' | 'returned' | 'training' | 'finished';
 
 type Turn = Readonly<Record<WorkerStage, boolean>>;
 
-const always: Turn = { joined: true, ready: true, training: true, finished: true };
-const once: Turn = { joined: true, ready: false, training: false, finished: false };
-const inTraining: Turn = { joined: false, ready: false, training: true, finished: false };
-const afterView: Turn = { joined: false, ready: false, training: true, finished: true };
+const always: Turn = { joined: true, ready: true, returned: true, training: true, finished: true };
+const once: Turn = { joined: true, ready: false, returned: false, training: false, finished: false };
+const inTraining: Turn = { joined: false, ready: false, returned: true, training: true, finished: false };
+const afterView: Turn = { joined: false, ready: false, returned: true, training: true, finished: true };
 
 /** States are also guarded by whether one was asked for; see WorkerSession. */
 const TURNS: Readonly<Record<WorkerMessage['type'], Turn>> = {

@@ -27,6 +27,10 @@ interface Upload {
 
 export class WorkerSession {
   stage: WorkerStage = 'joined';
+  /** What it was before it lost its coordinator, of this same run; undefined for a newcomer. */
+  readonly returns: Hello['returns'];
+  /** Step up to which it was told that its reports are on record. */
+  settledTold = 0;
   phase: Phase = 'joining';
   /** Steps completed, by its last heartbeat or report. */
   step = 0;
@@ -50,7 +54,9 @@ export class WorkerSession {
     readonly workerId: string,
     readonly hello: Hello,
     private readonly link: Link,
+    runId: string,
   ) {
+    this.returns = hello.returns?.runId === runId ? hello.returns : undefined;
     this.gone = new Promise((resolve) => {
       this.resolveGone = resolve;
     });

@@ -63,7 +63,7 @@ export async function startTestCluster(changes: Partial<CoordinatorOptions> = {}
     retention: { keepLast: 3 },
     onEvent: events.add,
     ...changes,
-    timings: { joinWindowMs: 20, heartbeatTimeoutMs: 5000, ...changes.timings },
+    timings: { joinWindowMs: 20, returnWindowMs: 20, heartbeatTimeoutMs: 5000, ...changes.timings },
   });
   onTestFinished(() => coordinator.close());
   const [url] = coordinator.urls;

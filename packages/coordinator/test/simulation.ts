@@ -24,10 +24,10 @@ import { Chronicle } from '../src/chronicle.js';
 import { Conductor } from '../src/conductor.js';
 import { createDoor } from '../src/door.js';
 import type { CoordinatorEvent, RunResult } from '../src/events.js';
-import { HashLog } from '../src/hash-log.js';
 import type { Ledger } from '../src/ledger.js';
 import type { LedgerEntry } from '../src/ledger-entries.js';
 import { DEFAULT_TIMINGS } from '../src/options.js';
+import { emptyPast } from '../src/past.js';
 import { totalStepsOf } from '../src/schedule.js';
 import { FakeClock } from './fake-clock.js';
 import { hashAt, stateAt, stepReport } from './fixtures.js';
@@ -71,6 +71,13 @@ class MemoryLedger implements Ledger {
   }
   async flush(): Promise<void> {}
   async close(): Promise<void> {}
+}
+
+function helloTo(serverNonce: string, token: string, name: string): Hello {
+  const clientNonce = 'a-nonce-of-this-worker';
+  const proof = joinProof(token, 'worker', { serverNonce, clientNonce });
+  const identity = { clientNonce, name, hostName: 'simulated', pid: 1 };
+  return { type: 'hello', protocolVersion: PROTOCOL_VERSION, proof, ...identity };
 }
 
 class SimulatedWorker {
@@ -136,7 +143,7 @@ class SimulatedWorker {
     const message = decodeMessage(coordinatorMessageSchema, frame, { from: 'coordinator' });
     switch (message.type) {
       case 'challenge':
-        this.sayHello(message.serverNonce);
+        this.say(helloTo(message.serverNonce, this.token, this.name));
         break;
       case 'welcome':
         this.workerId = message.workerId;
@@ -163,13 +170,6 @@ class SimulatedWorker {
       case 'refused':
         this.alive = false;
     }
-  }
-
-  private sayHello(serverNonce: string): void {
-    const clientNonce = 'a-nonce-of-this-worker';
-    const proof = joinProof(this.token, 'worker', { serverNonce, clientNonce });
-    const identity = { clientNonce, name: this.name, hostName: 'simulated', pid: 1 };
-    this.say({ type: 'hello', protocolVersion: PROTOCOL_VERSION, proof, ...identity });
   }
 
   private sayReady(): void {
@@ -248,7 +248,7 @@ export class Simulation {
       clock,
       timings: DEFAULT_TIMINGS,
       retention: { keepLast: 1 },
-      past: { generation: 0, joined: 0, settled: new HashLog() },
+      past: emptyPast(),
       ledger: this.ledger,
       chronicle,
       save: async (saved) => `memory/step-${saved.step}`,
@@ -264,6 +264,18 @@ export class Simulation {
     const [ours, theirs] = createLinkPair({ latencyMs, clock: this.clock, names: ['coordinator', name] });
     this.workers.push(new SimulatedWorker(name, theirs, this.token));
     void this.door(ours);
+  }
+
+  /** Somebody who sends whatever bytes a test likes, as a stranger or as a worker that was let in. */
+  async intrude(frames: readonly Uint8Array[], knowsToken: boolean): Promise<void> {
+    const [ours, theirs] = createLinkPair({ names: ['coordinator', 'intruder'] });
+    void this.door(ours);
+    const challenge = decodeMessage(coordinatorMessageSchema, await theirs.receive(), { from: 'coordinator' });
+    if (challenge.type !== 'challenge') throw new Error('the door did not ask');
+    if (knowsToken) await theirs.send(encodeMessage(helloTo(challenge.serverNonce, this.token, 'intruder')));
+    for (const frame of frames) theirs.send(frame).catch(() => {});
+    await turn();
+    theirs.cut();
   }
 
   /** Plays the schedule to the end of the run. @throws when the run makes no progress. */

@@ -1,8 +1,9 @@
 /** Engines by name. Each engine's library is loaded only when it is asked for. */
 import { CoordError, type EngineName } from '@coord/protocol';
 import type { Engine } from './engine.js';
-import { AUTO_ORDER, mayTry } from './registry/auto.js';
+import { AUTO_ORDER, type Candidate, mayTry } from './registry/auto.js';
 import { type ConcreteEngine, ENGINE_GUIDES } from './registry/guide.js';
+import { ProvingEngine } from './registry/proving-engine.js';
 import { requireAgreement } from './registry/self-check.js';
 import type { EagerBackend } from './tfjs/eager-backend.js';
 
@@ -49,15 +50,19 @@ async function createNamed(name: ConcreteEngine, options: EngineOptions): Promis
   }
 }
 
-/** The first of the order that works here; engines that only some machines have must prove that they compute right. */
-async function createBestEngine(options: EngineOptions): Promise<Engine> {
+/**
+ * The first of the order that works here. Engines that only some machines have must prove that they compute right, and make
+ * way for the next one when they cannot do so for a model.
+ */
+async function createBestEngine(options: EngineOptions, order: readonly Candidate[] = AUTO_ORDER): Promise<Engine> {
   let lastError: unknown;
-  for (const { name, isEverywhere } of AUTO_ORDER) {
+  for (const [index, { name, isEverywhere }] of order.entries()) {
     if (!(await mayTry(name, options.sharesProcess === true))) continue;
     try {
       const engine = await createNamed(name, options);
-      if (!isEverywhere) await requireAgreement(engine);
-      return engine;
+      if (isEverywhere) return engine;
+      await requireAgreement(engine);
+      return new ProvingEngine(engine, () => createBestEngine(options, order.slice(index + 1)));
     } catch (error) {
       lastError = error;
     }

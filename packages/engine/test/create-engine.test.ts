@@ -1,12 +1,14 @@
-import { ENGINES } from '@coord/protocol';
+import { CoordError, ENGINES } from '@coord/protocol';
 import { describe, expect, it } from 'vitest';
 import { createEngine } from '../src/create-engine.js';
 import type { Engine } from '../src/engine.js';
 import { AUTO_ORDER } from '../src/registry/auto.js';
 import { CONCRETE_ENGINES } from '../src/registry/guide.js';
+import { ProvingEngine } from '../src/registry/proving-engine.js';
 import { gradientError, requireAgreement } from '../src/registry/self-check.js';
 import { measureSpeed } from '../src/registry/speed.js';
 import { MAX_GRADIENT_ERROR } from '../src/registry/tolerance.js';
+import { gradientOf, randomBatch, randomWeights, stepOf } from './support.js';
 
 const isInstalled = (name: string) =>
   import(`@tensorflow/${name}`).then(
@@ -27,6 +29,39 @@ describe('engine: auto', () => {
     expect(CONCRETE_ENGINES).toContain(engine.name);
     expect(await gradientError(engine)).toBeLessThan(MAX_GRADIENT_ERROR);
   });
+});
+
+describe('an engine that has to prove itself', () => {
+  const spec = stepOf('mlp', { inputShape: [5], hidden: [3], classes: 4 });
+  const weights = randomWeights(spec.topology, 1);
+  const batch = randomBatch(spec, 2, 1);
+
+  it('makes way for the next one when it computes a model wrong', async () => {
+    const fails = failing(await createEngine({ name: 'tfjs-cpu', threads: 1 }));
+    const engine = new ProvingEngine(fails, () => createEngine({ name: 'ort', threads: 1 }));
+    const { loss } = await gradientOf(engine, spec, weights, batch);
+    const expected = await gradientOf(await createEngine({ name: 'ort', threads: 1 }), spec, weights, batch);
+    expect(loss).toBe(expected.loss);
+    expect([engine.name, engine.identity.engine]).toEqual(['ort', 'ort']);
+  });
+
+  it('stays when it computes the model right', async () => {
+    const engine = new ProvingEngine(await createEngine({ name: 'tfjs-cpu', threads: 1 }), () =>
+      Promise.reject(new Error('nobody may ask')),
+    );
+    await gradientOf(engine, spec, weights, batch);
+    expect(engine.name).toBe('tfjs-cpu');
+  });
+});
+
+/** The engine, but every gradient fails as an unverified one does. */
+const failing = (engine: Engine): Engine => ({
+  ...engine,
+  async compile(spec) {
+    const step = await engine.compile(spec);
+    step.gradient = () => Promise.reject(new CoordError('ENGINE_FAILED', 'it is off by 1.5'));
+    return step;
+  },
 });
 
 describe('an engine that is not there', () => {

@@ -11,6 +11,9 @@
  *   worker:      step-report …   after each step; heartbeat all the time
  *   coordinator: stop            end at the next step boundary
  *   worker:      finished | leaving | failed
+ *
+ * A worker that loses its coordinator trains on under the view in force and comes back: hello (with `returns`), welcome, ready,
+ * then every report that is newer than the welcome's settledStep, and everything else as before.
  */
 import { z } from 'zod';
 import { sha256Schema } from './dataset.js';
@@ -93,6 +96,8 @@ export const helloSchema = z.object({
   name,
   hostName: name,
   pid: z.number().int(),
+  /** The worker has taken part before, lost its coordinator and trained on; this is what it was and the last view it heard of. */
+  returns: z.object({ runId: name, workerId: name, generation }).optional(),
 });
 
 export const workerMessageSchema = z.discriminatedUnion('type', [
@@ -103,6 +108,8 @@ export const workerMessageSchema = z.discriminatedUnion('type', [
     /** Step of the state that the worker already holds; undefined when it holds none. */
     step: step.optional(),
     share: z.number().int().min(1).max(1_000_000),
+    /** Compute threads of this host. */
+    workers: z.number().int().min(1).max(1024).default(1),
   }),
   z.object({
     type: z.literal('heartbeat'),
@@ -174,6 +181,8 @@ export const coordinatorMessageSchema = z.discriminatedUnion('type', [
     heartbeatIntervalMs: z.number().int().min(10),
     /** A ring operation that makes no progress for this long has failed. */
     ringTimeoutMs: z.number().int().min(10),
+    /** Results up to this step are in the ledger; a worker that returns repeats what it reported about later ones. */
+    settledStep: step.default(0),
   }),
   /** Answers a heartbeat at once, so that the worker can tell how far the two clocks are apart. */
   z.object({ type: z.literal('heartbeat-echo'), sentMs: z.number(), echoUnixMs: z.number() }),

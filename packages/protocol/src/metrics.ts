@@ -1,12 +1,12 @@
 /**
  * Metrics travel as integers, like gradients, so that their sums do not depend on order either.
  *
- * A grain's value is rounded to a multiple of 2^-20 and written as three limbs of 20 bits (two's complement: the upper limb
- * keeps the sign), so up to 2047 grains add up in int32 without overflow.
+ * A grain's value is rounded to a multiple of 2^-20 and written as five limbs of 14 bits (two's complement: the upper limb
+ * keeps the sign), so the 65,535 grains that a step may have add up in int32 without overflow.
  */
 const FRACTION = 2 ** 20;
-const LIMB = 2 ** 20;
-export const LIMBS = 3;
+const LIMB = 2 ** 14;
+export const LIMBS = 5;
 /** Values are clamped to this magnitude; anything larger (a diverged loss) is only ever shown, never used. */
 const MAX_MAGNITUDE = 2 ** 38;
 

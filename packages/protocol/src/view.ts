@@ -15,6 +15,8 @@ export const memberSchema = z.object({
   endpoint: endpointSchema,
   /** Relative amount of grains; a positive integer. */
   share: z.number().int().min(1).max(1_000_000),
+  /** Compute threads of the host. */
+  workers: z.number().int().min(1).max(1024).default(1),
 });
 export type Member = z.infer<typeof memberSchema>;
 

@@ -80,6 +80,15 @@ describe('assignByShare', () => {
 });
 
 describe('metrics', () => {
+  it('of as many grains as a step may have do not overflow', () => {
+    const words = new Int32Array(p.METRIC_WORDS);
+    for (let grain = 0; grain < 65_535; grain++)
+      p.addMetrics({ loss: -0.1, correct: 2 ** 19, samples: 2 ** 20 }, words);
+    const { loss, correct, samples } = p.readMetrics(words);
+    expect(Math.abs(loss + 6553.5)).toBeLessThan(0.1);
+    expect([correct, samples]).toEqual([65_535 * 2 ** 19, 65_535 * 2 ** 20]);
+  });
+
   it('have the same sum in any order and grouping', () => {
     fc.assert(
       fc.property(

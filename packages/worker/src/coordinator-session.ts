@@ -9,6 +9,8 @@ import {
   ERROR_RULES,
   type ErrorCode,
   encodeMessage,
+  type Hello,
+  isCoordError,
   isJoinProof,
   joinProof,
   PROTOCOL_VERSION,
@@ -21,6 +23,8 @@ export interface JoinIdentity {
   readonly token: string;
   readonly name: string;
   readonly hostName: string;
+  /** What the worker was before it lost its coordinator. */
+  readonly returns?: Hello['returns'];
 }
 
 export type Welcome = CoordinatorMessageOf<'welcome'>;
@@ -30,7 +34,7 @@ export interface SessionHandlers {
   /** A heartbeat has come back. */
   onEcho(echo: CoordinatorMessageOf<'heartbeat-echo'>): void;
   onView(view: CoordinatorMessageOf<'view'>['view']): void;
-  onStateRequest(): void;
+  onStateRequest(session: CoordinatorSession): void;
   onStop(reason: string): void;
   onGoodbye(): void;
   onClosed(error: CoordError): void;
@@ -65,6 +69,7 @@ export class CoordinatorSession {
         name: identity.name,
         hostName: identity.hostName,
         pid: process.pid,
+        returns: identity.returns,
       }),
     );
     const welcome = await expectMessage(link, 'welcome');
@@ -150,7 +155,7 @@ export class CoordinatorSession {
         this.#onState?.(message);
         return;
       case 'state-request':
-        this.#handlers?.onStateRequest();
+        this.#handlers?.onStateRequest(this);
         return;
       case 'stop':
         this.#handlers?.onStop(message.reason);
@@ -209,16 +214,17 @@ function requireVersion(theirs: number, remote: string): void {
 }
 
 function refusal(message: CoordinatorMessageOf<'refused'> | CoordinatorMessageOf<'expelled'>): CoordError {
+  // Silence is nobody's fault (a stopped process, a cut network): whoever can hear this may come back.
+  if (message.type === 'expelled' && message.code === 'LINK_TIMEOUT') return coordinatorLost(message.message);
   const code = message.code in ERROR_RULES ? (message.code as ErrorCode) : 'JOIN_REFUSED';
   const hint = message.type === 'refused' ? message.hint : "See the coordinator's log and ledger for the evidence.";
   return new CoordError(ERROR_RULES[code].family === 'fatal' ? code : 'JOIN_REFUSED', message.message, { hint });
 }
 
 const coordinatorLost = (cause: unknown): CoordError =>
-  new CoordError('COORDINATOR_LOST', 'the connection to the coordinator is gone', {
-    hint: 'If it was not stopped on purpose, start it again with `coord start --resume RUN` and join anew.',
-    cause,
-  });
+  new CoordError('COORDINATOR_LOST', 'the connection to the coordinator is gone', { cause });
+
+export const isCoordinatorLost = (error: unknown): error is CoordError => isCoordError(error, 'COORDINATOR_LOST');
 
 const blockUnavailable = (sha256: string): CoordError =>
   new CoordError('BLOCK_UNAVAILABLE', `the coordinator has no data block ${sha256.slice(0, 12)}…`, {

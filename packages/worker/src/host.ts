@@ -24,6 +24,7 @@ import type { HostState } from './host-state.js';
 import type { ActiveView, Membership } from './membership.js';
 import type { RecordedRing } from './recorded-ring.js';
 import { MaximaExchange, type StepMaxima } from './reduction.js';
+import type { Report } from './report-log.js';
 import { StepProgress } from './step-progress.js';
 import type { Agreement } from './synchronise.js';
 
@@ -40,6 +41,9 @@ export interface HostParts {
   readonly recorder: FlightRecorder;
   /** Puts the flight record where people find it. */
   saveFlight(): Promise<void>;
+  /** For what the coordinator must have, sooner or later. */
+  report(report: Report): void;
+  /** For what means something at once or not at all. */
   send(message: WorkerMessage): void;
 }
 
@@ -141,7 +145,7 @@ export class Host {
     const { outcomes, attempt } = this.progress;
     this.#ownSamples = [...outcomes.values()].reduce((sum, outcome) => sum + outcome.metrics.samples, 0);
     if (maxima.stop) this.stopped = true;
-    this.parts.send({
+    this.parts.report({
       type: 'step-report',
       generation,
       step: this.state.step,
@@ -169,7 +173,7 @@ export class Host {
 
   completeEvaluation(epoch: number, metrics: MetricSums, durationMs: number): void {
     this.#evaluatedStep = this.state.step;
-    this.parts.send({ type: 'evaluation-report', step: this.state.step, epoch, metrics, durationMs });
+    this.parts.report({ type: 'evaluation-report', step: this.state.step, epoch, metrics, durationMs });
   }
 
   /** Said once; a later view only lets stragglers copy this host's state. */
@@ -178,7 +182,7 @@ export class Host {
     if (this.finished) return;
     this.finished = true;
     const { step, weightsSha256 } = this.state;
-    this.parts.send({ type: 'finished', step, weightsSha256, stopped: step < this.totalSteps });
+    this.parts.report({ type: 'finished', step, weightsSha256, stopped: step < this.totalSteps });
   }
 
   reportRingFailure({ view, rank }: ActiveView, error: unknown): void {

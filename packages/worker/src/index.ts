@@ -1,1 +1,7 @@
-export { startWorker, type WorkerHandle, type WorkerOptions, type WorkerResult } from './worker.js';
+export {
+  startWorker,
+  type WorkerEvent,
+  type WorkerHandle,
+  type WorkerOptions,
+  type WorkerResult,
+} from './worker.js';

@@ -18,7 +18,12 @@ export class Membership {
   #wake: (() => void) | undefined;
   #ended: { readonly reason: Error | undefined } | undefined;
 
-  constructor(private readonly workerId: string) {}
+  constructor(private workerId: string) {}
+
+  /** The coordinator knows this worker by another id from now on. The view in force keeps the rank that it gave. */
+  rename(workerId: string): void {
+    this.workerId = workerId;
+  }
 
   get generation(): number {
     return this.#current?.view.generation ?? 0;

@@ -72,7 +72,7 @@ export async function reduceSums(
   compute: ComputePool,
   outcomes: ReadonlyMap<number, GrainOutcome>,
 ): Promise<MetricSums> {
-  compute.collect([...outcomes.values()].map((outcome) => outcome.metrics));
-  await ring.allReduceSum(compute.total);
+  const own = await compute.collect([...outcomes.values()].map((outcome) => outcome.metrics));
+  await ring.allReduceSum(own, compute.total);
   return readMetrics(compute.metricWords());
 }

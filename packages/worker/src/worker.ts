@@ -7,13 +7,15 @@ import {
   hashWeights,
   identityText,
   type StateMessage,
+  systemClock,
   toErrorRecord,
 } from '@coord/protocol';
-import { connectLink, createPeerListener, type Link, type PeerListener } from '@coord/transport';
+import { connectLink, createPeerListener, type PeerListener } from '@coord/transport';
 import type { Logger } from 'pino';
 import { ClockOffsetEstimate } from './clock-offset.js';
 import { ComputePool } from './compute/compute-pool.js';
-import { CoordinatorSession } from './coordinator-session.js';
+import { CoordinatorConnection } from './coordinator-connection.js';
+import type { CoordinatorSession } from './coordinator-session.js';
 import { FlightRecorder, flightFile, formatFlightRecord, writeFlightRecord } from './flight-recorder.js';
 import { GrainLoader } from './grain-loader.js';
 import { Host } from './host.js';
@@ -23,7 +25,7 @@ import { StateReceiver, sendState } from './state-transfer.js';
 import { train } from './step-loop.js';
 import { serveState } from './synchronise.js';
 
-const CONNECT_TIMEOUT_MS = 10_000;
+const COORDINATOR_PATIENCE_MS = 120_000;
 const BLOCK_MEMORY_BYTES = 1024 * 1024 * 1024;
 
 export interface WorkerOptions {
@@ -42,8 +44,16 @@ export interface WorkerOptions {
   readonly cacheDirectory: string;
   /** Where the flight record is written when something goes wrong, and at the end; nowhere when it is left out. */
   readonly logDirectory?: string;
+  /** How long the worker goes on without its coordinator before it gives up; 2 minutes where it is left out. */
+  readonly coordinatorPatienceMs?: number;
   readonly logger: Logger;
+  readonly onEvent?: (event: WorkerEvent) => void;
 }
+
+/** What happens to the connection with the coordinator while training goes on. */
+export type WorkerEvent =
+  | { readonly event: 'coordinator-lost'; readonly step: number; readonly patienceMs: number }
+  | { readonly event: 'returned'; readonly workerId: string; readonly step: number };
 
 export interface WorkerResult {
   readonly step: number;
@@ -64,34 +74,31 @@ export interface WorkerHandle {
  *   rejects with what ended it.
  */
 export async function startWorker(options: WorkerOptions): Promise<WorkerHandle> {
-  const link = await connectLink(joinUrl(options.url), { timeoutMs: CONNECT_TIMEOUT_MS });
   const hostName = hostname();
-  const name = options.name ?? hostName;
-  const session = await joinOrClose(link, { token: options.token, name, hostName });
-  const membership = new Membership(session.welcome.workerId);
-  const finished = participate(session, membership, link, options);
+  const connection = await CoordinatorConnection.open({
+    dial: (timeoutMs) => connectLink(joinUrl(options.url), { timeoutMs }),
+    identity: { token: options.token, name: options.name ?? hostName, hostName },
+    clock: systemClock,
+    random: Math.random,
+    patienceMs: patienceOf(options),
+    logger: options.logger,
+  });
+  const { workerId } = connection;
+  const membership = new Membership(workerId);
+  const finished = participate(connection, membership, options);
   return {
-    workerId: session.welcome.workerId,
+    workerId,
     finished,
     async leave(reason) {
-      await session.send({ type: 'leaving', reason });
+      await connection.say({ type: 'leaving', reason });
       membership.end();
       await finished.catch(() => undefined);
     },
   };
 }
 
-async function joinOrClose(
-  link: Link,
-  identity: { token: string; name: string; hostName: string },
-): Promise<CoordinatorSession> {
-  try {
-    return await CoordinatorSession.join(link, identity);
-  } catch (error) {
-    await link.close('join failed');
-    throw error;
-  }
-}
+const patienceOf = ({ coordinatorPatienceMs }: WorkerOptions): number =>
+  coordinatorPatienceMs ?? COORDINATOR_PATIENCE_MS;
 
 /** Parts that the coordinator's messages reach; filled as the worker comes up. */
 interface Reachable {
@@ -101,17 +108,16 @@ interface Reachable {
 }
 
 async function participate(
-  session: CoordinatorSession,
+  connection: CoordinatorConnection,
   membership: Membership,
-  link: Link,
   options: WorkerOptions,
 ): Promise<WorkerResult> {
-  const { run, workerId, heartbeatIntervalMs, ringTimeoutMs } = session.welcome;
+  const { run, workerId, heartbeatIntervalMs, ringTimeoutMs } = connection.welcome;
   const logger = options.logger.child({ worker: workerId });
   const reachable: Reachable = { stopRequested: false, clock: new ClockOffsetEstimate() };
-  const flight = createFlight(session, reachable, options);
-  listenToCoordinator(session, membership, reachable);
-  const heartbeat = setInterval(() => sendHeartbeat(session, membership, reachable.host), heartbeatIntervalMs);
+  const flight = createFlight(connection, reachable, options);
+  listenToCoordinator(connection, membership, reachable, options);
+  const heartbeat = setInterval(() => sendHeartbeat(connection, membership, reachable.host), heartbeatIntervalMs);
   let compute: ComputePool | undefined;
   let listener: PeerListener | undefined;
   try {
@@ -119,62 +125,77 @@ async function participate(
     logger.info({ model: run.model.name }, `engine ${identityText(compute.identity)} is ready`);
     const { layout, weights, slots, exponents } = compute;
     const state = new HostState(layout, weights, slots, exponents);
-    await fetchState(session, state);
-    listener = await createPeerListener({ host: options.advertiseHost ?? link.localAddress });
+    await connection.ask((session) => fetchState(session, state));
+    listener = await createPeerListener({ host: options.advertiseHost ?? connection.localAddress });
     serveState(listener, state, (key) => membership.isKeyInForce(key));
     const host = new Host({
       run,
       compute,
       state,
       membership,
-      loader: new GrainLoader(trainReader(session, options), run.seed, run.data.train.samples),
-      testReader: run.data.test && testReader(session, options),
+      loader: new GrainLoader(trainReader(connection, options), run.seed, run.data.train.samples),
+      testReader: run.data.test && testReader(connection, options),
       listener,
       timeoutMs: ringTimeoutMs,
       logger,
       recorder: flight.recorder,
       saveFlight: () => flight.write(),
-      send: (message) => void session.send(message),
+      report: (report) => connection.report(report),
+      send: (message) => void connection.say(message),
     });
     reachable.host = host;
     host.stopRequested = reachable.stopRequested;
-    await session.send({
+    const { endpoint } = listener;
+    const { identity, size } = compute;
+    connection.announce(() => ({
       type: 'ready',
-      endpoint: listener.endpoint,
-      identity: compute.identity,
+      endpoint,
+      identity,
       step: state.step,
-      share: compute.size,
-    });
+      share: size,
+      workers: size,
+    }));
     await train(host);
     return { step: state.step, weightsSha256: state.weightsSha256, stopped: state.step < host.totalSteps };
   } catch (error) {
-    await reportFailure(session, error);
+    await reportFailure(connection, error);
     throw error;
   } finally {
     clearInterval(heartbeat);
     await flight.write();
     await listener?.close();
     await compute?.close();
-    await session.close('the worker is done');
+    await connection.close('the worker is done');
   }
 }
 
-function listenToCoordinator(session: CoordinatorSession, membership: Membership, reachable: Reachable): void {
-  session.listen({
+function listenToCoordinator(
+  connection: CoordinatorConnection,
+  membership: Membership,
+  reachable: Reachable,
+  { onEvent, ...options }: WorkerOptions,
+): void {
+  const step = () => reachable.host?.state.step ?? 0;
+  connection.listen({
     onEcho: ({ sentMs, echoUnixMs }) => reachable.clock.add(sentMs, echoUnixMs, performance.now()),
     onView: (view) => membership.install(view),
     onStop() {
       reachable.stopRequested = true;
       if (reachable.host) reachable.host.stopRequested = true;
     },
-    onStateRequest: () => void uploadState(session, reachable.host),
+    onStateRequest: (session) => void uploadState(session, reachable.host),
     onGoodbye: () => membership.end(),
-    onClosed: (error) => membership.end(error),
+    onLost: () => onEvent?.({ event: 'coordinator-lost', step: step(), patienceMs: patienceOf(options) }),
+    onReturned(workerId) {
+      membership.rename(workerId);
+      onEvent?.({ event: 'returned', workerId, step: step() });
+    },
+    onEnded: (error) => membership.end(error),
   });
 }
 
-function sendHeartbeat(session: CoordinatorSession, membership: Membership, host: Host | undefined): void {
-  void session.send({
+function sendHeartbeat(connection: CoordinatorConnection, membership: Membership, host: Host | undefined): void {
+  void connection.say({
     type: 'heartbeat',
     step: host?.state.step ?? 0,
     generation: membership.generation,
@@ -191,7 +212,7 @@ interface Flight {
   write(): Promise<void>;
 }
 
-function createFlight({ welcome }: CoordinatorSession, { clock }: Reachable, options: WorkerOptions): Flight {
+function createFlight({ welcome }: CoordinatorConnection, { clock }: Reachable, options: WorkerOptions): Flight {
   const recorder = new FlightRecorder();
   const { workerId, run } = welcome;
   const { logDirectory, logger, name = hostname() } = options;
@@ -236,22 +257,22 @@ function fetchState(session: CoordinatorSession, state: HostState): Promise<void
   });
 }
 
-const blocksOf = (session: CoordinatorSession, options: WorkerOptions) =>
+const blocksOf = (connection: CoordinatorConnection, options: WorkerOptions) =>
   createBlockCache({
     directory: options.cacheDirectory,
     memoryBytes: BLOCK_MEMORY_BYTES,
-    fetch: (sha256) => session.requestBlock(sha256),
+    fetch: (sha256) => connection.ask((session) => session.requestBlock(sha256)),
   });
 
-const trainReader = (session: CoordinatorSession, options: WorkerOptions) =>
-  createBatchReader(session.welcome.run.data, 'train', blocksOf(session, options));
+const trainReader = (connection: CoordinatorConnection, options: WorkerOptions) =>
+  createBatchReader(connection.welcome.run.data, 'train', blocksOf(connection, options));
 
-const testReader = (session: CoordinatorSession, options: WorkerOptions) =>
-  createBatchReader(session.welcome.run.data, 'test', blocksOf(session, options));
+const testReader = (connection: CoordinatorConnection, options: WorkerOptions) =>
+  createBatchReader(connection.welcome.run.data, 'test', blocksOf(connection, options));
 
-async function reportFailure(session: CoordinatorSession, error: unknown): Promise<void> {
+async function reportFailure(connection: CoordinatorConnection, error: unknown): Promise<void> {
   const { code, message, hint } = toErrorRecord(error);
-  await session.send({ type: 'failed', code, message: message.slice(0, 4000), hint });
+  await connection.say({ type: 'failed', code, message: message.slice(0, 4000), hint });
 }
 
 /** @throws CoordError USAGE when `url` is no address. */

@@ -14,7 +14,7 @@ export async function runWorker(url: string, options: WorkerOptions, io: Command
     token: requireToken(options.token, io.env),
     name: options.name ?? `${hostname()}-${process.pid}`,
     advertiseHost: options.advertise,
-    computeThreads: options.threads,
+    computeThreads: options.workers,
     engine: options.engine,
     cacheDirectory: options.cacheDir ?? defaultCacheDirectory(io.env),
     logDirectory: options.logDir,

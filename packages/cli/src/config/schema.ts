@@ -63,6 +63,12 @@ export const runConfigSchema = z.strictObject({
     .max(1024)
     .describe('Local workers that `coord start` launches; 0 waits for others to join.')
     .default(2),
+  local: z
+    .enum(['threads', 'processes'])
+    .describe(
+      'How local workers run: as threads of one process, which share memory, or as a process each, linked by a ring.',
+    )
+    .default('threads'),
   minWorkers: positive
     .optional()
     .describe('Workers that must be ready before the first step; as many as `workers` (at least 1) where left out.'),

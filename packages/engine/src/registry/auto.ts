@@ -2,7 +2,7 @@
 import { mayHaveGpu, requireGpuAdapter } from '../gpu-adapter.js';
 import type { ConcreteEngine } from './guide.js';
 
-interface Candidate {
+export interface Candidate {
   readonly name: ConcreteEngine;
   /** Whether it is tested on every machine that runs coord's tests, and needs no check here. */
   readonly isEverywhere: boolean;

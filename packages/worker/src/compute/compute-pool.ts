@@ -8,6 +8,7 @@ import {
   addMetrics,
   arenaBytes,
   type Batch,
+  BLOCK_SIZE,
   createArena,
   createLayout,
   type EngineName,
@@ -38,6 +39,11 @@ export interface GrainOutcome {
   readonly nonFinite: boolean;
 }
 
+interface PoolBuffers extends ThreadBuffers {
+  /** The thread's sums with room for the metrics behind them. */
+  readonly tailedSums: Int32Array;
+}
+
 export class ComputePool {
   private constructor(
     readonly layout: Layout,
@@ -51,7 +57,7 @@ export class ComputePool {
     /** Summed gradients of the step, then the metrics' words: what the ring reduces. */
     readonly total: Int32Array,
     private readonly threads: readonly ComputeClient[],
-    private readonly buffers: readonly ThreadBuffers[],
+    private readonly buffers: readonly PoolBuffers[],
   ) {}
 
   get size(): number {
@@ -102,16 +108,23 @@ export class ComputePool {
     return this.threads[thread].call({ kind: 'grain', ...at, batch }, buffersOf(batch));
   }
 
-  /** Copies the host's own sums and metrics to `total`, ready for the ring; the threads' sums stay as they are. */
-  collect(metrics: readonly MetricSums[]): void {
-    const gradients = this.total.subarray(0, this.layout.totalSize);
-    gradients.set(this.buffers[0].sums);
-    for (const { sums } of this.buffers.slice(1)) for (let i = 0; i < sums.length; i++) gradients[i] += sums[i];
-    const words = this.metricWords();
-    words.fill(0);
+  /**
+   * The host's own gradients and, behind them, its metrics, for the ring to read. The threads' sums stay as they are: should
+   * the reduction fail, the grains need not be computed again.
+   */
+  async collect(metrics: readonly MetricSums[]): Promise<Int32Array> {
+    const { totalSize } = this.layout;
+    const own = this.size === 1 ? this.buffers[0].tailedSums : this.total;
+    if (this.size > 1) {
+      const ranges = blockRanges(totalSize, this.size);
+      await Promise.all(ranges.map((range, index) => this.threads[index].call({ kind: 'combine', ...range })));
+    }
+    const words = own.subarray(totalSize, totalSize + METRIC_WORDS).fill(0);
     for (const one of metrics) addMetrics(one, words);
+    return own;
   }
 
+  /** The reduced metrics, behind the reduced gradients. */
   metricWords(): Int32Array {
     return this.total.subarray(this.layout.totalSize, this.layout.totalSize + METRIC_WORDS);
   }
@@ -160,7 +173,7 @@ function allocate(layout: Layout, run: RunSpec, threadCount: number) {
       floatBytes + TAIL_WORDS * 4,
       blockCount * 2,
       RING_SCRATCH_BYTES,
-      ...Array.from({ length: threadCount }, () => floatBytes * 2 + blockCount),
+      ...Array.from({ length: threadCount }, () => floatBytes * 2 + TAIL_WORDS * 4 + blockCount),
     ]) +
       64 * (8 + threadCount * 4),
   );
@@ -169,16 +182,27 @@ function allocate(layout: Layout, run: RunSpec, threadCount: number) {
   const exponents = arena.uint8(blockCount);
   const quanta = arena.uint8(blockCount);
   const total = arena.int32(totalSize + TAIL_WORDS);
-  const buffers = Array.from({ length: threadCount }, () => ({
+  const tailed = Array.from({ length: threadCount }, () => arena.int32(totalSize + TAIL_WORDS));
+  const allSums = tailed.map((sums) => sums.subarray(0, totalSize));
+  const buffers = tailed.map((tailedSums, index) => ({
     weights,
     slots: [...slots],
     quanta,
     total: total.subarray(0, totalSize),
     gradient: arena.float32(totalSize),
-    sums: arena.int32(totalSize),
+    sums: allSums[index],
+    allSums,
+    tailedSums,
     exponents: arena.uint8(blockCount),
   }));
   return { arena, weights, slots, exponents, quanta, total, buffers };
+}
+
+/** Cuts a flat buffer into as many runs of whole blocks as there are threads. */
+function blockRanges(totalSize: number, parts: number): { start: number; end: number }[] {
+  const blocks = totalSize / BLOCK_SIZE;
+  const edge = (part: number) => Math.round((blocks * part) / parts) * BLOCK_SIZE;
+  return Array.from({ length: parts }, (_, part) => ({ start: edge(part), end: edge(part + 1) }));
 }
 
 const buffersOf = (batch: Batch): ArrayBuffer[] =>

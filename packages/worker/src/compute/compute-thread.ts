@@ -9,6 +9,7 @@ import { createKernels, type Kernels } from '@coord/ring';
 import type {
   ApplyRequest,
   AttachRequest,
+  CombineRequest,
   CompileRequest,
   ComputeRequest,
   ComputeResponses,
@@ -73,6 +74,17 @@ async function grain(request: GrainRequest): Promise<ComputeResponses['grain']> 
   return { metrics, overflow, nonFinite: firstNonFiniteBlock >= 0 };
 }
 
+/** Adds up one range over all threads; the others do the other ranges at the same time, each in its own cache. */
+function combine({ start, end }: CombineRequest): ComputeResponses['combine'] {
+  const { buffers, kernels } = required(attached, 'attached');
+  const into = buffers.total.subarray(start, end);
+  const [first, ...others] = buffers.allSums.map((sums) => sums.subarray(start, end));
+  others.forEach((sums, index) => {
+    kernels.addInt32(into, index === 0 ? first : into, sums);
+  });
+  return {};
+}
+
 function apply(request: ApplyRequest): ComputeResponses['apply'] {
   const { buffers, kernels, optimizer, regularization } = required(attached, 'attached');
   const own = required(layout, 'compiled');
@@ -102,6 +114,8 @@ function answer(request: ComputeRequest): Promise<object> | object {
       return attach(request);
     case 'grain':
       return grain(request);
+    case 'combine':
+      return combine(request);
     case 'apply':
       return apply(request);
     case 'evaluate':

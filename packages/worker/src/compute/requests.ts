@@ -23,7 +23,9 @@ export interface ThreadBuffers {
   readonly sums: Int32Array;
   /** Largest exponent of those grains, a block each. */
   readonly exponents: Uint8Array;
-  /** Sum over all hosts; the optimizer reads it. */
+  /** The sums of all threads of the host, this one's among them. */
+  readonly allSums: readonly Int32Array[];
+  /** Sum over all threads, later over all hosts; the optimizer reads it. */
   readonly total: Int32Array;
 }
 
@@ -68,12 +70,26 @@ export interface EvaluateRequest {
   readonly batch: Batch;
 }
 
-export type ComputeRequest = CompileRequest | AttachRequest | GrainRequest | ApplyRequest | EvaluateRequest;
+export interface CombineRequest {
+  readonly kind: 'combine';
+  /** Elements [start, end) of the flat buffer that this thread sums over all threads. */
+  readonly start: number;
+  readonly end: number;
+}
+
+export type ComputeRequest =
+  | CompileRequest
+  | AttachRequest
+  | GrainRequest
+  | CombineRequest
+  | ApplyRequest
+  | EvaluateRequest;
 
 export interface ComputeResponses {
   compile: { readonly identity: NumericIdentity; readonly parameters: readonly ParameterSpec[] };
   attach: Record<string, never>;
   grain: { readonly metrics: MetricSums; readonly overflow: boolean; readonly nonFinite: boolean };
+  combine: Record<string, never>;
   apply: { readonly weightsSha256: string };
   evaluate: { readonly metrics: MetricSums };
 }
