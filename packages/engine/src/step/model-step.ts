@@ -54,7 +54,10 @@ function sumsOf(step: PreparedStep, outputs: readonly tf.Tensor[], targets: read
 
 const total = (terms: readonly tf.Tensor[]): tf.Tensor => terms.reduce((sum, term) => tf.add(sum, term));
 
-/** @returns gradients of the summed loss, penalties of the layers' regularizers included (once a sample). */
+/**
+ * @returns gradients of the summed loss, penalties of the layers' regularizers included (once a sample). `correct` is the
+ *   caller's to dispose.
+ */
 export function gradientStep(
   step: PreparedStep,
   { model, variables }: StepModel,
