@@ -107,6 +107,7 @@ function workerCommand(io: CommandIo, exit: Exit): Command {
       new Option('--engine <name>', "what computes gradients here, instead of the run's engine").choices(ENGINES),
     )
     .option('--cache-dir <dir>', 'where blocks of samples are kept between runs')
+    .option('--patience <s>', 'seconds to go on without a coordinator before giving up (default 120)', readPositive)
     .option('--advertise <host>', 'address at which other workers reach this one, where it cannot be guessed')
     .option(...JSON_FLAG)
     .option(...VERBOSE_FLAG)
