@@ -69,7 +69,7 @@ describe('a worker whose engine does not work here', () => {
   it('says why and leaves, and the run goes on', async () => {
     const { run, url } = await startRun(1);
     const env = { COORD_TOKEN: TOKEN };
-    const refused = coord(['worker', url, '--engine', 'ort-webgpu', '--threads', '2', '--json'], { env });
+    const refused = coord(['worker', url, '--engine', 'ort-webgpu', '--workers', '2', '--json'], { env });
     expect(await refused.exited).toEqual({ code: 2, signal: null });
     expect(refused.events.at(-1)).toMatchObject({ event: 'error', code: 'ENGINE_UNAVAILABLE', exitCode: 2 });
     const worker = coord(['worker', url, '--engine', 'ort', '--json'], { env });

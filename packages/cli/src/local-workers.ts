@@ -1,9 +1,11 @@
 /** Worker processes on this machine, children of `coord start`. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { FormerWorker } from '@coord/coordinator';
+import { adoptProcess } from './adopted-process.js';
 import { TOKEN_VARIABLE } from './token.js';
 
 const COORD = fileURLToPath(new URL('../bin/coord.js', import.meta.url));
@@ -16,6 +18,8 @@ export interface LocalWorkersOptions {
   /** The coordinator's address. */
   readonly url: string;
   readonly token: string;
+  /** Workers of an earlier start that came back; nothing is launched before this is known, nor in place of a local one. */
+  readonly returned: Promise<readonly FormerWorker[]>;
   readonly logsDirectory: string;
   readonly onExit: (exit: LocalWorkerExit) => void;
 }
@@ -28,6 +32,14 @@ export interface LocalWorkerExit {
   readonly logFile: string;
 }
 
+export interface LocalProcess {
+  readonly name: string;
+  /** Resolves once it has ended. */
+  readonly gone: Promise<void>;
+  isRunning(): boolean;
+  kill(): void;
+}
+
 export interface LocalWorkers {
   /** Workers that are still running. */
   running(): number;
@@ -37,19 +49,26 @@ export interface LocalWorkers {
 }
 
 export function launchLocalWorkers(options: LocalWorkersOptions): LocalWorkers {
-  const children = hostsOf(options).map((workers, index) => launch(options, `local-${index + 1}`, workers));
-  const live = () => children.filter((child) => child.exitCode === null && child.signalCode === null);
+  const processes: LocalProcess[] = [];
+  let ended = false;
+  const live = () => processes.filter((local) => local.isRunning());
   const killNow = () => {
-    for (const child of live()) child.kill('SIGKILL');
+    ended = true;
+    for (const local of live()) local.kill();
   };
+  void options.returned.then((back) => {
+    if (!ended) processes.push(...adoptLocal(options, back));
+    if (!ended) processes.push(...launchMissing(options, processes));
+  });
   // Whatever ends this process, no worker of its own outlives it.
   process.once('exit', killNow);
   return {
     running: () => live().length,
     killNow,
     async end(graceMs) {
+      ended = true;
       const timer = setTimeout(killNow, graceMs);
-      await Promise.all(live().map((child) => once(child, 'exit')));
+      await Promise.all(live().map(({ gone }) => gone));
       clearTimeout(timer);
       process.off('exit', killNow);
     },
@@ -62,8 +81,38 @@ function hostsOf({ count, arrangement }: LocalWorkersOptions): number[] {
   return Array.from({ length: count }, () => 1);
 }
 
+const nameOf = (index: number): string => `local-${index + 1}`;
+
+const logFileOf = ({ logsDirectory }: LocalWorkersOptions, name: string): string => join(logsDirectory, `${name}.log`);
+
+/** Those that an earlier `coord start` launched on this machine end with this one. */
+function adoptLocal(options: LocalWorkersOptions, back: readonly FormerWorker[]): LocalProcess[] {
+  return back.flatMap(({ name, hostName, pid }) => {
+    if (pid === undefined || hostName !== hostname() || !/^local-\d+$/.test(name)) return [];
+    const exit = { name, pid, code: null, signal: null, logFile: logFileOf(options, name) };
+    return adoptProcess(name, pid, () => options.onExit(exit));
+  });
+}
+
+function launchMissing(options: LocalWorkersOptions, present: readonly LocalProcess[]): LocalProcess[] {
+  const names = new Set(present.map(({ name }) => name));
+  return hostsOf(options).flatMap((workers, index) =>
+    names.has(nameOf(index)) ? [] : childOf(launch(options, nameOf(index), workers), nameOf(index)),
+  );
+}
+
+const childOf = (child: ChildProcess, name: string): LocalProcess => ({
+  name,
+  gone: new Promise((resolve) => {
+    child.once('exit', () => resolve());
+    child.once('error', () => resolve());
+  }),
+  isRunning: () => child.pid !== undefined && child.exitCode === null && child.signalCode === null,
+  kill: () => child.kill('SIGKILL'),
+});
+
 function launch(options: LocalWorkersOptions, name: string, workers: number): ChildProcess {
-  const logFile = join(options.logsDirectory, `${name}.log`);
+  const logFile = logFileOf(options, name);
   const log = openSync(logFile, 'a');
   const child = spawn(
     process.execPath,

@@ -20,6 +20,8 @@ export interface WorkerOptions {
   readonly name?: string;
   readonly workers?: number;
   readonly engine?: EngineName;
+  /** Seconds. */
+  readonly patience?: number;
   readonly cacheDir?: string;
   readonly advertise?: string;
   readonly logDir?: string;

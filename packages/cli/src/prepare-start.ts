@@ -5,6 +5,7 @@ import { CoordError, type TrainingState } from '@coord/protocol';
 import { loadConfig, parseConfig } from './config/load.js';
 import { type PreparedRun, toRunSpec } from './config/run-spec.js';
 import type { RunConfig } from './config/schema.js';
+import { readCoordinatorRecord } from './coordinator-file.js';
 import { createInitialState, resumeState } from './initial-state.js';
 import type { StartOptions } from './options.js';
 import { overridesOf } from './overrides-of.js';
@@ -16,6 +17,8 @@ export interface PreparedStart {
   readonly initialState: TrainingState;
   readonly runDir: string;
   readonly resumed: boolean;
+  /** Join token of the start before; undefined for a new run. */
+  readonly formerToken?: string;
 }
 
 /** @throws CoordError USAGE, CONFIG_*, MODEL_*, DATASET_*, CHECKPOINT_*. */
@@ -62,8 +65,21 @@ async function prepareResume(
   const prepared = await toRunSpec(config, { runId: record.runId, directory: record.directory });
   const initialState = await resumeState({ runDir, spec: prepared.spec, before: record.config, now: config });
   await writeRunRecord(runDir, { ...record, config });
-  return { config, prepared, initialState, runDir: shortest(runDir), resumed: true };
+  // Workers of the start before look for their coordinator where it was.
+  const former = await readCoordinatorRecord(runDir);
+  const listen = setsListen(options) ? config.listen : (former?.listen ?? config.listen);
+  return {
+    config: { ...config, listen },
+    prepared,
+    initialState,
+    runDir: shortest(runDir),
+    resumed: true,
+    formerToken: former?.token,
+  };
 }
+
+const setsListen = ({ listen, set = [] }: StartOptions): boolean =>
+  listen !== undefined || set.some((setting) => setting.startsWith('listen='));
 
 const overridden = (runDir: string, record: RunRecord, options: StartOptions): RunConfig =>
   parseConfig({ file: join(runDir, 'config.json'), text: JSON.stringify(record.config) }, overridesOf(options));

@@ -111,6 +111,7 @@ function workerCommand(io: CommandIo, exit: Exit): Command {
     )
     .option('--cache-dir <dir>', 'where blocks of samples are kept between runs')
     .option('--log-dir <dir>', 'where the flight record is written when something goes wrong, and at the end')
+    .option('--patience <s>', 'seconds to go on without a coordinator before giving up (default 120)', readPositive)
     .option('--advertise <host>', 'address at which other workers reach this one, where it cannot be guessed')
     .option(...JSON_FLAG)
     .option(...VERBOSE_FLAG)

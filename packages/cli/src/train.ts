@@ -5,6 +5,7 @@ import { CoordError, type TrainingState } from '@coord/protocol';
 import type { Logger } from 'pino';
 import type { PreparedRun } from './config/run-spec.js';
 import type { RunConfig } from './config/schema.js';
+import { writeCoordinatorRecord } from './coordinator-file.js';
 import { parseListen } from './listen.js';
 import { type LocalWorkerExit, type LocalWorkers, launchLocalWorkers } from './local-workers.js';
 import { openMetricsFile } from './metrics-file.js';
@@ -18,6 +19,8 @@ export interface TrainOptions {
   readonly token: string;
   readonly logger: Logger;
   readonly onEvent: (event: CoordinatorEvent) => void;
+  /** Something about the start that its user should know. */
+  readonly onNotice?: (text: string) => void;
   /** A local worker process ended before the run did. */
   readonly onLocalExit: (exit: LocalWorkerExit) => void;
 }
@@ -57,7 +60,10 @@ export async function startTraining(options: TrainOptions): Promise<Training> {
       options.onEvent(event);
     },
   });
+  await writeCoordinatorRecord(runDir, { listen: listenOf(config.listen, coordinator), token });
+  announceReturns(coordinator, options);
   const workers = launchLocalWorkers({
+    returned: coordinator.returned,
     count: config.workers,
     arrangement: config.local,
     url: coordinator.urls[0],
@@ -67,6 +73,16 @@ export async function startTraining(options: TrainOptions): Promise<Training> {
   });
   const finished = finish(coordinator, workers, cluster.deserted).finally(() => metrics.close());
   return { coordinator, finished, killNow: () => workers.killNow() };
+}
+
+/** With the port that was really taken, so that workers find the next start too. */
+const listenOf = (asked: string, { endpoint }: Coordinator): string => asked.replace(/:\d+$/, `:${endpoint.port}`);
+
+function announceReturns({ awaited, returned }: Coordinator, { onNotice = () => {} }: TrainOptions): void {
+  if (awaited.length === 0) return;
+  const names = awaited.map(({ workerId, name }) => `${workerId} (${name})`).join(', ');
+  onNotice(`the last start did not end in order: waiting some seconds for ${names} to come back …`);
+  void returned.then((back) => onNotice(`${back.length} of ${awaited.length} came back`));
 }
 
 async function finish(coordinator: Coordinator, workers: LocalWorkers, deserted: Promise<never>): Promise<RunResult> {

@@ -61,7 +61,14 @@ describe('a run of two local workers', () => {
   it('leaves a directory with configuration, ledger, metrics, checkpoints and logs, named by time and model', () => {
     expect(finished.runDir).toMatch(/^runs\/\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-mlp-\w{4}$/);
     const runDir = join(directory, finished.runDir as string);
-    expect(readdirSync(runDir).sort()).toEqual(['checkpoints', 'config.json', 'ledger.jsonl', 'logs', 'metrics.jsonl']);
+    expect(readdirSync(runDir).sort()).toEqual([
+      'checkpoints',
+      'config.json',
+      'coordinator.json',
+      'ledger.jsonl',
+      'logs',
+      'metrics.jsonl',
+    ]);
     expect(readdirSync(join(runDir, 'logs')).sort()).toEqual([
       'coordinator.log',
       'flight-w1.jsonl',

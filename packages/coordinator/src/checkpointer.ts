@@ -84,8 +84,11 @@ export class Checkpointer {
     const cancel = clock.after(uploadTimeoutMs, () => {
       this.distrust(session, late(session, uploadTimeoutMs));
     });
+    // As of now: while its state is on the way, the worker goes on and reports further steps.
+    const { heldStep } = session;
     const fetched = await session.requestState().finally(cancel);
-    if (fetched.header.step < session.heldStep) throw this.distrust(session, older(session, fetched.header.step));
+    const { step: fetchedStep } = fetched.header;
+    if (fetchedStep < heldStep) throw this.distrust(session, older(session, fetchedStep, heldStep));
     // A newcomer that has not copied its peers' state yet: nothing wrong, but no use.
     if (fetched.header.step < step) return undefined;
     await this.verify(session, fetched);
@@ -117,8 +120,7 @@ function unavailable(step: number, asked: number): CoordError {
   });
 }
 
-function older(session: WorkerSession, step: number): CoordError {
-  const { label, workerId, heldStep } = session;
+function older({ label, workerId }: WorkerSession, step: number, heldStep: number): CoordError {
   return new CoordError(
     'MESSAGE_INVALID',
     `${label} delivered the state of step ${step} after it had reported step ${heldStep}`,

@@ -71,7 +71,7 @@ async function createBestEngine(options: EngineOptions, order: readonly Candidat
 }
 
 async function createOrtWebGpu({ sharesProcess }: EngineOptions): Promise<Engine> {
-  if (sharesProcess) throw new Error('it can compute on one thread of a process only; use --threads 1');
+  if (sharesProcess) throw new Error('it can compute on one thread of a process only; use --workers 1');
   return (await import('./ort/ort-engine.js')).createOrtGpuEngine('webgpu');
 }
 

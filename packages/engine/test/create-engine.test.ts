@@ -77,7 +77,7 @@ describe('an engine that is not there', () => {
   it('is refused on several threads where its library stands only one', async () => {
     await expect(createEngine({ name: 'ort-webgpu', threads: 1, sharesProcess: true })).rejects.toMatchObject({
       code: 'ENGINE_UNAVAILABLE',
-      message: expect.stringContaining('use --threads 1'),
+      message: expect.stringContaining('use --workers 1'),
     });
   });
 });

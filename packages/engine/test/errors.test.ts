@@ -20,7 +20,7 @@ const failureOf = (work: Promise<unknown>): Promise<CoordError> =>
 /** A layer whose `call` is given; registered, so that topologies can name it. */
 function customLayer(className: string, compute: (x: tf.Tensor) => tf.Tensor) {
   class Custom extends tfl.layers.Layer {
-    static override get className() {
+    static get className() {
       return className;
     }
     override call(inputs: tf.Tensor | tf.Tensor[]): tf.Tensor {
@@ -97,7 +97,7 @@ describe('compile', () => {
 describe('initial weights', () => {
   it('refuse an initializer that no seed reaches', () => {
     class Loose extends tfl.layers.Layer {
-      static override get className() {
+      static get className() {
         return 'Loose';
       }
       override build(): void {

@@ -93,7 +93,10 @@ describe.each(['ort', 'tfjs-cpu'] as const)('dropout on %s', async (name) => {
   it('takes no part in evaluation', async () => {
     expect(await step.evaluate(weights, batch)).toEqual(await step.evaluate(weights, batch));
     const [probabilities] = await step.predict(weights, batch.inputs, batch.count);
-    const loss = batch.targets[0].reduce((sum, label, sample) => sum - Math.log(probabilities[3 * sample + label]), 0);
+    const loss = [...batch.targets[0]].reduce(
+      (sum, label, sample) => sum - Math.log(probabilities[3 * sample + label]),
+      0,
+    );
     expect((await step.evaluate(weights, batch)).loss).toBeCloseTo(loss, 4);
   });
 });

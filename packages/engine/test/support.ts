@@ -67,21 +67,26 @@ export function randomWeights(topology: string, seed: number): Float32Array {
   return weights;
 }
 
-/** Largest difference over largest magnitude of the reference, the worst of all parameters, and whose it is. */
+/**
+ * Largest difference over largest magnitude of the reference, the worst of all parameters, and whose it is.
+ *
+ * @param floor magnitude below which a parameter's gradient counts as zero (a bias before a batch norm has none, say).
+ */
 export function worstDifference(
   layout: Layout,
   expected: Float32Array,
   actual: Float32Array,
+  floor = 1e-12,
 ): { name: string; error: number } {
   const errors = layout.parameters.map((parameter) => ({
     name: parameter.name,
-    error: relativeDifference(viewOf(parameter, expected), viewOf(parameter, actual)),
+    error: relativeDifference(viewOf(parameter, expected), viewOf(parameter, actual), floor),
   }));
   return errors.reduce((worst, next) => (next.error > worst.error ? next : worst));
 }
 
-export function relativeDifference(expected: Float32Array, actual: Float32Array): number {
-  let largest = 1e-12;
+export function relativeDifference(expected: Float32Array, actual: Float32Array, floor = 1e-12): number {
+  let largest = floor;
   let difference = 0;
   expected.forEach((value, at) => {
     largest = Math.max(largest, Math.abs(value));

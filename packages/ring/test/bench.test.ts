@@ -14,6 +14,11 @@ describe('the all-reduce bench', () => {
     for (const { ms, busbwGBps, bytes } of rows) expect(busbwGBps).toBeCloseTo(bytes / ms / 1e6, 9);
   });
 
+  it('finds no wrong value in the int16 wire format either', async () => {
+    const [row] = await benchAllReduce({ ...options, sizes: [100_000], wire: 'int16', against: [] });
+    expect(row).toMatchObject({ wire: 'int16', wrong: 0 });
+  });
+
   it.skipIf(findTorchPython() === undefined)(
     'compares with gloo in turns (skipped: needs a Python with torch)',
     async () => {

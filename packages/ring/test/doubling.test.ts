@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { doublingPartners, doublingRounds, type Round } from '../src/doubling.js';
-import { memoryRings } from './rings.js';
+import { memoryRings, socketRings } from './rings.js';
 
 /** Runs all ranks' rounds with messages as soon as both ends are there; @returns what each rank holds. */
 function simulate<T>(size: number, initial: (rank: number) => T, combine: (a: T, b: T) => T): T[] {
@@ -101,6 +101,19 @@ describe('recursive doubling', () => {
       ),
       { numRuns: 40 },
     );
+  });
+
+  it('works over sockets, with a link for its own purpose to each partner', async () => {
+    for (const size of [3, 4, 5]) {
+      const { rings, dispose } = await socketRings(size, { doubling: true });
+      const values = rings.map((_, rank) => Int32Array.from({ length: 1000 }, (__, index) => index * 3 + rank));
+      await Promise.all(rings.map((ring, rank) => ring.allReduceSum(values[rank])));
+      const ranksSum = (size * (size - 1)) / 2;
+      for (const own of values) {
+        expect(own.every((value, index) => value === index * 3 * size + ranksSum)).toBe(true);
+      }
+      await dispose();
+    }
   });
 
   it('fails with a typed error that names the phase when the partner is lost', async () => {

@@ -3,7 +3,7 @@
 import type { Arena } from '@coord/protocol';
 import { createPeerListener, dialSegments } from '@coord/transport';
 import { createSegmentPair } from '@coord/transport/testing';
-import type { Partners } from '../src/doubling.js';
+import { doublingPartners, type Partner, type Partners } from '../src/doubling.js';
 import { createRing, type Ring, type RingContext } from '../src/ring.js';
 
 export interface TestRings {
@@ -16,7 +16,7 @@ export interface TestRings {
 interface RingOptions extends Partial<RingContext> {
   readonly latencyMs?: number;
   readonly arenas?: readonly Arena[];
-  /** Links for recursive doubling as well (in memory only). */
+  /** Links for recursive doubling as well. */
   readonly doubling?: boolean;
 }
 
@@ -42,13 +42,22 @@ export const socketRings: CreateRings = async (size, options = {}) => {
   const receivers = listeners.map((_, rank) =>
     dialSegments(listeners[(rank + size - 1) % size].endpoint, { ...link, rank }),
   );
+  const partnerLink = { ...link, purpose: 'doubling' };
+  const partner = async (rank: number, peer: number): Promise<[number, Partner]> => {
+    const [sender, receiver] = await Promise.all([
+      listeners[rank].acceptSegments({ ...partnerLink, rank: peer }),
+      dialSegments(listeners[peer].endpoint, { ...partnerLink, rank }),
+    ]);
+    return [peer, { sender, receiver }];
+  };
   const rings = await Promise.all(
-    listeners.map(async (_, rank) =>
-      createRing(
-        { timeoutMs: TIMEOUT_MS, ...options, rank, size, next: await senders[rank], prev: await receivers[rank] },
-        options.arenas?.[rank],
-      ),
-    ),
+    listeners.map(async (_, rank) => {
+      const peers = options.doubling ? doublingPartners({ rank, size }) : [];
+      const partners = new Map(await Promise.all(peers.map((peer) => partner(rank, peer))));
+      const [next, prev] = await Promise.all([senders[rank], receivers[rank]]);
+      const context = { timeoutMs: TIMEOUT_MS, ...options, rank, size, next, prev, partners };
+      return createRing(context, options.arenas?.[rank]);
+    }),
   );
   return {
     rings,

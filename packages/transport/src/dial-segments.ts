@@ -2,7 +2,7 @@
 import type { NetConnectOpts } from 'node:net';
 import { CoordError, type Endpoint } from '@coord/protocol';
 import { hostForUrl } from './address.js';
-import { givenUpError, type SegmentLinkOptions, type SegmentReceiver } from './segment-link.js';
+import { DEFAULT_PURPOSE, givenUpError, type SegmentLinkOptions, type SegmentReceiver } from './segment-link.js';
 import { createDialNonce, faultOfAccept, parseAcceptResponse, writeDialRequest } from './ws-handshake.js';
 import { WsSegmentReceiver } from './ws-segment-receiver.js';
 
@@ -29,8 +29,8 @@ export async function dialSegments(endpoint: Endpoint, options: SegmentLinkOptio
 }
 
 async function shakeHands(receiver: WsSegmentReceiver, remote: string, options: SegmentLinkOptions): Promise<void> {
-  const { generation, rank, key } = options;
-  const identity = { generation, rank, nonce: createDialNonce() };
+  const { generation, rank, key, purpose = DEFAULT_PURPOSE } = options;
+  const identity = { generation, rank, purpose, nonce: createDialNonce() };
   receiver.socket.write(writeDialRequest(remote, key, identity));
   const fault = faultOfAccept(parseAcceptResponse(await receiver.head), key, identity);
   if (fault !== undefined) throw new Error(fault);

@@ -11,7 +11,13 @@ import type { LinkClosed } from './link.js';
 import { linkClosedError } from './link.js';
 import { NatsChannel } from './nats-channel.js';
 import { PartsInbox } from './parts-inbox.js';
-import { givenUpError, type SegmentLinkOptions, type SegmentReceiver, type SegmentSender } from './segment-link.js';
+import {
+  DEFAULT_PURPOSE,
+  givenUpError,
+  type SegmentLinkOptions,
+  type SegmentReceiver,
+  type SegmentSender,
+} from './segment-link.js';
 import { createDialNonce, isLinkProof, linkProof } from './ws-handshake.js';
 
 /** As for sockets: a promise to memory on one side and to the ring's segments on the other. */
@@ -26,8 +32,19 @@ export interface NatsSegmentOptions extends SegmentLinkOptions {
   readonly keepAliveMs?: number;
 }
 
-const subjectOf = ({ prefix, generation, senderRank, rank }: NatsSegmentOptions): string =>
-  `${prefix}.ring.${generation}.${senderRank}-${rank}`;
+const subjectOf = ({ prefix, generation, senderRank, rank, purpose = DEFAULT_PURPOSE }: NatsSegmentOptions): string =>
+  `${prefix}.${purpose}.${generation}.${senderRank}-${rank}`;
+
+/** What the proofs cover. A subject is for one pair of ranks, so the sender's belongs to it. */
+const identityOf = (
+  { generation, rank, senderRank, purpose = DEFAULT_PURPOSE }: NatsSegmentOptions,
+  nonce: string,
+) => ({
+  generation,
+  rank,
+  purpose: `${purpose} from ${senderRank}`,
+  nonce,
+});
 
 interface Dial {
   readonly nonce: string;
@@ -59,9 +76,10 @@ export async function acceptNatsSegments(options: NatsSegmentOptions): Promise<S
 }
 
 /** @returns whether the dialer knows the key. */
-function answerDial(message: Msg, { key, generation, rank }: NatsSegmentOptions): boolean {
+function answerDial(message: Msg, options: NatsSegmentOptions): boolean {
   const dial = parseDial(message);
-  const identity = { generation, rank, nonce: dial?.nonce ?? '' };
+  const { key } = options;
+  const identity = identityOf(options, dial?.nonce ?? '');
   if (!dial || !isLinkProof(dial.proof, 'dial', key, identity)) {
     message.respond('refused');
     return false;
@@ -102,7 +120,7 @@ export async function dialNatsSegments(options: NatsSegmentOptions): Promise<Seg
 /** @returns false when nobody listens yet. */
 async function askForLink(options: NatsSegmentOptions): Promise<boolean> {
   const { connection, key, generation, rank, senderRank, timeoutMs } = options;
-  const identity = { generation, rank, nonce: createDialNonce() };
+  const identity = identityOf(options, createDialNonce());
   const dial: Dial = { nonce: identity.nonce, proof: linkProof('dial', key, identity) };
   try {
     const answer = await connection.request(subjectOf(options), JSON.stringify(dial), { timeout: timeoutMs });

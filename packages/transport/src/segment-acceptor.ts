@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream';
 import { CoordError } from '@coord/protocol';
 import { remoteOf } from './address.js';
 import { linkClosedError } from './link.js';
-import { givenUpError, type SegmentLinkOptions, type SegmentSender } from './segment-link.js';
+import { DEFAULT_PURPOSE, givenUpError, type SegmentLinkOptions, type SegmentSender } from './segment-link.js';
 import { refuseUpgrade } from './upgrade-router.js';
 import { type DialRequest, isLinkProof, parseDialRequest, writeAcceptResponse } from './ws-handshake.js';
 import { WsSegmentSender } from './ws-segment-sender.js';
@@ -28,7 +28,11 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-const linkName = ({ generation, rank }: { generation: number; rank: number }): string => `${generation}/${rank}`;
+const linkName = ({
+  generation,
+  rank,
+  purpose = DEFAULT_PURPOSE,
+}: Pick<SegmentLinkOptions, 'generation' | 'rank' | 'purpose'>) => `${generation}/${rank}/${purpose}`;
 
 export class SegmentAcceptor {
   private readonly held = new Map<string, Held>();
@@ -164,10 +168,10 @@ export class SegmentAcceptor {
   }
 }
 
-function timeoutError({ generation, rank, timeoutMs }: SegmentLinkOptions): CoordError {
+function timeoutError({ generation, rank, timeoutMs, purpose = DEFAULT_PURPOSE }: SegmentLinkOptions): CoordError {
   return new CoordError(
     'LINK_TIMEOUT',
-    `rank ${rank} did not dial its ring link of generation ${generation} within ${timeoutMs} ms`,
+    `rank ${rank} did not dial its ${purpose} link of generation ${generation} within ${timeoutMs} ms`,
     { facts: { generation, rank, timeoutMs } },
   );
 }

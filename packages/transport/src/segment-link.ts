@@ -41,11 +41,17 @@ export interface SegmentLinkOptions {
   readonly generation: number;
   /** Rank of the end that dials. */
   readonly rank: number;
+  /**
+   * Keeps several links between the same ranks apart: lower-case letters, digits and dashes. Default `ring`.
+   */
+  readonly purpose?: string;
   /** Secret of the view; never sent. */
   readonly key: string;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
 }
+
+export const DEFAULT_PURPOSE = 'ring';
 
 export const sizeOfParts = (parts: readonly Uint8Array[]): number =>
   parts.reduce((sum, part) => sum + part.byteLength, 0);

@@ -2,9 +2,9 @@
  * Opening handshake of a segment link: a WebSocket upgrade (RFC 6455, section 4) in which both ends prove that they know
  * the view's key.
  *
- * The dialer's proof covers (generation, rank, nonce), where the nonce is the request's Sec-WebSocket-Key; the listener's
+ * The dialer's proof covers (generation, rank, purpose, nonce), where the nonce is the request's Sec-WebSocket-Key; the listener's
  * proof covers the same, under another label, so neither can be echoed as the other. A listener takes each (generation,
- * rank) only when it waits for it, so a recorded request proves nothing later.
+ * rank, purpose) only when it waits for it, so a recorded request proves nothing later.
  */
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
@@ -17,6 +17,7 @@ const PROOF_HEADER = 'x-coord-proof';
 export interface DialIdentity {
   readonly generation: number;
   readonly rank: number;
+  readonly purpose: string;
   readonly nonce: string;
 }
 
@@ -28,8 +29,8 @@ export const createDialNonce = (): string => randomBytes(16).toString('base64');
 
 type ProofLabel = 'dial' | 'accept';
 
-export function linkProof(label: ProofLabel, key: string, { generation, rank, nonce }: DialIdentity): string {
-  const text = `coord ring\n${label}\n${generation}\n${rank}\n${nonce}`;
+export function linkProof(label: ProofLabel, key: string, { generation, rank, purpose, nonce }: DialIdentity): string {
+  const text = `coord ring\n${label}\n${generation}\n${rank}\n${purpose}\n${nonce}`;
   return createHmac('sha256', key).update(text).digest('base64url');
 }
 
@@ -40,9 +41,9 @@ export function isLinkProof(proof: string, label: ProofLabel, key: string, ident
 }
 
 export function writeDialRequest(host: string, key: string, identity: DialIdentity): string {
-  const { generation, rank, nonce } = identity;
+  const { generation, rank, purpose, nonce } = identity;
   return [
-    `GET ${SEGMENT_PATH}?generation=${generation}&rank=${rank} HTTP/1.1`,
+    `GET ${SEGMENT_PATH}?generation=${generation}&rank=${rank}&purpose=${purpose} HTTP/1.1`,
     `Host: ${host}`,
     'Upgrade: websocket',
     'Connection: Upgrade',
@@ -58,6 +59,7 @@ export function parseDialRequest(request: IncomingMessage): DialRequest | undefi
   const { headers, method } = request;
   const query = new URL(request.url ?? '/', 'http://any').searchParams;
   const [generation, rank] = [Number(query.get('generation') ?? Number.NaN), Number(query.get('rank') ?? Number.NaN)];
+  const purpose = query.get('purpose') ?? '';
   const nonce = headers['sec-websocket-key'] ?? '';
   const proof = headers[PROOF_HEADER];
   const wellFormed =
@@ -65,9 +67,10 @@ export function parseDialRequest(request: IncomingMessage): DialRequest | undefi
     headers.upgrade?.toLowerCase() === 'websocket' &&
     headers['sec-websocket-version'] === '13' &&
     /^[+/0-9A-Za-z]{22}==$/.test(nonce) &&
+    /^[a-z0-9-]{1,32}$/.test(purpose) &&
     [generation, rank].every((value) => Number.isSafeInteger(value) && value >= 0) &&
     typeof proof === 'string';
-  return wellFormed ? { generation, rank, nonce, proof } : undefined;
+  return wellFormed ? { generation, rank, purpose, nonce, proof } : undefined;
 }
 
 export function writeAcceptResponse(key: string, identity: DialIdentity): string {

@@ -108,6 +108,22 @@ describe('bringing dial and accept together', () => {
     }
   });
 
+  it('keeps links of one rank for several purposes apart', async () => {
+    const listener = await startListener();
+    const purposes = ['ring', 'doubling'];
+    const accepted = purposes.map((purpose) => listener.acceptSegments(link({ purpose })));
+    const dialed = [...purposes].reverse().map((purpose) => dialSegments(listener.endpoint, link({ purpose })));
+    const receivers = (await Promise.all(dialed)).reverse();
+    for (const [index, sender] of (await Promise.all(accepted)).entries()) {
+      const target = new Uint8Array(1);
+      const received = receivers[index].receive(target);
+      await sender.send(new Uint8Array([index]));
+      await received;
+      expect(target[0]).toBe(index);
+      receivers[index].close();
+    }
+  });
+
   it('refuses a wrong key, and goes on waiting for the right one', async () => {
     const listener = await startListener();
     const accepted = listener.acceptSegments(link());
@@ -181,7 +197,7 @@ describe('bringing dial and accept together', () => {
     const impostor = createServer((socket) => {
       socket.once('data', (bytes) => {
         const nonce = /Sec-WebSocket-Key: (\S+)/.exec(bytes.toString())?.[1] ?? '';
-        socket.write(writeAcceptResponse('a guessed key', { generation: 3, rank: 1, nonce }));
+        socket.write(writeAcceptResponse('a guessed key', { generation: 3, rank: 1, purpose: 'ring', nonce }));
       });
     });
     impostor.listen(0, HOST);
@@ -232,10 +248,11 @@ describe('a peer listener', () => {
 
   it('refuses a dial that is malformed', async () => {
     const listener = await startListener();
-    const good = writeDialRequest('x', 'key', { generation: 1, rank: 0, nonce: createDialNonce() });
+    const good = writeDialRequest('x', 'key', { generation: 1, rank: 0, purpose: 'ring', nonce: createDialNonce() });
     const bad = [
       good.replace('generation=1', 'generation=one'),
       good.replace('rank=0', 'rank=-1'),
+      good.replace('purpose=ring', 'purpose=../x'),
       good.replace('Version: 13', 'Version: 8'),
       good.replace(/Key: .*/, 'Key: short'),
       good.replace(/x-coord-proof: .*\r\n/, ''),
@@ -268,11 +285,11 @@ describe('RFC 6455 conformance', () => {
   const dialWithWs = (port: number, key = link().key) => {
     let proof = '';
     // ws chooses its own nonce, which the proof must cover: sign it while the request is made.
-    const client = new WebSocket(`ws://${HOST}:${port}/ring?generation=3&rank=1`, {
+    const client = new WebSocket(`ws://${HOST}:${port}/ring?generation=3&rank=1&purpose=ring`, {
       perMessageDeflate: false,
       finishRequest(request) {
         const nonce = String(request.getHeader('sec-websocket-key'));
-        const text = writeDialRequest(HOST, key, { generation: 3, rank: 1, nonce });
+        const text = writeDialRequest(HOST, key, { generation: 3, rank: 1, purpose: 'ring', nonce });
         proof = /x-coord-proof: (\S+)/.exec(text)?.[1] ?? '';
         request.setHeader('x-coord-proof', proof);
         request.end();
@@ -328,7 +345,7 @@ describe('RFC 6455 conformance', () => {
     await once(server, 'listening');
     server.on('headers', (headers, request) => {
       const nonce = String(request.headers['sec-websocket-key']);
-      const answer = writeAcceptResponse(link().key, { generation: 3, rank: 1, nonce });
+      const answer = writeAcceptResponse(link().key, { generation: 3, rank: 1, purpose: 'ring', nonce });
       headers.push(/x-coord-proof: \S+/.exec(answer)?.[0] ?? '');
     });
     const { port } = server.address() as { port: number };
@@ -400,7 +417,7 @@ describe('RFC 6455 conformance', () => {
         socket.on('error', () => {});
         socket.once('data', (bytes) => {
           const nonce = /Sec-WebSocket-Key: (\S+)/.exec(bytes.toString())?.[1] ?? '';
-          socket.write(writeAcceptResponse(link().key, { generation: 3, rank: 1, nonce }));
+          socket.write(writeAcceptResponse(link().key, { generation: 3, rank: 1, purpose: 'ring', nonce }));
           socket.write(garbage);
         });
       });
@@ -415,11 +432,11 @@ describe('RFC 6455 conformance', () => {
   });
 
   it('the two proofs of a handshake differ, so neither can be echoed as the other', () => {
-    const identity = { generation: 3, rank: 1, nonce: createDialNonce() };
+    const identity = { generation: 3, rank: 1, purpose: 'ring', nonce: createDialNonce() };
     const dialProof = /x-coord-proof: (\S+)/.exec(writeDialRequest('x', 'key', identity))?.[1] ?? '';
     expect(isLinkProof(dialProof, 'dial', 'key', identity)).toBe(true);
     expect(isLinkProof(dialProof, 'accept', 'key', identity)).toBe(false);
-    for (const other of [{ generation: 4 }, { rank: 2 }, { nonce: createDialNonce() }]) {
+    for (const other of [{ generation: 4 }, { rank: 2 }, { purpose: 'doubling' }, { nonce: createDialNonce() }]) {
       expect(isLinkProof(dialProof, 'dial', 'key', { ...identity, ...other })).toBe(false);
     }
   });

@@ -40,9 +40,10 @@ async function launch(start: PreparedStart, options: StartOptions, view: View, i
   try {
     return await startTraining({
       ...start,
-      token: findToken(options.token, io.env) ?? createToken(),
+      token: findToken(options.token, io.env) ?? start.formerToken ?? createToken(),
       logger: createLogger({ name: 'coordinator', file: coordinatorLogFile(start.runDir), stderr: options.verbose }),
       onEvent: (event) => view.event(event),
+      onNotice: (text) => view.say(text),
       onLocalExit(exit) {
         if (options.json) writeJson(io.stdout, { event: 'local-worker-exited', ...exit });
         else view.say(localExitText(exit));

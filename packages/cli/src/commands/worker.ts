@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { EXIT_CODE } from '@coord/protocol';
-import { startWorker, type WorkerHandle } from '@coord/worker';
+import { startWorker, type WorkerEvent, type WorkerHandle } from '@coord/worker';
 import { defaultCacheDirectory } from '../cache-directory.js';
 import { type CommandIo, writeJson, writeLine } from '../io.js';
 import { createLogger } from '../log.js';
@@ -18,6 +18,8 @@ export async function runWorker(url: string, options: WorkerOptions, io: Command
     engine: options.engine,
     cacheDirectory: options.cacheDir ?? defaultCacheDirectory(io.env),
     logDirectory: options.logDir,
+    coordinatorPatienceMs: options.patience === undefined ? undefined : options.patience * 1000,
+    onEvent: (event) => tellEvent(event, options, io),
     logger: createLogger({ name: 'worker', stderr: options.verbose }),
   });
   if (options.json) writeJson(io.stdout, { event: 'joined', workerId: worker.workerId });
@@ -33,6 +35,18 @@ export async function runWorker(url: string, options: WorkerOptions, io: Command
     throw error;
   } finally {
     interrupts.release();
+  }
+}
+
+function tellEvent(event: WorkerEvent, { json }: WorkerOptions, io: CommandIo): void {
+  if (json) writeJson(io.stdout, event);
+  else if (event.event === 'returned') writeLine(io.stdout, `back with the coordinator as ${event.workerId}`);
+  else {
+    const seconds = Math.round(event.patienceMs / 1000);
+    writeLine(
+      io.stdout,
+      `the coordinator is gone; training goes on, and this worker waits ${seconds} s for it to come back`,
+    );
   }
 }
 

@@ -6,7 +6,7 @@ const ON_GPU: ReadonlySet<ConcreteEngine> = new Set(['ort-cuda', 'ort-webgpu', '
 
 export function adviceFor(cores: number, auto: ConcreteEngine | null): Advice {
   if (auto !== null && ON_GPU.has(auto)) {
-    const sentences = ['One worker with one thread a GPU: more of them would only take turns on it.'];
+    const sentences = ['One worker a GPU (coord start CONFIG --workers 1): more of them would only take turns on it.'];
     return { workers: 1, threads: 1, sentences };
   }
   const workers = `${cores} ${cores === 1 ? 'worker' : 'workers'}`;

@@ -1,6 +1,6 @@
 /** The machine as its operating system describes it. What cannot be read is left out. */
 import { readdirSync, readFileSync } from 'node:fs';
-import { arch, availableParallelism, cpus, freemem, release, totalmem, type } from 'node:os';
+import { arch, availableParallelism, cpus, freemem, loadavg, release, totalmem, type } from 'node:os';
 import { join } from 'node:path';
 import { nvidiaModels } from '@coord/engine';
 import type { HardwareReport } from './report.js';
@@ -10,6 +10,7 @@ export const examineHardware = (): HardwareReport => ({
   node: process.version,
   cpu: cpus()[0]?.model.trim() || 'unknown',
   cores: usableCores(availableParallelism(), readText('/sys/fs/cgroup/cpu.max')),
+  load: loadavg()[0],
   instructionSets: instructionSetsIn(readText('/proc/cpuinfo')),
   memoryBytes: Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY),
   freeMemoryBytes: freemem(),

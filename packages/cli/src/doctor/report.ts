@@ -9,6 +9,8 @@ export interface HardwareReport {
   readonly cpu: string;
   /** Cores that this process may use. */
   readonly cores: number;
+  /** Processes that wanted a core in the last minute, on average; 0 where the system does not say. */
+  readonly load: number;
   readonly instructionSets: readonly string[];
   readonly memoryBytes: number;
   readonly freeMemoryBytes: number;

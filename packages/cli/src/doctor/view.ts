@@ -15,6 +15,7 @@ export function formatDoctor(report: DoctorReport): string {
   return [
     row('system', `${hardware.system}, Node ${hardware.node}`),
     row('processor', `${hardware.cpu}, ${cores}; ${listOr(hardware.instructionSets, 'instruction sets unknown')}`),
+    ...(hardware.load > hardware.cores / 2 ? [row('', formatBusy(hardware))] : []),
     row('memory', `${formatGib(hardware.memoryBytes)}, ${formatGib(hardware.freeMemoryBytes)} free`),
     row('GPU', listOr(hardware.gpus, 'none found by the system')),
     row('loopback', `${formatGib(report.loopback.bytesPerSecond)}/s through a segment link`),
@@ -29,6 +30,9 @@ export function formatDoctor(report: DoctorReport): string {
     ...report.engines.filter((engine) => !engine.works).flatMap(formatMissing),
   ].join('\n');
 }
+
+const formatBusy = ({ load, cores }: DoctorReport['hardware']): string =>
+  `busy: ${load.toFixed(1)} processes want ${cores === 1 ? 'the core' : `the ${cores} cores`}, so speed figures are low`;
 
 function formatCoordinator(found: CoordinatorReport): string {
   if (!found.reachable) return `${found.url} does not answer: ${found.reason}`;

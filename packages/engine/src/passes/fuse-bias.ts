@@ -26,7 +26,8 @@ function productBehind(value: Value, uses: Uses): Node | undefined {
     const keepsColumns = source.shape[source.shape.length - 1] === value.shape[value.shape.length - 1];
     return keepsColumns ? productBehind(source, uses) : undefined;
   }
-  return node && isPlainProduct(node) && value.shape.length === 2 ? node : undefined;
+  const isMatrix = value.shape.slice(0, -2).every((extent) => extent === 1);
+  return node && isPlainProduct(node) && isMatrix ? node : undefined;
 }
 
 /** tfjs calls some products fused although nothing is. */

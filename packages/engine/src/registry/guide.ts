@@ -28,7 +28,7 @@ export const ENGINE_GUIDES: Readonly<Record<ConcreteEngine, EngineGuide>> = {
   'ort-cuda': {
     computesOn: 'NVIDIA GPU through CUDA, compiled',
     howToGet:
-      'On Linux x64, install CUDA 12 and cuDNN 9, then run `node node_modules/onnxruntime-node/script/install.js --onnxruntime-node-install=cuda12`, which downloads from outside the npm registry.',
+      'On Linux x64, install CUDA 12 and cuDNN 9, then run `npm rebuild onnxruntime-node --ignore-scripts=false`, which downloads from outside the npm registry.',
   },
   'tfjs-node-gpu': {
     computesOn: 'NVIDIA GPU through TensorFlow, eager',

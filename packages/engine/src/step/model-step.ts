@@ -15,14 +15,17 @@ import type { PreparedStep } from './prepare.js';
 export interface StepModel {
   readonly model: tfl.LayersModel;
   readonly variables: readonly tf.Variable[];
+  /** Those that are trained: neither statistics nor of a frozen layer. */
+  readonly trained: tf.Variable[];
   dispose(): void;
 }
 
 /** Weights are zero until the caller sets them. */
 export function buildModel(topology: string): StepModel {
   const model = modelFromTopology(topology, { initialise: false });
-  const variables = model.weights.map((weight) => weight.read() as tf.Variable);
-  return { model, variables, dispose: () => void model.dispose() };
+  const variablesOf = (weights: readonly tfl.LayerVariable[]) => weights.map((weight) => weight.read() as tf.Variable);
+  const [variables, trained] = [variablesOf(model.weights), variablesOf(model.trainableWeights)];
+  return { model, variables, trained, dispose: () => void model.dispose() };
 }
 
 export interface StepSums {
@@ -54,10 +57,13 @@ function sumsOf(step: PreparedStep, outputs: readonly tf.Tensor[], targets: read
 
 const total = (terms: readonly tf.Tensor[]): tf.Tensor => terms.reduce((sum, term) => tf.add(sum, term));
 
-/** @returns gradients of the summed loss, penalties of the layers' regularizers included (once a sample). */
+/**
+ * @returns gradients of the summed loss, penalties of the layers' regularizers included (once a sample). `correct` is the
+ *   caller's to dispose.
+ */
 export function gradientStep(
   step: PreparedStep,
-  { model, variables }: StepModel,
+  { model, variables, trained }: StepModel,
   inputs: readonly tf.Tensor[],
   targets: readonly tf.Tensor[],
 ): GradientResult {
@@ -69,7 +75,6 @@ export function gradientStep(
     const penalties = model.calculateLosses();
     return (penalties.length > 0 ? tf.add(sums.loss, tf.mul(total(penalties), count)) : sums.loss) as tf.Scalar;
   };
-  const trained = variables.filter((variable) => variable.trainable);
   const { value, grads } = withOwnGradients(() => tf.variableGrads(objective, trained));
   return { loss: value, correct: hits as tf.Tensor, gradients: variables.map((variable) => grads[variable.name]) };
 }

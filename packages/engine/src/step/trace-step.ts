@@ -32,6 +32,7 @@ export const traceGradient = (step: PreparedStep, count: number): TracedStep =>
       const proposed = role === 'statistic' ? model.variables[index] : result.gradients[index];
       if (proposed) scope.output(gradientName(index), proposed);
     });
+    result.correct.dispose();
   });
 
 export const traceEvaluation = (step: PreparedStep, count: number): TracedStep =>

@@ -1,4 +1,5 @@
 /** Bench of the all-reduce, in the layout of nccl-tests: size, time, algorithm and bus bandwidth, number of wrong values. */
+import type { WireFormat } from '../exact-sum.js';
 import type { Contender, Timing } from './contender.js';
 import { findTorchPython, startGloo } from './gloo.js';
 import { startProcesses } from './processes.js';
@@ -7,7 +8,11 @@ export interface AllReduceBenchOptions {
   readonly ranks: number;
   /** Buffer sizes in bytes, multiples of 4. */
   readonly sizes: readonly number[];
-  readonly transport: 'ws';
+  /** `ws`: sockets between the ranks. `nats`: through the server at `natsUrl`. */
+  readonly transport: 'ws' | 'nats';
+  readonly natsUrl?: string;
+  /** Default int32. */
+  readonly wire?: WireFormat;
   readonly against: readonly 'gloo'[];
   /** Turns that each contender gets at each size. Default 5. */
   readonly rounds?: number;
@@ -28,7 +33,7 @@ export interface AllReduceRow {
   readonly bytes: number;
   readonly ranks: number;
   readonly transport: string;
-  readonly wire: 'int32';
+  readonly wire: WireFormat;
   /** Median of one all-reduce, float32 in and out. */
   readonly ms: number;
   /** 10th and 90th percentile. */
@@ -39,6 +44,10 @@ export interface AllReduceRow {
   readonly busbwGBps: number;
   readonly wrong: number;
   readonly peer: Readonly<Record<string, PeerResult>>;
+}
+
+interface NamedTiming extends Timing {
+  readonly name: string;
 }
 
 const MAX_ITERATIONS = 200;
@@ -60,8 +69,10 @@ export async function benchAllReduce(options: AllReduceBenchOptions): Promise<Al
 }
 
 /** Ours first. */
-async function startContenders({ ranks, sizes, against, onMissing }: AllReduceBenchOptions): Promise<Contender[]> {
-  const contenders = [await startProcesses(ranks, Math.max(...sizes))];
+async function startContenders(options: AllReduceBenchOptions): Promise<Contender[]> {
+  const { ranks, sizes, against, onMissing, transport, wire = 'int32' } = options;
+  const natsUrl = transport === 'nats' ? options.natsUrl : undefined;
+  const contenders = [await startProcesses({ ranks, maxBytes: Math.max(...sizes), wire, natsUrl })];
   if (against.includes('gloo')) {
     const python = findTorchPython();
     if (python) contenders.push(await startGloo(python, ranks));
@@ -74,13 +85,13 @@ async function timeInTurns(
   contenders: readonly Contender[],
   bytes: number,
   { rounds = 5, turnMs = 400 }: AllReduceBenchOptions,
-): Promise<Timing[]> {
+): Promise<NamedTiming[]> {
   const iterations: number[] = [];
   for (const contender of contenders) {
     const warmUp = await contender.time(bytes, WARM_UP_ITERATIONS);
     iterations.push(Math.max(2, Math.min(MAX_ITERATIONS, Math.round(turnMs / median(warmUp.ms)))));
   }
-  const totals = contenders.map(() => ({ ms: [] as number[], wrong: 0 }));
+  const totals = contenders.map(({ name }) => ({ name, ms: [] as number[], wrong: 0 }));
   for (let round = 0; round < rounds; round++) {
     for (const [index, contender] of contenders.entries()) {
       const { ms, wrong } = await contender.time(bytes, iterations[index]);
@@ -91,18 +102,22 @@ async function timeInTurns(
   return totals;
 }
 
-function rowOf(bytes: number, { ranks, transport, against }: AllReduceBenchOptions, timings: Timing[]): AllReduceRow {
+function rowOf(
+  bytes: number,
+  { ranks, transport, wire = 'int32' }: AllReduceBenchOptions,
+  timings: NamedTiming[],
+): AllReduceRow {
   const [own, ...others] = timings;
   const ms = median(own.ms);
   const algbwGBps = bytes / ms / 1e6;
   const peer = Object.fromEntries(
-    others.map(({ ms: theirs }, index) => [against[index], { ms: median(theirs), ratio: median(theirs) / ms }]),
+    others.map(({ name, ms: theirs }) => [name, { ms: median(theirs), ratio: median(theirs) / ms }]),
   );
   return {
     bytes,
     ranks,
     transport,
-    wire: 'int32',
+    wire,
     ms,
     spreadMs: [quantile(own.ms, 0.1), quantile(own.ms, 0.9)],
     algbwGBps,

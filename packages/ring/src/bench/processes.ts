@@ -1,4 +1,4 @@
-/** Our ring as a contender: one process a rank, linked over loopback sockets. */
+/** Our ring as a contender: one process a rank, linked over loopback sockets or a NATS server. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Endpoint } from '@coord/protocol';
@@ -36,12 +36,13 @@ class RankProcess {
   }
 }
 
-export async function startProcesses(ranks: number, maxBytes: number): Promise<Contender> {
-  const group = Array.from({ length: ranks }, (_, rank) => new RankProcess({ rank, ranks, maxBytes }));
+export async function startProcesses(setup: Omit<RankSetup, 'rank'>): Promise<Contender> {
+  const { ranks } = setup;
+  const group = Array.from({ length: ranks }, (_, rank) => new RankProcess({ ...setup, rank }));
   const endpoints = await Promise.all(group.map((rank) => rank.answer<Endpoint>()));
   await Promise.all(group.map((rank) => rank.ask({ type: 'link', endpoints })));
   return {
-    name: 'ws',
+    name: setup.natsUrl === undefined ? 'ws' : 'nats',
     ranks,
     async time(bytes, iterations) {
       const timings = await Promise.all(group.map((rank) => rank.ask<Timing>({ type: 'time', bytes, iterations })));

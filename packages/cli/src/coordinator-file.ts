@@ -1,0 +1,34 @@
+/**
+ * `coordinator.json` in the run directory: where the run's coordinator listens and which token it asks for, so that a resumed
+ * one is found by the workers of the one before. It holds a secret: only its owner may read it.
+ */
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { LISTEN_PATTERN } from './listen.js';
+
+const FILE = 'coordinator.json';
+const OWNER_ONLY = 0o600;
+
+const coordinatorRecordSchema = z.object({
+  /** `HOST:PORT`, with the port that was really taken. */
+  listen: z.string().regex(LISTEN_PATTERN),
+  token: z.string().min(1),
+});
+export type CoordinatorRecord = z.infer<typeof coordinatorRecordSchema>;
+
+/** Written aside and renamed, so that a crash leaves the old record or the new one. */
+export async function writeCoordinatorRecord(runDir: string, record: CoordinatorRecord): Promise<void> {
+  const aside = join(runDir, `${FILE}.${process.pid}.tmp`);
+  await writeFile(aside, `${JSON.stringify(record, null, 2)}\n`, { mode: OWNER_ONLY });
+  await rename(aside, join(runDir, FILE));
+}
+
+/** Undefined where there is none, or none that can be read: then the run goes on with a new address and token. */
+export async function readCoordinatorRecord(runDir: string): Promise<CoordinatorRecord | undefined> {
+  try {
+    return coordinatorRecordSchema.parse(JSON.parse(await readFile(join(runDir, FILE), 'utf8')));
+  } catch {
+    return undefined;
+  }
+}
