@@ -4,7 +4,15 @@
  */
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { type CoordEvent, type CoordProcess, coord, endAll, runCoord, temporaryDirectory } from './support/coord.js';
+import {
+  type CoordEvent,
+  type CoordProcess,
+  coord,
+  endAll,
+  killWorkersOf,
+  runCoord,
+  temporaryDirectory,
+} from './support/coord.js';
 
 const STEPS = 40;
 /** Long enough for a worker to start and join in the middle. */
@@ -110,6 +118,7 @@ describe('the weights after the last step', () => {
     await first.event((event) => event.event === 'checkpoint' && (event.step as number) >= 10);
     first.kill('SIGKILL');
     await first.exited;
+    killWorkersOf(directory);
     const resumed = coord(['start', '--resume', directory, '--workers', '3', '--listen', '127.0.0.1:0', '--json']);
     const finished = await finishedEvent(resumed);
     expect(finished).toMatchObject({ weightsSha256: reference.weightsSha256, steps: STEPS });

@@ -1,6 +1,6 @@
 /** Starts the real `coord` program as a process of its own, and reads what it says with `--json`. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -103,6 +103,28 @@ export async function endAll(): Promise<void> {
   const ending = [...running].map((child) => new Promise((resolve) => child.once('close', resolve)));
   for (const child of running) child.kill('SIGKILL');
   await Promise.all(ending);
+}
+
+/** What stands in a run's ledger, in order. */
+export function ledgerEntries(runDir: string): Record<string, unknown>[] {
+  const file = join(runDir, 'ledger.jsonl');
+  if (!existsSync(file)) return [];
+  const lines = readFileSync(file, 'utf8')
+    .split('\n')
+    .filter((line) => line.endsWith('}'));
+  return lines.map((line) => (JSON.parse(line) as { record: { entry: Record<string, unknown> } }).record.entry);
+}
+
+/** Kills every worker process that ever joined the run: those of a killed `coord start` outlive it. */
+export function killWorkersOf(runDir: string): void {
+  for (const { type, pid } of ledgerEntries(runDir)) {
+    if (type !== 'worker-joined' || typeof pid !== 'number') continue;
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It has ended by itself.
+    }
+  }
 }
 
 export const temporaryDirectory = (): string => mkdtempSync(join(tmpdir(), 'coord-test-'));

@@ -14,7 +14,7 @@ import { FrameExchange } from './frame-exchange.js';
 import type { RingPosition } from './ring-errors.js';
 import type { RingPlace } from './schedule.js';
 import type { ScratchSlot } from './scratch.js';
-import type { TransferTask } from './transfer.js';
+import { isSamePlace, type TransferTask } from './transfer.js';
 
 /** A link each way to one rank. */
 export interface Partner {
@@ -88,7 +88,7 @@ export class Doubling {
   async run(): Promise<void> {
     const { input, output, schedule, before, after } = this.task;
     before?.(0, input.byteLength);
-    if (input !== output) output.set(input);
+    if (!isSamePlace(input, output)) output.set(input);
     for (const round of doublingRounds(schedule)) await this.runRound(round);
     after?.(0, output.byteLength);
   }

@@ -13,3 +13,4 @@ export {
 } from './exact-sum.js';
 export { createKernels, type Kernels, referenceKernels } from './kernels.js';
 export { createRing, type Ring, type RingContext, type SumStages } from './ring.js';
+export { RING_SCRATCH_BYTES } from './scratch.js';

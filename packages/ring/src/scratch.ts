@@ -5,6 +5,12 @@ import { SEGMENT_HEADER_BYTES } from './segment-header.js';
 /** Receives outstanding at a time: one being combined, one being filled. More would only spread the scratch over the cache. */
 export const RECEIVE_WINDOW = 2;
 
+/** Longest segment where nothing else is asked for. */
+export const SEGMENT_BYTES = 512 * 1024;
+
+/** What the rings of an arena take from it, together, with segments of that length. */
+export const RING_SCRATCH_BYTES = RECEIVE_WINDOW * SEGMENT_BYTES;
+
 export interface ScratchSlot {
   readonly header: Uint8Array;
   readonly bytes: Uint8Array;

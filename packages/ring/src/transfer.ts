@@ -26,6 +26,10 @@ export interface TransferTask {
   after?(start: number, end: number): void;
 }
 
+/** Whether an operation works in place. */
+export const isSamePlace = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.buffer === b.buffer && a.byteOffset === b.byteOffset;
+
 export class Transfer {
   readonly position: RingPosition;
   private readonly frames: FrameExchange;

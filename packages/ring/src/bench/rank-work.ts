@@ -3,27 +3,9 @@ import { type Arena, arenaBytes, BLOCK_SIZE, createArena } from '@coord/protocol
 import { quantaFor, type WireFormat } from '../exact-sum.js';
 import { createKernels, type Kernels } from '../kernels.js';
 import type { Ring } from '../ring.js';
+import { RING_SCRATCH_BYTES } from '../scratch.js';
 import { benchSum, benchValue, type Timing } from './contender.js';
 
-/** The blocks of elements [start, end); the very last is completed by padding. */
-function piece({ gradients, sums, shorts, quanta, exponents }: Buffers, start: number, end: number): Buffers {
-  const [first, last] = [start / BLOCK_SIZE, Math.ceil(end / BLOCK_SIZE)];
-  return {
-    gradients: gradients.subarray(first * BLOCK_SIZE, last * BLOCK_SIZE),
-    sums: sums.subarray(first * BLOCK_SIZE, last * BLOCK_SIZE),
-    shorts: shorts.subarray(first * BLOCK_SIZE, last * BLOCK_SIZE),
-    quanta: quanta.subarray(first, last),
-    exponents: exponents.subarray(first, last),
-  };
-}
-
-function shortsIn(arena: Arena, count: number): Int16Array {
-  const { buffer, byteOffset } = arena.uint8(count * Int16Array.BYTES_PER_ELEMENT);
-  return new Int16Array(buffer, byteOffset, count);
-}
-
-/** Room for a ring's scratch. */
-const SCRATCH_BYTES = 4 * 1024 * 1024;
 const LARGEST_EXPONENT = 127 + 7;
 
 interface Buffers {
@@ -36,7 +18,7 @@ interface Buffers {
 }
 
 export const createBenchArena = (maxBytes: number): Arena =>
-  createArena(arenaBytes([padded(maxBytes), padded(maxBytes), maxBytes, maxBytes]) + SCRATCH_BYTES);
+  createArena(arenaBytes([padded(maxBytes), padded(maxBytes), maxBytes, maxBytes]) + RING_SCRATCH_BYTES);
 
 const padded = (bytes: number): number => Math.ceil(bytes / 4 / BLOCK_SIZE) * BLOCK_SIZE * 4;
 
@@ -110,4 +92,21 @@ export class RankWork {
     for (let index = 0; index < count; index++) if (gradients[index] !== benchSum(this.ring.size, index)) wrong++;
     return wrong;
   }
+}
+
+/** The blocks of elements [start, end); the very last is completed by padding. */
+function piece({ gradients, sums, shorts, quanta, exponents }: Buffers, start: number, end: number): Buffers {
+  const [first, last] = [start / BLOCK_SIZE, Math.ceil(end / BLOCK_SIZE)];
+  return {
+    gradients: gradients.subarray(first * BLOCK_SIZE, last * BLOCK_SIZE),
+    sums: sums.subarray(first * BLOCK_SIZE, last * BLOCK_SIZE),
+    shorts: shorts.subarray(first * BLOCK_SIZE, last * BLOCK_SIZE),
+    quanta: quanta.subarray(first, last),
+    exponents: exponents.subarray(first, last),
+  };
+}
+
+function shortsIn(arena: Arena, count: number): Int16Array {
+  const { buffer, byteOffset } = arena.uint8(count * Int16Array.BYTES_PER_ELEMENT);
+  return new Int16Array(buffer, byteOffset, count);
 }
