@@ -40,6 +40,7 @@ import {
   workersLostError,
 } from './run-errors.js';
 import { epochsCompleted, isCheckpointDue, totalStepsOf } from './schedule.js';
+import { ShareKeeper } from './share-keeper.js';
 import { type HashedState, sendState } from './state-transfer.js';
 import { StepBook } from './step-book.js';
 import { unexpected } from './turn.js';
@@ -70,10 +71,12 @@ export class Conductor {
   private lastViewSize = 0;
   private stopReason = '';
   private readonly returns = new Returns();
+  private readonly shares: ShareKeeper;
 
   constructor(private readonly options: ConductorOptions) {
     this.clock = options.clock ?? systemClock;
     this.chronicle = options.chronicle;
+    this.shares = new ShareKeeper(this.clock, options.run.batch.grains, options.shares);
     this.outcome = new Outcome(() => this.flushLedger());
     this.checkpointer = this.createCheckpointer();
     this.progress = this.createProgress();
@@ -179,11 +182,23 @@ export class Conductor {
     const actions: ProgressActions = {
       sessionOf: (workerId) => this.roster.get(workerId),
       isAnyoneAt: (step) => this.roster.all.some((session) => session.heldStep >= step),
-      settled: (step) => this.checkpointIfDue(step),
+      settled: (step) => this.onSettled(step),
       expel: (session, error) => this.dismiss(session, error),
       fail: (error) => this.fail(error),
     };
     return new Progress(run, this.clock, book, this.chronicle, actions, past.lastEvaluation);
+  }
+
+  private onSettled(step: number): void {
+    if (this.progress.lastStep) this.shares.see(this.progress.lastStep);
+    this.checkpointIfDue(step);
+  }
+
+  /** After the settling: a better division of the grains forms a view. */
+  private rebalance(): void {
+    if (this.phase !== 'training' || !this.view) return;
+    const decision = this.shares.decide(this.view.members);
+    if (decision) this.roster.apply({ type: 'rebalance', ...decision });
   }
 
   private createRoster(): Roster {
@@ -205,6 +220,7 @@ export class Conductor {
     // Who is still to come may have to tell of earlier steps than those that are here.
     if (this.roster.isAwaitingReturns) return;
     this.progress.settle(this.roster.participants().map(({ workerId }) => workerId));
+    this.rebalance();
   }
 
   // ── what workers say ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -350,6 +366,7 @@ export class Conductor {
     if (this.phase === 'waiting') this.phase = 'training';
     this.chronicle.view(view);
     this.progress.viewFormed();
+    this.shares.viewFormed();
     void this.publish(view);
     this.settleSteps();
     this.takeOver();

@@ -94,6 +94,8 @@ export interface MembershipState {
   readonly seenMs: number;
   /** Candidates present when a `wait` was last said; undefined while there is a view. */
   readonly waitingWith: number | undefined;
+  /** Share of a thread that nobody has measured. */
+  readonly shareUnit: number;
   /** The run is ending: nobody new is taken in, and any number of survivors may end it. */
   readonly stopping: boolean;
 }
@@ -118,6 +120,8 @@ export type MembershipEvent =
       readonly suspect?: string;
     }
   | { readonly type: 'step-reported'; readonly workerId: string; readonly generation: number }
+  /** Another division of the grains (of a full step, by worker) is better than the one in force. */
+  | { readonly type: 'rebalance'; readonly grains: ReadonlyMap<string, number>; readonly reason: string }
   | { readonly type: 'stopping' }
   /** The end did not come about: everybody that could have ended the run is gone. */
   | { readonly type: 'resuming' }
@@ -163,6 +167,7 @@ export const initialMembership = (
   suspicions: new Map(),
   seenMs: nowMs,
   waitingWith: undefined,
+  shareUnit: 1,
   stopping: false,
 });
 
@@ -274,6 +279,8 @@ function absorb(nowMs: number, draft: Draft, event: MembershipEvent, options: Me
         state: { ...state, stopping: true, joinDeadlineMs: undefined, awaited: NOBODY },
         notes: ['the run is ending'],
       };
+    case 'rebalance':
+      return rebalance(draft, event.grains, event.reason);
     case 'resuming':
       return resume(nowMs, draft, options);
     case 'tick':
@@ -296,6 +303,31 @@ function join(nowMs: number, draft: Draft, event: Extract<MembershipEvent, { typ
 function passGeneration(state: MembershipState, returns: FormerMember | undefined): MembershipState {
   const lost = (returns?.generation ?? 0) - state.generation;
   return lost > 0 && lost <= MAX_LOST_GENERATIONS ? { ...state, generation: state.generation + lost } : state;
+}
+
+/** Shares are counted so finely once they follow speed; a worker that nobody has measured has this many for each thread. */
+const MEASURED_UNIT = 1000;
+const MAX_SHARE = 1_000_000;
+
+/** Shares in proportion to the grains, an average thread having MEASURED_UNIT, so that newcomers fit in. */
+function rebalance(draft: Draft, grains: ReadonlyMap<string, number>, reason: string): Draft {
+  const { state } = draft;
+  if (state.members.length === 0 || state.stopping) return draft;
+  const total = [...grains.values()].reduce((sum, count) => sum + count, 0);
+  const threads = state.members.reduce((sum, id) => sum + (state.workers.get(id)?.candidate?.workers ?? 0), 0);
+  const shareOf = (id: string, { share }: Candidate): number => {
+    const count = grains.get(id);
+    const wanted =
+      count === undefined ? (share * MEASURED_UNIT) / state.shareUnit : (count * MEASURED_UNIT * threads) / total;
+    return Math.min(MAX_SHARE, Math.max(1, Math.round(wanted)));
+  };
+  const workers = new Map(
+    [...state.workers].map(([id, worker]) => {
+      const { candidate } = worker;
+      return [id, candidate ? { ...worker, candidate: { ...candidate, share: shareOf(id, candidate) } } : worker];
+    }),
+  );
+  return { ...draft, state: { ...state, workers, shareUnit: MEASURED_UNIT }, causes: [...draft.causes, reason] };
 }
 
 /** Whoever became ready meanwhile enters through a join window like everybody else. */
@@ -331,7 +363,8 @@ function makeCandidate(
   event: Extract<MembershipEvent, { type: 'ready' }>,
   options: MembershipOptions,
 ): Draft {
-  const { endpoint, share, workers = 1 } = event;
+  const { endpoint, workers = 1 } = event;
+  const share = event.share * draft.state.shareUnit;
   const candidate = { endpoint, share, workers, late: draft.state.stopping };
   const state = welcomeBack(nowMs, withWorker(draft.state, { ...worker, candidate }), worker);
   const joinDeadlineMs = state.stopping ? undefined : (state.joinDeadlineMs ?? nowMs + options.joinWindowMs);

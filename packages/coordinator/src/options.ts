@@ -3,6 +3,7 @@ import type { Clock, Endpoint, RunSpec, TrainingState } from '@coord/protocol';
 import type { Logger } from 'pino';
 import type { CoordinatorEvent, RunResult } from './events.js';
 import type { FormerWorker } from './past.js';
+import type { ShareOptions } from './shares.js';
 
 export interface Timings {
   /** How often workers are told to say that they are alive. */
@@ -54,6 +55,8 @@ export interface CoordinatorOptions {
   readonly logger: Logger;
   readonly clock?: Clock;
   readonly timings?: Partial<Timings>;
+  /** When grain shares follow measured speed. */
+  readonly shares?: Partial<ShareOptions>;
   readonly retention: { readonly keepLast: number };
   /** Stored in every checkpoint, so that it can be resumed without its configuration file. */
   readonly config?: unknown;

@@ -104,7 +104,7 @@ function workerStatus(conductor: Conductor, session: WorkerSession, nowMs: numbe
     phaseMs: lastHeartbeat?.phaseMs ?? null,
     ring: lastHeartbeat?.ring ?? null,
     step,
-    share: ready?.share ?? null,
+    share: workers.get(workerId)?.candidate?.share ?? null,
     engine: ready ? identityText(ready.identity) : null,
     endpoint: ready?.endpoint ?? null,
     heartbeatAgeMs: Math.round(nowMs - (workers.get(workerId)?.heardMs ?? nowMs)),

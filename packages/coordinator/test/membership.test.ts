@@ -194,6 +194,46 @@ describe('a view', () => {
   });
 });
 
+describe('a rebalance', () => {
+  const sharesOf = (stage: Stage) =>
+    stage.decisions
+      .filter((one) => one.type === 'form-view')
+      .at(-1)
+      ?.view.members.map(({ workerId, share }) => [workerId, share]);
+  const balanced = () =>
+    inView('w1', 'w2').do({
+      type: 'rebalance',
+      grains: new Map([
+        ['w1', 6],
+        ['w2', 2],
+      ]),
+      reason: 'measured',
+    });
+
+  it('forms a view with shares in proportion to the grains', () => {
+    const stage = balanced();
+    expect(stage.state.generation).toBe(2);
+    expect(stage.reasons.at(-1)).toBe('measured');
+    expect(sharesOf(stage)).toEqual([
+      ['w1', 1500],
+      ['w2', 500],
+    ]);
+  });
+
+  it('gives a newcomer the share of an average thread', () => {
+    const stage = balanced().join('w3').ready('w3').pass(300, ['w1', 'w2', 'w3']);
+    expect(sharesOf(stage)?.at(-1)).toEqual(['w3', 1000]);
+  });
+
+  it('does not happen while the run is ending, or without a view', () => {
+    const grains = new Map([['w1', 8]]);
+    const ending = inView('w1', 'w2').do({ type: 'stopping' }).do({ type: 'rebalance', grains, reason: 'measured' });
+    expect(ending.state.generation).toBe(1);
+    const alone = new Stage().join('w1').ready('w1').do({ type: 'rebalance', grains, reason: 'measured' });
+    expect(alone.state.generation).toBe(0);
+  });
+});
+
 describe('a broken ring', () => {
   it('waits for the loss that broke it to be noticed', () => {
     const stage = inView('w1', 'w2', 'w3').ringFails('w1', 'w2').pass(100);

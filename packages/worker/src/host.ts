@@ -17,6 +17,7 @@ import {
 import type { PeerListener } from '@coord/transport';
 import type { Logger } from 'pino';
 import type { ComputePool } from './compute/compute-pool.js';
+import type { FaultHook } from './fault-hook.js';
 import type { FlightRecorder } from './flight-recorder.js';
 import type { HostRecord } from './grain-book.js';
 import type { GrainLoader } from './grain-loader.js';
@@ -39,6 +40,7 @@ export interface HostParts {
   readonly timeoutMs: number;
   readonly logger: Logger;
   readonly recorder: FlightRecorder;
+  readonly fault: FaultHook;
   /** Puts the flight record where people find it. */
   saveFlight(): Promise<void>;
   /** For what the coordinator must have, sooner or later. */
@@ -108,6 +110,9 @@ export class Host {
     return this.parts.timeoutMs;
   }
 
+  get fault(): FaultHook {
+    return this.parts.fault;
+  }
   get recorder(): FlightRecorder {
     return this.parts.recorder;
   }

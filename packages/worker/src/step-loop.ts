@@ -127,6 +127,7 @@ async function computeGrains(
       const batch = await timer.measure('loadMs', () => loader.take(taken));
       const place = { step: plan.step, grain: index, grains: plan.grains.length };
       progress.outcomes.set(index, await compute.addGrain(thread, place, batch));
+      await host.fault.afterGrain();
     }
   };
   const lanes = Array.from({ length: compute.size * QUEUE_DEPTH }, (_, i) => lane(i % compute.size));

@@ -16,6 +16,7 @@ import { ClockOffsetEstimate } from './clock-offset.js';
 import { ComputePool } from './compute/compute-pool.js';
 import { CoordinatorConnection } from './coordinator-connection.js';
 import type { CoordinatorSession } from './coordinator-session.js';
+import { faultFrom } from './fault-hook.js';
 import { FlightRecorder, flightFile, formatFlightRecord, writeFlightRecord } from './flight-recorder.js';
 import { GrainLoader } from './grain-loader.js';
 import { Host } from './host.js';
@@ -138,6 +139,7 @@ async function participate(
       listener,
       timeoutMs: ringTimeoutMs,
       logger,
+      fault: faultFrom(process.env),
       recorder: flight.recorder,
       saveFlight: () => flight.write(),
       report: (report) => connection.report(report),

@@ -1,0 +1,46 @@
+/** Gives the share rules their state: measures settled steps, and says when another division of the grains would be better. */
+import type { Clock } from '@coord/protocol';
+import type { StepEvent } from './events.js';
+import {
+  afterStep,
+  DEFAULT_SHARES,
+  decideShares,
+  initialShares,
+  inNewView,
+  type ShareDecision,
+  type Shareholder,
+  type ShareOptions,
+  type ShareState,
+} from './shares.js';
+
+export class ShareKeeper {
+  private readonly options: ShareOptions;
+  private state: ShareState;
+
+  constructor(
+    private readonly clock: Clock,
+    /** Of a full step. */
+    private readonly grains: number,
+    options: Partial<ShareOptions> = {},
+  ) {
+    this.options = { ...DEFAULT_SHARES, ...options };
+    this.state = initialShares(clock.nowMs());
+  }
+
+  viewFormed(): void {
+    this.state = inNewView(this.state, this.clock.nowMs());
+  }
+
+  see({ times, ownSamples }: StepEvent): void {
+    const measures = Object.entries(times).map(([workerId, { loadMs, computeMs }]) => ({
+      workerId,
+      samples: ownSamples[workerId] ?? 0,
+      busyMs: loadMs + computeMs,
+    }));
+    this.state = afterStep(this.state, measures);
+  }
+
+  decide(members: readonly Shareholder[]): ShareDecision | undefined {
+    return decideShares(this.clock.nowMs(), this.state, members, this.grains, this.options);
+  }
+}
