@@ -1,5 +1,5 @@
 /** A real coordinator on loopback, with its events to wait for, and everything closed at the end of the test. */
-import { createToken } from '@coord/protocol';
+import { createToken, type Hello } from '@coord/protocol';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { type Coordinator, type CoordinatorEvent, type CoordinatorOptions, startCoordinator } from '../src/index.js';
@@ -42,7 +42,7 @@ export interface TestCluster {
   readonly url: string;
   readonly token: string;
   readonly runDir: string;
-  join(name?: string): Promise<ScriptedWorker>;
+  join(name?: string, returns?: Hello['returns']): Promise<ScriptedWorker>;
   /** Workers that have joined, are ready and have received their common first view. */
   training(count: number): Promise<ScriptedWorker[]>;
 }
@@ -67,8 +67,8 @@ export async function startTestCluster(changes: Partial<CoordinatorOptions> = {}
   });
   onTestFinished(() => coordinator.close());
   const [url] = coordinator.urls;
-  const join = async (name?: string): Promise<ScriptedWorker> => {
-    const worker = await ScriptedWorker.join(url, coordinator.token, name);
+  const join: TestCluster['join'] = async (name, returns) => {
+    const worker = await ScriptedWorker.join(url, coordinator.token, name, returns);
     onTestFinished(() => worker.close());
     return worker;
   };

@@ -6,6 +6,7 @@ import {
   createNonce,
   decodeMessage,
   encodeMessage,
+  type Hello,
   headerOf,
   isJoinProof,
   joinProof,
@@ -17,11 +18,15 @@ import {
 import { connectLink, type Link } from '@coord/transport';
 import { hashAt, stepReport } from './fixtures.js';
 
+type Returns = Hello['returns'];
+
 export class ScriptedWorker {
   /** Messages that came while another type was awaited. */
   private readonly kept: CoordinatorMessage[] = [];
   workerId = '';
   generation = 0;
+  /** What the coordinator said that it has on record. */
+  settledStep = 0;
 
   constructor(
     readonly link: Link,
@@ -33,24 +38,25 @@ export class ScriptedWorker {
   }
 
   /** Joins like a real worker and checks the coordinator's own proof. */
-  static async join(url: string, token: string, name = 'scripted'): Promise<ScriptedWorker> {
+  static async join(url: string, token: string, name = 'scripted', returns?: Returns): Promise<ScriptedWorker> {
     const worker = await ScriptedWorker.connect(url, name);
-    const clientNonce = await worker.sayHello(token);
+    const clientNonce = await worker.sayHello(token, PROTOCOL_VERSION, returns);
     const welcome = await worker.next('welcome');
     const nonces = { serverNonce: worker.serverNonce, clientNonce };
     if (!isJoinProof(welcome.proof, token, 'coordinator', nonces)) throw new Error('the coordinator proved nothing');
     worker.workerId = welcome.workerId;
+    worker.settledStep = welcome.settledStep;
     return worker;
   }
 
   serverNonce = '';
 
-  async sayHello(token: string, protocolVersion = PROTOCOL_VERSION): Promise<string> {
+  async sayHello(token: string, protocolVersion = PROTOCOL_VERSION, returns?: Returns): Promise<string> {
     this.serverNonce = (await this.next('challenge')).serverNonce;
     const clientNonce = createNonce();
     const proof = joinProof(token, 'worker', { serverNonce: this.serverNonce, clientNonce });
     const hello = { type: 'hello', protocolVersion, proof, clientNonce, name: this.name, hostName: 'test', pid: 1 };
-    await this.link.send(encodeMessage(hello));
+    await this.link.send(encodeMessage({ ...hello, returns }));
     return clientNonce;
   }
 

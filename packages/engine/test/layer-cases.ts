@@ -38,6 +38,7 @@ const conv = (args: object) => L.conv2d({ filters: 16, kernelSize: 3, ...args })
 const convolutions: LayerCase[] = [
   one('conv2d same', [8, 8, 16], () => conv({ padding: 'same' })),
   one('conv2d of one channel, same', [9, 7, 1], () => conv({ padding: 'same' })),
+  { ...one('conv2d of a batch that fills no block', [6, 6, 16], () => conv({ padding: 'same' })), counts: [11, 19] },
   {
     ...one('conv2d of wide images, in bands', [9, 140, 16], () => conv({ kernelSize: [3, 1], padding: 'same' })),
     counts: [16],

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { benchAllReduce } from '../src/bench/all-reduce.js';
+import { formatAllReduceHeader, formatAllReduceRow } from '../src/bench/format.js';
 import { findTorchPython } from '../src/bench/gloo.js';
 
 describe('the all-reduce bench', () => {
@@ -17,6 +18,41 @@ describe('the all-reduce bench', () => {
   it('finds no wrong value in the int16 wire format either', async () => {
     const [row] = await benchAllReduce({ ...options, sizes: [100_000], wire: 'int16', against: [] });
     expect(row).toMatchObject({ wire: 'int16', wrong: 0 });
+  });
+
+  it('prints the columns of nccl-tests, and N/A for a contender that is not there', () => {
+    const row = {
+      bytes: 4096,
+      ranks: 2,
+      transport: 'ws',
+      wire: 'int32',
+      ms: 0.05,
+      spreadMs: [0.04, 0.06],
+      algbwGBps: 0.08192,
+      busbwGBps: 0.08192,
+      wrong: 0,
+      peer: { gloo: { ms: 0.25, ratio: 5 } },
+    } as const;
+    const words = (text: string) => text.trim().split(/\s+/);
+    const peers = ['gloo', 'mpi'];
+    expect(words(formatAllReduceRow(row, peers))).toEqual([
+      '4096',
+      '1024',
+      'float',
+      'int32',
+      '50.0',
+      '0.08',
+      '0.08',
+      '0',
+      '250.0',
+      '5.00',
+      'N/A',
+      'N/A',
+    ]);
+    const [names, units] = formatAllReduceHeader(peers).split('\n');
+    const lengths = [names, units, formatAllReduceRow(row, peers)].map(({ length }) => length);
+    expect(new Set(lengths).size).toBe(1);
+    expect(words(names.slice(1))).toContain('busbw');
   });
 
   it.skipIf(findTorchPython() === undefined)(

@@ -1,6 +1,6 @@
 /** A traced graph as an ONNX model. */
 import { OnnxBuilder, type TensorInfo } from '../onnx/builder.js';
-import { type Graph, leavesOf, placeOf, unsupported } from '../trace/graph.js';
+import { type Graph, placeOf, unsupported } from '../trace/graph.js';
 import { arrangeRules } from './arrange.js';
 import { type KernelRules, LowerContext, onnxType } from './context.js';
 import { depthwiseRules } from './convolution/depthwise.js';
@@ -58,6 +58,3 @@ export function lower(graph: Graph, { blockSize }: LowerOptions): LoweredModel {
   }
   return { bytes: onnx.build(), inputs: onnx.inputs, outputs: onnx.outputs, operationCount: onnx.operationCount };
 }
-
-/** Leaves that the lowered model takes as inputs, by name; constants that simplification made superfluous are gone. */
-export const inputNames = (graph: Graph): string[] => leavesOf(graph).map((leaf) => leaf.name as string);

@@ -80,17 +80,6 @@ function missingInputs(node: Node, done: ReadonlySet<Node>): Node[] {
   return producers.filter((producer): producer is Node => producer !== undefined && !done.has(producer));
 }
 
-/** Inputs and weights that the graph's outputs depend on. */
-export function leavesOf(graph: Graph): Value[] {
-  const leaves = new Set<Value>();
-  const visit = (value: Value) => {
-    if (value.kind === 'input' || value.kind === 'weight') leaves.add(value);
-  };
-  for (const node of graph.nodes) Object.values(node.inputs).forEach(visit);
-  for (const output of graph.outputs) visit(output.value);
-  return [...leaves];
-}
-
 export const placeOf = (node: Pick<Node, 'kernel' | 'layer'>): string =>
   node.layer === undefined ? `kernel ${node.kernel} (backward pass)` : `layer "${node.layer}", kernel ${node.kernel}`;
 

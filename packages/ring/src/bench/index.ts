@@ -1,1 +1,2 @@
 export { type AllReduceBenchOptions, type AllReduceRow, benchAllReduce, type PeerResult } from './all-reduce.js';
+export { formatAllReduceHeader, formatAllReduceRow } from './format.js';

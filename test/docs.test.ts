@@ -1,0 +1,139 @@
+/**
+ * Every `coord …` line in the README and in docs/ is run, with what only a reader can have (addresses, tokens, run directories,
+ * hours of patience) replaced by what this test has.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { cp } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type CoordEvent, type CoordProcess, coord, endAll, REPOSITORY, temporaryDirectory } from './support/coord.js';
+
+const TOKEN = 'docs-test-token';
+const TINY = join(REPOSITORY, 'configs', 'synthetic-tiny.yaml');
+
+const pages = [
+  'README.md',
+  'CONTRIBUTING.md',
+  ...readdirSync(join(REPOSITORY, 'docs'), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.md'))
+    .map((file) => join('docs', file)),
+];
+
+/** Command lines of a page: those that start with coord, after a prompt or npx, outside of running text. */
+function commandsOf(page: string): string[] {
+  const blocks = readFileSync(join(REPOSITORY, page), 'utf8').matchAll(/^```(?:sh|console|text|)\n(.*?)^```/gms);
+  return [...blocks]
+    .flatMap(([, text]) => text.split('\n'))
+    .map((line) =>
+      /^\s*(?:\$ )?(?:npx )?(coord [a-z].*)$/
+        .exec(line)?.[1]
+        .replace(/\s+#.*$/, '')
+        .trim(),
+    )
+    .filter((line) => line !== undefined);
+}
+
+const examples = [...new Set(pages.flatMap(commandsOf))].filter((line) => !/^coord (\[|<)/.test(line));
+
+interface Stage {
+  readonly url: string;
+  /** A run that was interrupted: it can be evaluated, exported, audited and resumed. */
+  readonly run: string;
+  readonly checkpoint: string;
+}
+
+async function interruptedRun(directory: string): Promise<void> {
+  const settings = ['epochs=1000', 'checkpoint.everySteps=20'].flatMap((setting) => ['--set', setting]);
+  const first = coord(['start', TINY, '--json', '--workers', '1', '--run-dir', directory, ...settings]);
+  await first.event((event) => event.event === 'step' && (event.step as number) >= 50);
+  first.kill('SIGINT');
+  await first.exited;
+}
+
+/** Words of the line with a reader's values replaced by ours. */
+function staged(line: string, stage: Stage, run: string): string[] {
+  const replaced = line
+    .replace(/configs\/mnist-(cnn|mlp)\.yaml/, TINY)
+    .replace(/runs\/\S*\/checkpoints\/\S+/, stage.checkpoint)
+    .replace(/runs\/\S+/, run)
+    .replace(/(ws|http):\/\/[\w.]+:7070/, (_, scheme) => stage.url.replace(/^ws/, scheme))
+    .replace(/--token \S+/, `--token ${TOKEN}`)
+    .replace(/--listen \S+/, '--listen 127.0.0.1:0')
+    .replace(/--out \S+/, `--out ${join(temporaryDirectory(), 'out')}`)
+    .replace(/--execute \d+/, '--execute 21');
+  return replaced.split(/\s+/).slice(1);
+}
+
+/** What an example may need besides its own words: a place of its own, an end in finite time. */
+function additions(words: readonly string[], stage: Stage): string[] {
+  const [command, what] = words;
+  const listen = words.includes('--listen') || words.includes('--resume') ? [] : ['--listen', '127.0.0.1:0'];
+  const place = words.includes('--resume') ? [] : ['--run-dir', join(temporaryDirectory(), 'run')];
+  if (command === 'start') return ['--json', ...listen, ...place];
+  if (command === 'bench') return what === 'scaling' ? ['--repeats', '1', '--steps', '5'] : ['--sizes', '4K'];
+  if (command === 'status' && !words.some((word) => word.startsWith('http'))) return [stage.url.replace(/^ws/, 'http')];
+  return [];
+}
+
+/** A run goes on for longer than a test: it has shown what it does once it trains, or waits for workers. */
+async function endsWhenSeen(process: CoordProcess): Promise<number> {
+  await process.event((event) => event.event === 'step' || event.event === 'waiting');
+  process.kill('SIGINT');
+  return (await process.exited).code ?? -1;
+}
+
+/** Exit statuses that are right for an example here. 2: an engine that this machine does not have, said so. */
+function expectedStatus(words: readonly string[]): number[] {
+  if (words[0] === 'start') return [130, 0];
+  return words.includes('--engine') ? [0, 2] : [0];
+}
+
+describe('an example in the documentation', () => {
+  let stage: Stage;
+  let coordinator: CoordProcess;
+
+  beforeAll(async () => {
+    const run = join(temporaryDirectory(), 'run');
+    await interruptedRun(run);
+    const checkpoints = join(run, 'checkpoints');
+    coordinator = coord([
+      'start',
+      TINY,
+      '--json',
+      '--workers',
+      '1',
+      '--token',
+      TOKEN,
+      '--set',
+      'epochs=100000',
+      '--run-dir',
+      join(temporaryDirectory(), 'run'),
+    ]);
+    const { urls } = (await coordinator.event('listening')) as CoordEvent & { urls: string[] };
+    await coordinator.event('step');
+    stage = { url: urls[0], run, checkpoint: join(checkpoints, basename(readdirSync(checkpoints).sort()[0])) };
+  });
+
+  afterAll(endAll);
+
+  it('is found at all', () => {
+    expect(examples.length).toBeGreaterThan(15);
+  });
+
+  it.each(examples)('%s', async (line) => {
+    const run = join(temporaryDirectory(), 'run');
+    await cp(stage.run, run, { recursive: true });
+    const words = staged(line, stage, run);
+    const process = coord([...words, ...additions(words, stage)]);
+    if (words[0] === 'worker') {
+      const joined = coordinator.event(
+        (event) => event.event === 'worker-ready' && coordinator.events.indexOf(event) > 20,
+      );
+      await Promise.race([joined, process.exited]);
+      process.kill('SIGINT');
+    }
+    const code = words[0] === 'start' ? await endsWhenSeen(process) : ((await process.exited).code ?? -1);
+    const expected = words[0] === 'worker' ? [130, ...expectedStatus(words)] : expectedStatus(words);
+    expect(expected, `${process.stdout.slice(-2000)}\n${process.stderr}`).toContain(code);
+  });
+});
