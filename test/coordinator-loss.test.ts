@@ -12,6 +12,7 @@ import {
   endAll,
   killWorkersOf,
   ledgerEntries,
+  runCoord,
   temporaryDirectory,
 } from './support/coord.js';
 
@@ -70,6 +71,19 @@ function expectWholeLedger(directory: string): void {
   expect(generations).toEqual(Array.from(generations, (_, index) => index + 1));
 }
 
+async function expectCleanAudit(directory: string): Promise<void> {
+  const audit = await runCoord(['audit', directory]);
+  expect(audit.code, audit.stdout + audit.stderr).toBe(0);
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
 const joinsOf = (start: CoordProcess): CoordEvent[] => start.events.filter(({ event }) => event === 'worker-joined');
 
 afterEach(async () => {
@@ -106,6 +120,7 @@ describe('a coordinator that is killed in the middle of a run', () => {
     const views = resumed.events.filter(({ event }) => event === 'view').map(({ members }) => members as string[]);
     expect(views.map((members) => members.length)).toEqual([3]);
     for (const worker of workers) expect((await worker.exited).code, worker.stderr).toBe(0);
+    await expectCleanAudit(directory);
   });
 
   it('twice, with the local workers of the first start, comes to the same bits without further workers', async () => {
@@ -144,6 +159,20 @@ describe('a coordinator that is killed in the middle of a run', () => {
     expectWholeLedger(directory);
   });
 
+  it('is followed by one that ends the local workers of both with Ctrl-C', async () => {
+    const { start, directory } = newRun(2);
+    await reaches(start, 50);
+    await kill(start);
+    const resumed = resume(directory);
+    await resumed.event('view');
+    resumed.kill('SIGINT');
+    expect((await resumed.exited).code, resumed.stderr).toBe(130);
+    const pids = ledgerEntries(directory).flatMap(({ type, pid }) => (type === 'worker-joined' ? [pid as number] : []));
+    expect(pids).toHaveLength(4);
+    expect(pids.filter(isRunning)).toEqual([]);
+    expect(resumed.events.at(-1)).toMatchObject({ event: 'finished', stopped: true });
+  });
+
   it('for good ends its workers with COORDINATOR_LOST once their patience has ended', async () => {
     const { start } = newRun(0, '--token', TOKEN);
     const { urls } = (await start.event('listening')) as CoordEvent & { urls: string[] };
@@ -176,5 +205,26 @@ describe('a coordinator that is killed in the middle of a run', () => {
     expect(finished).toMatchObject({ weightsSha256: reference.weightsSha256, steps: STEPS });
     expect(resumed.events).toContainEqual(expect.objectContaining({ event: 'warning', code: 'LEDGER_CORRUPT' }));
     expectWholeLedger(directory);
+  });
+});
+
+describe('a worker that stands still', () => {
+  it('is taken out, and comes back by itself when it goes on', async () => {
+    const { start, directory } = newRun(0, '--min-workers', '2', '--token', TOKEN);
+    const { urls } = (await start.event('listening')) as CoordEvent & { urls: string[] };
+    const [still, other] = ['still', 'other'].map((name) =>
+      coord(['worker', urls[0], '--name', name, '--json'], { env: { COORD_TOKEN: TOKEN } }),
+    );
+    await reaches(start, 50);
+    still.kill('SIGSTOP');
+    expect(await start.event('worker-lost')).toMatchObject({ name: 'still', left: false });
+    still.kill('SIGCONT');
+    const returned = await still.event('returned');
+    const finished = await finishedEvent(start);
+    expect(joinsOf(start).at(-1)).toMatchObject({ workerId: returned.workerId, name: 'still' });
+    expect(finished).toMatchObject({ steps: STEPS, workers: 2 });
+    for (const worker of [still, other]) expect((await worker.exited).code, worker.stderr).toBe(0);
+    expectWholeLedger(directory);
+    await expectCleanAudit(directory);
   });
 });

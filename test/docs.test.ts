@@ -60,8 +60,9 @@ function staged(line: string, stage: Stage, run: string): string[] {
     .replace(/--token \S+/, `--token ${TOKEN}`)
     .replace(/--listen \S+/, '--listen 127.0.0.1:0')
     .replace(/--out \S+/, `--out ${join(temporaryDirectory(), 'out')}`)
-    .replace(/--execute \d+/, '--execute 21');
-  return replaced.split(/\s+/).slice(1);
+    .replace(/--execute \d+/, '--execute 21')
+    .replace(/--flight \S+/, '');
+  return replaced.trim().split(/\s+/).slice(1);
 }
 
 /** What an example may need besides its own words: a place of its own, an end in finite time. */
@@ -70,8 +71,10 @@ function additions(words: readonly string[], stage: Stage): string[] {
   const listen = words.includes('--listen') || words.includes('--resume') ? [] : ['--listen', '127.0.0.1:0'];
   const place = words.includes('--resume') ? [] : ['--run-dir', join(temporaryDirectory(), 'run')];
   if (command === 'start') return ['--json', ...listen, ...place];
-  if (command === 'bench') return what === 'scaling' ? ['--repeats', '1', '--steps', '5'] : ['--sizes', '4K'];
-  if (command === 'status' && !words.some((word) => word.startsWith('http'))) return [stage.url.replace(/^ws/, 'http')];
+  if (command === 'bench')
+    return what === 'scaling' ? ['--workers', '1', '--repeats', '1', '--steps', '5'] : ['--sizes', '4K'];
+  if ((command === 'status' || command === 'why') && !words.some((word) => word.startsWith('http')))
+    return [stage.url.replace(/^ws/, 'http')];
   return [];
 }
 
@@ -80,6 +83,15 @@ async function endsWhenSeen(process: CoordProcess): Promise<number> {
   await process.event((event) => event.event === 'step' || event.event === 'waiting');
   process.kill('SIGINT');
   return (await process.exited).code ?? -1;
+}
+
+const countReady = (coordinator: CoordProcess) =>
+  coordinator.events.filter(({ event }) => event === 'worker-ready').length;
+
+async function leavesWhenReady(process: CoordProcess, coordinator: CoordProcess, readyBefore: number): Promise<void> {
+  const joined = coordinator.event(() => countReady(coordinator) > readyBefore);
+  await Promise.race([joined, process.exited]);
+  process.kill('SIGINT');
 }
 
 /** Exit statuses that are right for an example here. 2: an engine that this machine does not have, said so. */
@@ -124,14 +136,9 @@ describe('an example in the documentation', () => {
     const run = join(temporaryDirectory(), 'run');
     await cp(stage.run, run, { recursive: true });
     const words = staged(line, stage, run);
+    const readyBefore = countReady(coordinator);
     const process = coord([...words, ...additions(words, stage)]);
-    if (words[0] === 'worker') {
-      const joined = coordinator.event(
-        (event) => event.event === 'worker-ready' && coordinator.events.indexOf(event) > 20,
-      );
-      await Promise.race([joined, process.exited]);
-      process.kill('SIGINT');
-    }
+    if (words[0] === 'worker') await leavesWhenReady(process, coordinator, readyBefore);
     const code = words[0] === 'start' ? await endsWhenSeen(process) : ((await process.exited).code ?? -1);
     const expected = words[0] === 'worker' ? [130, ...expectedStatus(words)] : expectedStatus(words);
     expect(expected, `${process.stdout.slice(-2000)}\n${process.stderr}`).toContain(code);

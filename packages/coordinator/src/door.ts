@@ -36,7 +36,7 @@ export function createDoor(options: DoorOptions): (link: Link) => Promise<void> 
 }
 
 const crowded = (link: Link): CoordError =>
-  new CoordError('JOIN_REFUSED', `${link.remote} has to wait: ${MAX_STRANGERS} connections are joining already`, {
+  new CoordError('COORDINATOR_BUSY', `${link.remote} has to wait: ${MAX_STRANGERS} connections are joining already`, {
     facts: { remote: link.remote },
     hint: 'Try again in a few seconds.',
   });

@@ -96,7 +96,7 @@ function tokenWrong(hello: Hello, remote: string): CoordError {
     `the worker ${hello.name} (${hello.hostName}, process ${hello.pid}) at ${remote} gave a wrong join token`,
     {
       facts: { worker: hello.name, hostName: hello.hostName, pid: hello.pid, remote },
-      hint: 'Copy the whole `coord worker …` line that `coord start` printed; every start makes a new token unless --token is given.',
+      hint: 'Copy the whole `coord worker …` line that `coord start` printed; every new run makes a token of its own unless --token is given.',
     },
   );
 }

@@ -55,6 +55,7 @@ export const ERROR_RULES = {
   PORT_IN_USE: fatal(EXIT_CODE.network),
   UNREACHABLE: fatal(EXIT_CODE.network),
   COORDINATOR_LOST: fatal(EXIT_CODE.network),
+  COORDINATOR_BUSY: fatal(EXIT_CODE.network),
   FRAME_INVALID: recoverable,
   FRAME_TOO_LARGE: recoverable,
   MESSAGE_INVALID: recoverable,

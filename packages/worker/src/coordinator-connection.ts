@@ -18,6 +18,9 @@ import { backoffMs } from './backoff.js';
 import { CoordinatorSession, isCoordinatorLost, type JoinIdentity, type Welcome } from './coordinator-session.js';
 import { type Report, ReportLog } from './report-log.js';
 
+/** Ends of an attempt after which another one makes sense. */
+const NOT_THERE_YET = ['UNREACHABLE', 'COORDINATOR_BUSY', 'LINK_CLOSED', 'LINK_TIMEOUT'] as const;
+
 /** Time for one attempt to connect and join. */
 const JOIN_TIMEOUT_MS = 10_000;
 
@@ -217,7 +220,7 @@ export class CoordinatorConnection {
       await requireSameRun(session, this.welcome);
       return session;
     } catch (error) {
-      if (!isCoordError(error, 'UNREACHABLE', 'LINK_CLOSED', 'LINK_TIMEOUT')) throw error;
+      if (!isCoordError(error, ...NOT_THERE_YET)) throw error;
       logger.debug({ code: error.code }, error.message);
       return undefined;
     }
