@@ -44,6 +44,10 @@ export interface JsonOptions {
   readonly json?: boolean;
 }
 
+export interface DrainOptions extends StatusOptions {
+  readonly url: string;
+}
+
 export interface AuditOptions extends JsonOptions {
   readonly execute?: number;
 }

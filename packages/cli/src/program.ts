@@ -7,6 +7,7 @@ import {
   type AuditOptions,
   collect,
   type DoctorOptions,
+  type DrainOptions,
   type ExportOptions,
   type JsonOptions,
   readCounts,
@@ -51,6 +52,7 @@ export function createProgram(io: CommandIo, exit: Exit, complain: (text: string
     evalCommand(io, exit),
     statusCommand(io, exit),
     exportCommand(io, exit),
+    drainCommand(io, exit),
     whyCommand(io, exit),
     auditCommand(io, exit),
     timelineCommand(io, exit),
@@ -195,6 +197,20 @@ function auditCommand(io: CommandIo, exit: Exit): Command {
     .action(async (run: string, options: AuditOptions) => {
       const { runAudit } = await import('./commands/audit.js');
       exit(await runAudit(run, options, io));
+    });
+}
+
+function drainCommand(io: CommandIo, exit: Exit): Command {
+  return new Command('drain')
+    .description('Ask a worker to leave after the step in progress. The others go on; no step and no sample is lost.')
+    .argument('<worker>', 'its id (w1, w2 …) or name, as in `coord status`')
+    .option('--url <url>', "the coordinator's address", 'http://127.0.0.1:7070')
+    .option(...TOKEN_FLAG)
+    .option(...JSON_FLAG)
+    .addHelpText('after', examples('coord drain w2', 'coord drain gpu-3 --url http://10.0.0.5:7070 --token abc…'))
+    .action(async (worker: string, options: DrainOptions) => {
+      const { runDrain } = await import('./commands/drain.js');
+      exit(await runDrain(worker, options, io));
     });
 }
 

@@ -36,6 +36,7 @@ import {
   endingError,
   fullError,
   lastCheckpointError,
+  lastWorkerError,
   lostStepsError,
   workersLostError,
 } from './run-errors.js';
@@ -128,6 +129,24 @@ export class Conductor {
     const { phase } = this;
     if (phase !== 'waiting' && phase !== 'training') return endingError(this.options.run.runId, phase);
     return this.roster.size < LIMITS.members ? undefined : fullError();
+  }
+
+  /**
+   * Asks a worker to leave after the step in progress.
+   *
+   * @param who its id, or its name where only one has it.
+   * @returns its label; undefined when nobody is called so.
+   * @throws CoordError USAGE when it is the last one: its state would be lost.
+   */
+  drain(who: string): string | undefined {
+    const named = this.roster.all.filter(({ hello }) => hello.name === who);
+    const session = this.roster.get(who) ?? (named.length === 1 ? named[0] : undefined);
+    if (!session) return undefined;
+    const others = this.roster.participants().filter((other) => other !== session);
+    if (others.length === 0) throw lastWorkerError(session.label);
+    this.chronicle.log.info({ workerId: session.workerId }, 'drained');
+    session.tell({ type: 'drain', reason: 'drained by an operator' });
+    return session.label;
   }
 
   requestStop(reason: string): void {

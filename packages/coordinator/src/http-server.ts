@@ -1,7 +1,7 @@
 /** The coordinator's one port: status for people and scripts, and the HTTP server that worker links grow out of. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
-import { CoordError, type Endpoint } from '@coord/protocol';
+import { CoordError, type Endpoint, toErrorRecord } from '@coord/protocol';
 import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { isLoopback } from './addresses.js';
 import type { ClusterStatus } from './status.js';
@@ -9,9 +9,11 @@ import type { ClusterStatus } from './status.js';
 export interface HttpOptions {
   readonly token: string;
   status(): ClusterStatus;
+  /** Asks a worker to leave. @returns its label; undefined when there is no such worker. @throws CoordError USAGE */
+  drain(worker: string): string | undefined;
 }
 
-export function createHttpServer({ token, status }: HttpOptions): FastifyInstance {
+export function createHttpServer({ token, status, drain }: HttpOptions): FastifyInstance {
   const app = fastify({ logger: false, bodyLimit: 1024, forceCloseConnections: true });
   // The time is for `coord doctor`, which tells how far two clocks are apart; nothing else compares clocks.
   app.get('/healthz', async () => ({ ok: true, timeMs: Date.now() }));
@@ -19,8 +21,29 @@ export function createHttpServer({ token, status }: HttpOptions): FastifyInstanc
     if (isAllowed(request, token)) return status();
     return reply.code(401).header('www-authenticate', 'Bearer').send(UNAUTHORIZED);
   });
+  app.post<{ Params: { worker: string } }>('/drain/:worker', async (request, reply) => {
+    // A web page that somebody on this machine looks at must not be able to send workers away.
+    const isForeign = request.headers.origin !== undefined;
+    if (isForeign || !isAllowed(request, token)) {
+      return reply.code(401).header('www-authenticate', 'Bearer').send(UNAUTHORIZED);
+    }
+    const { worker } = request.params;
+    try {
+      const label = drain(worker);
+      return label === undefined ? reply.code(404).send(noSuchWorker(worker)) : { draining: label };
+    } catch (error) {
+      const { code, message, hint } = toErrorRecord(error);
+      return reply.code(409).send({ code, message, hint });
+    }
+  });
   return app;
 }
+
+const noSuchWorker = (worker: string) => ({
+  code: 'USAGE',
+  message: `there is no worker "${worker}", or several have this name`,
+  hint: '`coord status` lists the workers; ids (w1, w2 …) are never shared.',
+});
 
 /**
  * @returns where it really listens.
@@ -35,7 +58,7 @@ export async function listen(app: FastifyInstance, wanted: { host: string; port:
 
 const UNAUTHORIZED = {
   code: 'TOKEN_WRONG',
-  message: 'the status is for this machine, or for whoever sends `Authorization: Bearer <join token>`',
+  message: 'this is for this machine, or for whoever sends `Authorization: Bearer <join token>`',
 };
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();

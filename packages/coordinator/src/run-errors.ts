@@ -50,3 +50,9 @@ export function lastCheckpointError(cause: unknown): CoordError {
     hint: 'Make room on the disk of the run directory, then resume from the checkpoint before with --resume.',
   });
 }
+
+/** Nobody is left to go on from its state. */
+export const lastWorkerError = (label: string): CoordError =>
+  new CoordError('USAGE', `${label} is the only worker: without it the steps since the last checkpoint are lost`, {
+    hint: 'Add another worker first, or end the run with Ctrl-C at `coord start`, which writes a checkpoint.',
+  });

@@ -45,7 +45,11 @@ async function openDoors(
 ): Promise<Coordinator> {
   const { token, run } = options;
   const conductor = createConductor(options, clock, ledger, chronicle);
-  const app = createHttpServer({ token, status: () => statusOf(conductor, options, clock.nowMs()) });
+  const app = createHttpServer({
+    token,
+    status: () => statusOf(conductor, options, clock.nowMs()),
+    drain: (worker) => conductor.drain(worker),
+  });
   const { handshakeTimeoutMs } = { ...DEFAULT_TIMINGS, ...options.timings };
   const door = createDoor({ token, clock, handshakeTimeoutMs, conductor, chronicle });
   const links = listenLinks(app.server, { path: '/join' }, (link) => void door(link));

@@ -193,6 +193,8 @@ export const coordinatorMessageSchema = z.discriminatedUnion('type', [
   stateEnd,
   /** End after the step in progress; the coordinator then asks one worker for its state. */
   z.object({ type: z.literal('stop'), reason: text }),
+  /** Leave after the step in progress; the others go on. */
+  z.object({ type: z.literal('drain'), reason: text }),
   /** Everything is said and written; close the connection. */
   z.object({ type: z.literal('goodbye') }),
   /** Send your state, as of the last step that you completed. */

@@ -39,6 +39,7 @@ export interface ConnectionHandlers {
   onEcho(echo: CoordinatorMessageOf<'heartbeat-echo'>): void;
   onView(view: View): void;
   onStateRequest(session: CoordinatorSession): void;
+  onDrain(reason: string): void;
   onStop(reason: string): void;
   onGoodbye(): void;
   /** The coordinator is gone for now. */
@@ -162,6 +163,7 @@ export class CoordinatorConnection {
         handlers.onView(view);
       },
       onStateRequest: (from) => handlers.onStateRequest(from),
+      onDrain: (reason) => handlers.onDrain(reason),
       onStop: (reason) => handlers.onStop(reason),
       onGoodbye: () => {
         this.#closing = true;

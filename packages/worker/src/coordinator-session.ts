@@ -35,6 +35,8 @@ export interface SessionHandlers {
   onEcho(echo: CoordinatorMessageOf<'heartbeat-echo'>): void;
   onView(view: CoordinatorMessageOf<'view'>['view']): void;
   onStateRequest(session: CoordinatorSession): void;
+  /** Leave at the next step boundary. */
+  onDrain(reason: string): void;
   onStop(reason: string): void;
   onGoodbye(): void;
   onClosed(error: CoordError): void;
@@ -156,6 +158,9 @@ export class CoordinatorSession {
         return;
       case 'state-request':
         this.#handlers?.onStateRequest(this);
+        return;
+      case 'drain':
+        this.#handlers?.onDrain(message.reason);
         return;
       case 'stop':
         this.#handlers?.onStop(message.reason);

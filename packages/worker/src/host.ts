@@ -40,6 +40,8 @@ export interface HostParts {
   readonly timeoutMs: number;
   readonly logger: Logger;
   readonly recorder: FlightRecorder;
+  /** Says goodbye to the coordinator and takes no further view. */
+  leave(reason: string): void;
   readonly fault: FaultHook;
   /** Puts the flight record where people find it. */
   saveFlight(): Promise<void>;
@@ -71,6 +73,7 @@ export class Host {
   finished = false;
   /** The run was stopped after the last completed step. */
   stopped = false;
+  #drainReason: string | undefined;
   #evaluatedStep = -1;
   #ownSamples = 0;
 
@@ -126,6 +129,19 @@ export class Host {
 
   isComplete(): boolean {
     return this.stopped || this.state.step >= this.totalSteps;
+  }
+
+  /** Leaves when the step in progress is complete; at once where there is none. */
+  drain(reason: string): void {
+    this.#drainReason = reason;
+    if (this.phase === 'waiting') this.leaveIfDrained();
+  }
+
+  /** To be called at step boundaries. @returns true when this host has left. */
+  leaveIfDrained(): boolean {
+    if (this.#drainReason === undefined || this.isComplete()) return false;
+    this.parts.leave(this.#drainReason);
+    return true;
   }
 
   record(): HostRecord {

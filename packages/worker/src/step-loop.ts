@@ -68,6 +68,7 @@ async function trainInView(session: Session): Promise<void> {
     await trainStep(session, held);
     held = session.shares.map(() => NOTHING_HELD);
     await evaluateWhenDue(session);
+    if (host.leaveIfDrained()) return;
   }
   host.reportFinished();
 }

@@ -139,6 +139,7 @@ async function participate(
       listener,
       timeoutMs: ringTimeoutMs,
       logger,
+      leave: (reason) => leaveNow(connection, membership, reason),
       fault: faultFrom(process.env),
       recorder: flight.recorder,
       saveFlight: () => flight.write(),
@@ -181,6 +182,10 @@ function listenToCoordinator(
   connection.listen({
     onEcho: ({ sentMs, echoUnixMs }) => reachable.clock.add(sentMs, echoUnixMs, performance.now()),
     onView: (view) => membership.install(view),
+    onDrain(reason) {
+      if (reachable.host) reachable.host.drain(reason);
+      else leaveNow(connection, membership, reason);
+    },
     onStop() {
       reachable.stopRequested = true;
       if (reachable.host) reachable.host.stopRequested = true;
@@ -194,6 +199,12 @@ function listenToCoordinator(
     },
     onEnded: (error) => membership.end(error),
   });
+}
+
+/** Says so and takes no further view; who waits for one wakes up. */
+function leaveNow(connection: CoordinatorConnection, membership: Membership, reason: string): void {
+  void connection.say({ type: 'leaving', reason });
+  membership.end();
 }
 
 function sendHeartbeat(connection: CoordinatorConnection, membership: Membership, host: Host | undefined): void {

@@ -98,6 +98,8 @@ class Stage {
     return {
       onView: ({ generation }) => this.events.push(`view ${generation}`),
       onStateRequest: () => this.events.push('state-request'),
+      onEcho: () => this.events.push('echo'),
+      onDrain: () => this.events.push('drain'),
       onStop: () => this.events.push('stop'),
       onGoodbye: () => this.events.push('goodbye'),
       onLost: () => this.events.push('lost'),
