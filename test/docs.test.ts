@@ -85,12 +85,8 @@ async function endsWhenSeen(process: CoordProcess): Promise<number> {
   return (await process.exited).code ?? -1;
 }
 
-const countReady = (coordinator: CoordProcess) =>
-  coordinator.events.filter(({ event }) => event === 'worker-ready').length;
-
-async function leavesWhenReady(process: CoordProcess, coordinator: CoordProcess, readyBefore: number): Promise<void> {
-  const joined = coordinator.event(() => countReady(coordinator) > readyBefore);
-  await Promise.race([joined, process.exited]);
+async function leavesWhenReady(process: CoordProcess, coordinator: CoordProcess, from: number): Promise<void> {
+  await Promise.race([coordinator.event('worker-ready', from), process.exited]);
   process.kill('SIGINT');
 }
 
@@ -136,9 +132,9 @@ describe('an example in the documentation', () => {
     const run = join(temporaryDirectory(), 'run');
     await cp(stage.run, run, { recursive: true });
     const words = staged(line, stage, run);
-    const readyBefore = countReady(coordinator);
+    const before = coordinator.events.length;
     const process = coord([...words, ...additions(words, stage)]);
-    if (words[0] === 'worker') await leavesWhenReady(process, coordinator, readyBefore);
+    if (words[0] === 'worker') await leavesWhenReady(process, coordinator, before);
     const code = words[0] === 'start' ? await endsWhenSeen(process) : ((await process.exited).code ?? -1);
     const expected = words[0] === 'worker' ? [130, ...expectedStatus(words)] : expectedStatus(words);
     expect(expected, `${process.stdout.slice(-2000)}\n${process.stderr}`).toContain(code);

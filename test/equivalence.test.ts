@@ -97,12 +97,12 @@ describe('the weights after the last step', () => {
     const join = (name: string) =>
       coord(['worker', urls[0], '--name', name, '--json'], { env: { COORD_TOKEN: token } });
     const [first, second] = [join('first'), join('second'), join('third')];
-    const ring = await start.event((event) => event.event === 'view' && (event.members as string[]).length === 3);
-    await start.event((event) => event.event === 'step' && start.events.indexOf(event) > start.events.indexOf(ring));
+    await start.event((event) => event.event === 'view' && (event.members as string[]).length === 3);
+    await start.event('step', start.events.length);
     first.kill('SIGKILL');
     const fourth = join('fourth');
     const ready = await start.event((event) => event.event === 'worker-ready' && event.name === 'fourth');
-    await start.event((event) => event.event === 'view' && start.events.indexOf(event) > start.events.indexOf(ready));
+    await start.event('view', start.events.indexOf(ready));
     second.kill('SIGKILL');
     const finished = await finishedEvent(start);
     expect(finished.weightsSha256).toBe(undisturbed.weightsSha256);

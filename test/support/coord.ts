@@ -59,12 +59,14 @@ export class CoordProcess {
     this.#child.kill(signal);
   }
 
-  /** The first event, past or to come, that `matches`. @throws when the process ends without it. */
-  async event(matches: string | ((event: CoordEvent) => boolean)): Promise<CoordEvent> {
+  /**
+   * The first event, past or to come, that `matches`; the first `from` events do not count. Looks at each event once, since
+   * a run can have very many. @throws when the process ends without it.
+   */
+  async event(matches: string | ((event: CoordEvent) => boolean), from = 0): Promise<CoordEvent> {
     const test = typeof matches === 'string' ? (event: CoordEvent) => event.event === matches : matches;
-    for (;;) {
-      const found = this.events.find(test);
-      if (found) return found;
+    for (let next = from; ; ) {
+      for (; next < this.events.length; next++) if (test(this.events[next])) return this.events[next];
       if (this.#exit)
         throw new Error(
           `coord ended (${JSON.stringify(this.#exit)}) before the event came:\n${this.stdout}\n${this.stderr}`,

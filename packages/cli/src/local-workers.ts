@@ -41,6 +41,8 @@ export interface LocalProcess {
 }
 
 export interface LocalWorkers {
+  /** Rejects when they cannot be launched; never resolves. */
+  readonly launchFailed: Promise<never>;
   /** Workers that are still running. */
   running(): number;
   /** Resolves once all are gone; those that are not after `graceMs` are killed. */
@@ -56,13 +58,15 @@ export function launchLocalWorkers(options: LocalWorkersOptions): LocalWorkers {
     ended = true;
     for (const local of live()) local.kill();
   };
-  void options.returned.then((back) => {
-    if (!ended) processes.push(...adoptLocal(options, back));
-    if (!ended) processes.push(...launchMissing(options, processes));
+  const launching = options.returned.then((back) => {
+    if (ended) return;
+    processes.push(...adoptLocal(options, back));
+    processes.push(...launchMissing(options, processes));
   });
   // Whatever ends this process, no worker of its own outlives it.
   process.once('exit', killNow);
   return {
+    launchFailed: launching.then(() => new Promise<never>(() => {})),
     running: () => live().length,
     killNow,
     async end(graceMs) {

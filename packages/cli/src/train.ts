@@ -60,7 +60,7 @@ export async function startTraining(options: TrainOptions): Promise<Training> {
       options.onEvent(event);
     },
   });
-  await writeCoordinatorRecord(runDir, { listen: listenOf(config.listen, coordinator), token });
+  await rememberCoordinator(coordinator, options);
   announceReturns(coordinator, options);
   const workers = launchLocalWorkers({
     returned: coordinator.returned,
@@ -75,6 +75,15 @@ export async function startTraining(options: TrainOptions): Promise<Training> {
   return { coordinator, finished, killNow: () => workers.killNow() };
 }
 
+async function rememberCoordinator(coordinator: Coordinator, { config, runDir, token }: TrainOptions): Promise<void> {
+  try {
+    await writeCoordinatorRecord(runDir, { listen: listenOf(config.listen, coordinator), token });
+  } catch (error) {
+    await coordinator.close();
+    throw error;
+  }
+}
+
 /** With the port that was really taken, so that workers find the next start too. */
 const listenOf = (asked: string, { endpoint }: Coordinator): string => asked.replace(/:\d+$/, `:${endpoint.port}`);
 
@@ -87,7 +96,7 @@ function announceReturns({ awaited, returned }: Coordinator, { onNotice = () => 
 
 async function finish(coordinator: Coordinator, workers: LocalWorkers, deserted: Promise<never>): Promise<RunResult> {
   try {
-    return await Promise.race([coordinator.finished, deserted]);
+    return await Promise.race([coordinator.finished, deserted, workers.launchFailed]);
   } finally {
     await coordinator.close();
     await workers.end(GOODBYE_MS);
