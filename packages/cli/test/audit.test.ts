@@ -114,6 +114,17 @@ describe('an audit of a ledger whose chain was forged anew finds', () => {
     expect(await kindsOf(run)).toEqual(['step-missing', 'epoch']);
   });
 
+  it('nothing wrong in a step that its ledger says nobody lived to report: executing it shows what it was', async () => {
+    const time = new Date(0).toISOString();
+    const run = await forged((records) =>
+      records.map((record) =>
+        isStep(record, 6) ? { seq: 0, time, entry: { type: 'unreported', firstStep: 6, lastStep: 6 } } : record,
+      ),
+    );
+    const report = await auditRun(run, 7);
+    expect(report).toMatchObject({ unreported: 1, findings: [], execution: { step: 7, outcome: 'equal' } });
+  });
+
   it('a doubled step', async () => {
     const run = await forged((records) =>
       records.flatMap((record) => (isStep(record, 6) ? [record, record] : [record])),

@@ -21,6 +21,8 @@ export interface AuditReport {
   readonly samples: number;
   readonly views: number;
   readonly rewinds: number;
+  /** Steps that were completed and that nobody lived to report. */
+  readonly unreported: number;
   /** Steps of checkpoints that are intact and agree with the ledger. */
   readonly checkpoints: readonly number[];
   readonly execution: ExecutionReport | undefined;
@@ -48,7 +50,7 @@ export async function auditRun(runDir: string, execute: number | undefined): Pro
   const prepared = await toRunSpec(record.config, record);
   const { spec } = prepared;
   const checkpoints = await checkCheckpoints(runDir, spec, ledger);
-  const epochs = checkEpochs(spec, ledger.lastStep, (step) => ledger.hashes.has(step));
+  const epochs = checkEpochs(spec, ledger.lastStep, (step) => ledger.hashes.has(step) || ledger.unreported.has(step));
   const beginning = createInitialState(spec);
   const executed = await executeOne({ runDir, prepared, ledger, checkpoints: checkpoints.steps, beginning }, execute);
   const findings = [
@@ -70,6 +72,7 @@ export async function auditRun(runDir: string, execute: number | undefined): Pro
     samples: epochs.samples,
     views: ledger.views,
     rewinds: ledger.rewinds,
+    unreported: ledger.unreported.size,
     checkpoints: checkpoints.steps,
     execution: executed?.report,
     findings,
@@ -112,7 +115,7 @@ async function executeOne(
   if (fromStep === undefined || !ledger.hashes.has(step)) throw noSuchStep(step, ledger.lastStep);
   const state = (await stateOf(runDir, fromStep)) ?? beginning;
   const { identity, hashes } = await executeSteps(prepared.spec, prepared.dataset, copyOf(state), step);
-  const wrong = [...hashes].find(([at, sha256]) => ledger.hashes.get(at) !== sha256);
+  const wrong = [...hashes].find(([at, sha256]) => (ledger.hashes.get(at) ?? sha256) !== sha256);
   const isLikeRun = ledger.identities.length === 1 && ledger.identities[0] === identity;
   const outcome = !wrong ? 'equal' : isLikeRun ? 'different' : 'unlike';
   const findings = wrong && isLikeRun ? [differs(ledger, fromStep, wrong)] : [];

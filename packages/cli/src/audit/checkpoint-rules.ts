@@ -21,12 +21,17 @@ export async function checkCheckpoints(runDir: string, spec: RunSpec, ledger: Le
   return { steps, findings };
 }
 
-async function examine(path: string, spec: RunSpec, { hashes }: LedgerSummary): Promise<string | undefined> {
+async function examine(
+  path: string,
+  spec: RunSpec,
+  { hashes, unreported }: LedgerSummary,
+): Promise<string | undefined> {
   try {
     const { manifest } = await loadCheckpoint(path);
     const { step, weightsSha256, configSha256 } = manifest;
     const known = hashes.get(step);
     if (configSha256 !== spec.configSha256) return `${path} was made with another configuration`;
+    if (known === undefined && unreported.has(step)) return undefined;
     if (known === undefined) return `${path} is of step ${step}, which is not on record`;
     if (known !== weightsSha256) return `${path} has weights ${short(weightsSha256)}, the ledger says ${short(known)}`;
     return undefined;

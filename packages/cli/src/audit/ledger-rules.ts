@@ -19,6 +19,8 @@ export interface LedgerSummary {
   readonly identities: readonly string[];
   readonly views: number;
   readonly rewinds: number;
+  /** Steps that were completed, but whose workers were gone before their reports arrived: their hashes are unknown. */
+  readonly unreported: ReadonlySet<number>;
   readonly findings: readonly Finding[];
 }
 
@@ -29,6 +31,7 @@ interface Walk {
   mayRepeat: boolean;
   views: number;
   rewinds: number;
+  readonly unreported: Set<number>;
   readonly hashes: Map<number, string>;
   readonly lines: Map<number, number>;
   readonly identities: Set<string>;
@@ -42,6 +45,7 @@ export function summariseLedger(records: readonly LedgerRecord[]): LedgerSummary
     mayRepeat: false,
     views: 0,
     rewinds: 0,
+    unreported: new Set(),
     hashes: new Map(),
     lines: new Map(),
     identities: new Set(),
@@ -65,6 +69,9 @@ function visit(walk: Walk, { seq, entry }: LedgerRecord): void {
     case 'rewound':
       walk.rewinds++;
       walk.mayRepeat = true;
+      break;
+    case 'unreported':
+      visitUnreported(walk, seq, entry);
       break;
     case 'step':
       visitStep(walk, seq, entry);
@@ -107,6 +114,12 @@ function visitStep(walk: Walk, line: number, entry: LedgerEntryOf<'step'>): void
   remember(walk, line, entry);
 }
 
+function visitUnreported(walk: Walk, line: number, { firstStep, lastStep }: LedgerEntryOf<'unreported'>): void {
+  if (firstStep > walk.lastStep) requireNoGap(walk, line, firstStep);
+  for (let step = firstStep; step <= lastStep; step++) walk.unreported.add(step);
+  walk.lastStep = Math.max(walk.lastStep, lastStep);
+}
+
 function requireNoGap(walk: Walk, line: number, step: number): void {
   const missing = step - walk.lastStep - 1;
   if (missing === 0) return;
@@ -126,7 +139,7 @@ function judgeRepeat(walk: Walk, line: number, step: number, weightsSha256: stri
 }
 
 function requireKnown(walk: Walk, line: number, what: string, step: number): void {
-  if (walk.hashes.has(step)) return;
+  if (walk.hashes.has(step) || walk.unreported.has(step)) return;
   walk.findings.push(finding('step-missing', line, `the ${what} is of step ${step}, which is not on record before it`));
 }
 
