@@ -118,7 +118,8 @@ describe('a coordinator that is killed in the middle of a run', () => {
     expect(finished).toMatchObject({ testLoss: reference.testLoss, testAccuracy: reference.testAccuracy });
     expectWholeLedger(directory);
     const views = resumed.events.filter(({ event }) => event === 'view').map(({ members }) => members as string[]);
-    expect(views.map((members) => members.length)).toEqual([3]);
+    // All came in one view; later ones may share the grains differently, among the same three.
+    expect(new Set(views.map((members) => members.join()))).toEqual(new Set(['w4,w5,w6']));
     for (const worker of workers) expect((await worker.exited).code, worker.stderr).toBe(0);
     await expectCleanAudit(directory);
   });
