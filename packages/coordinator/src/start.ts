@@ -53,7 +53,17 @@ async function openDoors(
   const { handshakeTimeoutMs } = { ...DEFAULT_TIMINGS, ...options.timings };
   const door = createDoor({ token, clock, handshakeTimeoutMs, conductor, chronicle });
   const links = listenLinks(app.server, { path: '/join' }, (link) => void door(link));
-  const endpoint = await listen(app, options.listen);
+  const close = async () => {
+    await conductor.close();
+    await links.close();
+    await app.close();
+    await ledger.close().catch((error) => chronicle.warnOf(error));
+  };
+  const endpoint = await listen(app, options.listen).catch(async (error) => {
+    // Its timers must not keep the process of a coordinator that never was.
+    await close();
+    throw error;
+  });
   const urls = reachableUrls(endpoint);
   chronicle.started(run, conductor.checkpointer.newest.header, endpoint, urls);
   return {
@@ -64,12 +74,7 @@ async function openDoors(
     returned: conductor.returned,
     finished: conductor.finished,
     requestStop: (reason) => conductor.requestStop(reason),
-    async close() {
-      await conductor.close();
-      await links.close();
-      await app.close();
-      await ledger.close().catch((error) => chronicle.warnOf(error));
-    },
+    close,
   };
 }
 

@@ -129,13 +129,14 @@ async function participate(
     await connection.ask((session) => fetchState(session, state));
     listener = await createPeerListener({ host: options.advertiseHost ?? connection.localAddress });
     serveState(listener, state, (key) => membership.isKeyInForce(key));
+    const readers = openReaders(connection, options);
     const host = new Host({
       run,
       compute,
       state,
       membership,
-      loader: new GrainLoader(trainReader(connection, options), run.seed, run.data.train.samples),
-      testReader: run.data.test && testReader(connection, options),
+      loader: new GrainLoader(readers.train, run.seed, run.data.train.samples),
+      testReader: readers.test,
       listener,
       timeoutMs: ringTimeoutMs,
       logger,
@@ -270,18 +271,20 @@ function fetchState(session: CoordinatorSession, state: HostState): Promise<void
   });
 }
 
-const blocksOf = (connection: CoordinatorConnection, options: WorkerOptions) =>
-  createBlockCache({
-    directory: options.cacheDirectory,
+/** Readers of both splits, over one cache. */
+function openReaders(connection: CoordinatorConnection, { cacheDirectory, logger }: WorkerOptions) {
+  const { data } = connection.welcome.run;
+  const blocks = createBlockCache({
+    directory: cacheDirectory,
     memoryBytes: BLOCK_MEMORY_BYTES,
     fetch: (sha256) => connection.ask((session) => session.requestBlock(sha256)),
+    onProblem: (problem) => logger.warn(problem, 'the cache of data blocks had to be repaired or passed by'),
   });
-
-const trainReader = (connection: CoordinatorConnection, options: WorkerOptions) =>
-  createBatchReader(connection.welcome.run.data, 'train', blocksOf(connection, options));
-
-const testReader = (connection: CoordinatorConnection, options: WorkerOptions) =>
-  createBatchReader(connection.welcome.run.data, 'test', blocksOf(connection, options));
+  return {
+    train: createBatchReader(data, 'train', blocks),
+    test: data.test && createBatchReader(data, 'test', blocks),
+  };
+}
 
 async function reportFailure(connection: CoordinatorConnection, error: unknown): Promise<void> {
   const { code, message, hint } = toErrorRecord(error);
