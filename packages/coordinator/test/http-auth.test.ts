@@ -1,3 +1,4 @@
+import { CoordError } from '@coord/protocol';
 import { describe, expect, it } from 'vitest';
 import { isLoopback, reachableUrls } from '../src/addresses.js';
 import { createHttpServer } from '../src/http-server.js';
@@ -6,7 +7,7 @@ import type { ClusterStatus } from '../src/status.js';
 const status = { step: 3 } as ClusterStatus;
 
 const ask = async (remoteAddress: string, authorization?: string): Promise<number> => {
-  const app = createHttpServer({ token: 'secret-token', status: () => status });
+  const app = createHttpServer({ token: 'secret-token', status: () => status, drain: () => undefined });
   const headers = authorization === undefined ? {} : { authorization };
   const { statusCode } = await app.inject({ url: '/status', remoteAddress, headers });
   await app.close();
@@ -25,6 +26,42 @@ describe('the status', () => {
     expect(await ask('192.0.2.7', 'Bearer wrong')).toBe(401);
     expect(await ask('192.0.2.7', 'Basic secret-token')).toBe(401);
     expect(await ask('192.0.2.7', 'Bearer secret-token')).toBe(200);
+  });
+});
+
+describe('a drain', () => {
+  const drain = async (worker: string, remoteAddress: string, headers: Record<string, string> = {}) => {
+    const asked: string[] = [];
+    const app = createHttpServer({
+      token: 'secret-token',
+      status: () => status,
+      drain(name) {
+        asked.push(name);
+        if (name === 'last') throw new CoordError('USAGE', 'it is the only worker', { hint: 'Add another.' });
+        return name === 'w2' ? 'w2 (second)' : undefined;
+      },
+    });
+    const response = await app.inject({ method: 'POST', url: `/drain/${worker}`, remoteAddress, headers });
+    await app.close();
+    return { code: response.statusCode, body: response.json(), asked };
+  };
+
+  it('reaches the worker, by this machine or by the token', async () => {
+    expect(await drain('w2', '127.0.0.1')).toMatchObject({ code: 200, body: { draining: 'w2 (second)' } });
+    expect(await drain('w2', '192.0.2.7', { authorization: 'Bearer secret-token' })).toMatchObject({ code: 200 });
+  });
+
+  it('is refused to strangers and to web pages, without asking anybody', async () => {
+    expect(await drain('w2', '192.0.2.7')).toMatchObject({ code: 401, asked: [] });
+    expect(await drain('w2', '127.0.0.1', { origin: 'http://elsewhere.example' })).toMatchObject({
+      code: 401,
+      asked: [],
+    });
+  });
+
+  it('says that there is no such worker, or why it cannot leave', async () => {
+    expect(await drain('w9', '127.0.0.1')).toMatchObject({ code: 404, body: { code: 'USAGE' } });
+    expect(await drain('last', '127.0.0.1')).toMatchObject({ code: 409, body: { message: 'it is the only worker' } });
   });
 });
 
