@@ -140,14 +140,17 @@ describe.each(SPECS.map((spec) => [titleOf(spec), spec] as const))('%s', (_, spe
     }
   });
 
-  it.skipIf(spec.name === 'sgd')('leaves no denormal in a slot after the gradient has become zero', () => {
-    const optimizer = createOptimizer(spec, LAYOUT);
-    const slots = zeroSlots(optimizer, LAYOUT);
-    for (const slot of slots.values()) slot.fill(2 ** -126, 0, 100);
-    const [weights, gradients] = [randomFlat(LAYOUT, 1), new Float32Array(LAYOUT.totalSize)];
-    optimizer.apply({ weights, gradients, slots, step: 5, learningRate: spec.learningRate });
-    for (const slot of slots.values()) expect(slot.slice(0, 100).every((value) => value === 0)).toBe(true);
-  });
+  // Plain SGD has no slots: nothing to leave behind.
+  if (spec.name !== 'sgd') {
+    it('leaves no denormal in a slot after the gradient has become zero', () => {
+      const optimizer = createOptimizer(spec, LAYOUT);
+      const slots = zeroSlots(optimizer, LAYOUT);
+      for (const slot of slots.values()) slot.fill(2 ** -126, 0, 100);
+      const [weights, gradients] = [randomFlat(LAYOUT, 1), new Float32Array(LAYOUT.totalSize)];
+      optimizer.apply({ weights, gradients, slots, step: 5, learningRate: spec.learningRate });
+      for (const slot of slots.values()) expect(slot.slice(0, 100).every((value) => value === 0)).toBe(true);
+    });
+  }
 
   it('continues from a copy of its state with the same bits', () => {
     const optimizer = createOptimizer(spec, LAYOUT);
