@@ -14,7 +14,7 @@ import {
   totalSteps,
   type WorkerMessage,
 } from '@coord/protocol';
-import type { PeerListener } from '@coord/transport';
+import type { PeerNetwork } from '@coord/transport';
 import type { Logger } from 'pino';
 import type { ComputePool } from './compute/compute-pool.js';
 import type { FaultHook } from './fault-hook.js';
@@ -36,7 +36,7 @@ export interface HostParts {
   readonly membership: Membership;
   readonly loader: GrainLoader;
   readonly testReader: BatchReader | undefined;
-  readonly listener: PeerListener;
+  readonly network: PeerNetwork;
   readonly timeoutMs: number;
   readonly logger: Logger;
   readonly recorder: FlightRecorder;
@@ -103,8 +103,8 @@ export class Host {
   get testReader(): BatchReader | undefined {
     return this.parts.testReader;
   }
-  get listener(): PeerListener {
-    return this.parts.listener;
+  get network(): PeerNetwork {
+    return this.parts.network;
   }
   get arena(): Arena {
     return this.parts.compute.arena;

@@ -1,18 +1,18 @@
 /** Opens this host's two ring links for one view. The receiver dials, the sender listens: see docs/decisions. */
 import type { Arena } from '@coord/protocol';
 import { createRing, type Ring } from '@coord/ring';
-import { dialSegments, type PeerListener } from '@coord/transport';
+import type { PeerNetwork } from '@coord/transport';
 import type { ActiveView } from './membership.js';
 
 export interface RingOptions {
-  readonly listener: PeerListener;
+  readonly network: PeerNetwork;
   readonly arena: Arena;
   readonly timeoutMs: number;
 }
 
 /** @throws CoordError RING_BROKEN, LINK_TIMEOUT, VIEW_CHANGED. */
 export async function openRing({ view, rank, signal }: ActiveView, options: RingOptions): Promise<Ring> {
-  const { listener, arena, timeoutMs } = options;
+  const { network, arena, timeoutMs } = options;
   const size = view.members.length;
   const base = { rank, size, timeoutMs, signal };
   if (size === 1) return createRing({ ...base, next: undefined, prev: undefined }, arena);
@@ -20,8 +20,8 @@ export async function openRing({ view, rank, signal }: ActiveView, options: Ring
   const nextRank = (rank + 1) % size;
   const prevRank = (rank + size - 1) % size;
   const [accepting, dialing] = await Promise.allSettled([
-    listener.acceptSegments({ ...link, rank: nextRank }),
-    dialSegments(view.members[prevRank].endpoint, { ...link, rank }),
+    network.acceptSegments({ ...link, senderRank: rank, rank: nextRank }),
+    network.dialSegments(view.members[prevRank].endpoint, { ...link, senderRank: prevRank, rank }),
   ]);
   if (accepting.status === 'rejected' || dialing.status === 'rejected') {
     // Half a ring is no ring: whichever link did open must not outlive this attempt.

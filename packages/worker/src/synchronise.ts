@@ -4,14 +4,15 @@
  */
 import { CoordError, decodeMessage, encodeMessage, type RunSpec, stateMessageSchema, type View } from '@coord/protocol';
 import type { Ring } from '@coord/ring';
-import { connectLink, type Link, type PeerListener } from '@coord/transport';
+import type { Link, PeerNetwork } from '@coord/transport';
 import { decodeRecord, encodeRecord, type HostRecord, settleHeldGrains } from './grain-book.js';
 import type { HostState } from './host-state.js';
 import { StateReceiver, sendState } from './state-transfer.js';
 
-export const STATE_PATH = '/state';
-/** Header that proves knowledge of the view's key to the peer whose state is asked for. */
-export const STATE_KEY_HEADER = 'x-coord-view-key';
+/** Service of the peer network at which a host's state is had. */
+const STATE_SERVICE = 'state';
+/** Proves knowledge of the view's key to the peer whose state is asked for. */
+const VIEW_KEY = 'view-key';
 
 export interface Agreement {
   /** Grains of the step in progress that each rank's sums already hold. */
@@ -21,6 +22,7 @@ export interface Agreement {
 }
 
 export interface SyncContext {
+  readonly network: PeerNetwork;
   readonly ring: Ring;
   readonly view: View;
   readonly rank: number;
@@ -50,10 +52,10 @@ export async function synchronise(context: SyncContext, state: HostState, own: H
 async function copyState(context: SyncContext, fromRank: number, state: HostState, step: number): Promise<void> {
   const member = context.view.members[fromRank];
   const from = `worker ${member.name} (rank ${fromRank})`;
-  const link = await connectLink(`ws://${hostText(member.endpoint.host)}:${member.endpoint.port}${STATE_PATH}`, {
+  const link = await context.network.dialLink(member.endpoint, STATE_SERVICE, {
     timeoutMs: context.timeoutMs,
     signal: context.signal,
-    headers: { [STATE_KEY_HEADER]: context.view.ringKey },
+    meta: { [VIEW_KEY]: context.view.ringKey },
   });
   const stop = () => void link.close('the membership has changed');
   context.signal.addEventListener('abort', stop, { once: true });
@@ -78,15 +80,13 @@ async function receiveState(link: Link, receiver: StateReceiver, from: string): 
 }
 
 /** Lets the members of the current view copy this host's state. */
-export function serveState(listener: PeerListener, state: HostState, isViewKey: (key: string) => boolean): void {
-  listener.onLink(STATE_PATH, (link, request) => {
-    const key = request.headers[STATE_KEY_HEADER];
-    if (typeof key !== 'string' || !isViewKey(key)) return void link.close('not a member of the view in force');
+export function serveState(network: PeerNetwork, state: HostState, isViewKey: (key: string) => boolean): void {
+  network.onLink(STATE_SERVICE, (link, meta) => {
+    const key = meta[VIEW_KEY];
+    if (key === undefined || !isViewKey(key)) return void link.close('not a member of the view in force');
     void state
       .snapshot()
       .then((snapshot) => sendState(snapshot, (message) => link.send(encodeMessage(message))))
       .catch(() => link.close('the state could not be sent'));
   });
 }
-
-const hostText = (host: string): string => (host.includes(':') ? `[${host}]` : host);

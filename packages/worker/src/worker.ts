@@ -10,7 +10,7 @@ import {
   systemClock,
   toErrorRecord,
 } from '@coord/protocol';
-import { connectLink, createPeerListener, type PeerListener } from '@coord/transport';
+import { connectLink, createWsNetwork, type PeerNetwork } from '@coord/transport';
 import type { Logger } from 'pino';
 import { ClockOffsetEstimate } from './clock-offset.js';
 import { ComputePool } from './compute/compute-pool.js';
@@ -120,15 +120,15 @@ async function participate(
   listenToCoordinator(connection, membership, reachable, options);
   const heartbeat = setInterval(() => sendHeartbeat(connection, membership, reachable.host), heartbeatIntervalMs);
   let compute: ComputePool | undefined;
-  let listener: PeerListener | undefined;
+  let network: PeerNetwork | undefined;
   try {
     compute = await ComputePool.start(run, options.computeThreads ?? 1, options.engine);
     logger.info({ model: run.model.name }, `engine ${identityText(compute.identity)} is ready`);
     const { layout, weights, slots, exponents } = compute;
     const state = new HostState(layout, weights, slots, exponents);
     await connection.ask((session) => fetchState(session, state));
-    listener = await createPeerListener({ host: options.advertiseHost ?? connection.localAddress });
-    serveState(listener, state, (key) => membership.isKeyInForce(key));
+    network = await createWsNetwork({ host: options.advertiseHost ?? connection.localAddress });
+    serveState(network, state, (key) => membership.isKeyInForce(key));
     const readers = openReaders(connection, options);
     const host = new Host({
       run,
@@ -137,7 +137,7 @@ async function participate(
       membership,
       loader: new GrainLoader(readers.train, run.seed, run.data.train.samples),
       testReader: readers.test,
-      listener,
+      network,
       timeoutMs: ringTimeoutMs,
       logger,
       leave: (reason) => leaveNow(connection, membership, reason),
@@ -149,7 +149,7 @@ async function participate(
     });
     reachable.host = host;
     host.stopRequested = reachable.stopRequested;
-    const { endpoint } = listener;
+    const { endpoint } = network;
     const { identity, size } = compute;
     connection.announce(() => ({
       type: 'ready',
@@ -167,7 +167,7 @@ async function participate(
   } finally {
     clearInterval(heartbeat);
     await flight.write();
-    await listener?.close();
+    await network?.close();
     await compute?.close();
     await connection.close('the worker is done');
   }

@@ -1,0 +1,36 @@
+/**
+ * Peer network: how the hosts of a run reach each other, whichever transport carries it. One host has one; its endpoint goes
+ * into the view, and its peers' endpoints come from there.
+ */
+import type { Endpoint } from '@coord/protocol';
+import type { Link } from './link.js';
+import type { SegmentLinkOptions, SegmentReceiver, SegmentSender } from './segment-link.js';
+
+export interface PeerSegmentOptions extends SegmentLinkOptions {
+  /** Rank of the end that sends; `rank` is that of the end that dials and receives. */
+  readonly senderRank: number;
+}
+
+/** What a dialer says about itself before it has a link; the names are lower-case letters and dashes. */
+export type DialMeta = Readonly<Record<string, string>>;
+
+export interface DialLinkOptions {
+  readonly timeoutMs: number;
+  readonly meta?: DialMeta;
+  readonly signal?: AbortSignal;
+}
+
+export interface PeerNetwork {
+  /** Where peers reach this host. */
+  readonly endpoint: Endpoint;
+  /** The sending end. @throws CoordError LINK_TIMEOUT, LINK_CLOSED (the network is closed), or the signal's reason. */
+  acceptSegments(options: PeerSegmentOptions): Promise<SegmentSender>;
+  /** The receiving end. @throws CoordError RING_BROKEN (nobody there, refused), LINK_TIMEOUT, or the signal's reason. */
+  dialSegments(peer: Endpoint, options: PeerSegmentOptions): Promise<SegmentReceiver>;
+  /** Takes message links for `service`, e.g. `state`; at most one handler for each. */
+  onLink(service: string, handler: (link: Link, meta: DialMeta) => void): void;
+  /** @throws CoordError UNREACHABLE, LINK_CLOSED (given up). */
+  dialLink(peer: Endpoint, service: string, options: DialLinkOptions): Promise<Link>;
+  /** Closes every link that was accepted here. */
+  close(): Promise<void>;
+}
