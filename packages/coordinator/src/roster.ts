@@ -1,7 +1,8 @@
 /** Roster: the workers that are connected, and what the membership rules say about them. */
 import { type Clock, createNonce } from '@coord/protocol';
-import { candidatesOf, isAwaitingReturns, type MembershipEvent, type MembershipState } from './membership.js';
-import { type MembershipActions, MembershipRunner } from './membership-runner.js';
+import { type MembershipActions, MembershipRunner } from './membership/runner.js';
+import { candidatesOf, isAwaitingReturns } from './membership/state.js';
+import type { MembershipEvent, MembershipState } from './membership/types.js';
 import type { Timings } from './options.js';
 import type { RunPast } from './past.js';
 import type { WorkerSession } from './worker-session.js';

@@ -1,7 +1,8 @@
 /** Status: what GET /status answers. Plain data, for `coord status`, dashboards and scripts. */
 import { type Endpoint, identityText, type PhaseTimes, type RingActivity } from '@coord/protocol';
-import type { Conductor, RunPhase } from './conductor.js';
+import type { Conductor } from './conductor.js';
 import type { CoordinatorOptions } from './options.js';
+import type { RunPhase } from './run-stage.js';
 import { epochsCompleted, totalStepsOf } from './schedule.js';
 import type { WorkerSession } from './worker-session.js';
 
@@ -64,13 +65,14 @@ export interface ClusterStatus {
 
 export function statusOf(conductor: Conductor, options: CoordinatorOptions, nowMs: number): ClusterStatus {
   const { run, minWorkers } = options;
-  const { progress, checkpointer, view } = conductor;
+  const { progress, checkpointer, stage } = conductor;
+  const { view } = stage;
   const last = progress.lastStep;
   const evaluation = progress.lastEvaluation;
   return {
     run: { runId: run.runId, configSha256: run.configSha256, seed: run.seed, epochs: run.epochs },
     model: run.model.name,
-    phase: conductor.phase,
+    phase: stage.phase,
     step: progress.book.step,
     totalSteps: totalStepsOf(run),
     epoch: epochsCompleted(run, progress.book.step),

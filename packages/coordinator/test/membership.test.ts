@@ -1,16 +1,14 @@
 import { viewSchema } from '@coord/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  decideMembership,
-  initialMembership,
-  isAwaitingReturns,
-  type MembershipDecision,
-  type MembershipEvent,
-  type MembershipOptions,
-  type MembershipState,
-  nextTickMs,
-} from '../src/membership.js';
+import { decideMembership, nextTickMs } from '../src/membership/decide.js';
+import { initialMembership, isAwaitingReturns } from '../src/membership/state.js';
+import type {
+  MembershipDecision,
+  MembershipEvent,
+  MembershipOptions,
+  MembershipState,
+} from '../src/membership/types.js';
 
 const OPTIONS: MembershipOptions = {
   runId: 'r',

@@ -1,16 +1,14 @@
 /** Gives the membership rules their state, their clock and a way to act. */
 import type { Clock, ErrorCode, View } from '@coord/protocol';
-import {
-  decideMembership,
-  initialMembership,
-  isAwaitingReturns,
-  type MembershipDecision,
-  type MembershipEvent,
-  type MembershipOptions,
-  type MembershipPast,
-  type MembershipState,
-  nextTickMs,
-} from './membership.js';
+import { decideMembership, nextTickMs } from './decide.js';
+import { initialMembership, isAwaitingReturns } from './state.js';
+import type {
+  MembershipDecision,
+  MembershipEvent,
+  MembershipOptions,
+  MembershipPast,
+  MembershipState,
+} from './types.js';
 
 export interface MembershipActions {
   formView(view: View): void;

@@ -1,0 +1,13 @@
+/** Where a run stands: what its parts must know of each other. */
+import type { View } from '@coord/protocol';
+
+/** `stopping`: told to end at the next step; `ending`: every worker has finished; `ended`: nothing more happens. */
+export type RunPhase = 'waiting' | 'training' | 'stopping' | 'ending' | 'ended';
+
+export class RunStage {
+  phase: RunPhase = 'waiting';
+  /** Undefined while too few workers are there. */
+  view: View | undefined;
+  /** Workers of the last view, in force or not. */
+  viewSize = 0;
+}
