@@ -1,7 +1,11 @@
-/** Opens this host's two ring links for one view. The receiver dials, the sender listens: see docs/decisions. */
+/**
+ * Opens this host's links for one view: to and from its neighbours in the ring, and both ways with the ranks that recursive
+ * doubling pairs it with. One link a direction and peer: a neighbour that is also a partner needs no second one, because the
+ * operations of a ring follow one another. The receiver dials, the sender listens: see docs/decisions.
+ */
 import type { Arena } from '@coord/protocol';
-import { createRing, type Ring } from '@coord/ring';
-import type { PeerNetwork } from '@coord/transport';
+import { createRing, doublingPartners, type Partners, type Ring } from '@coord/ring';
+import type { PeerNetwork, SegmentReceiver, SegmentSender } from '@coord/transport';
 import type { ActiveView } from './membership.js';
 
 export interface RingOptions {
@@ -10,24 +14,68 @@ export interface RingOptions {
   readonly timeoutMs: number;
 }
 
+/** By the rank at the other end. */
+interface RingLinks {
+  readonly senders: ReadonlyMap<number, SegmentSender>;
+  readonly receivers: ReadonlyMap<number, SegmentReceiver>;
+}
+
 /** @throws CoordError RING_BROKEN, LINK_TIMEOUT, VIEW_CHANGED. */
-export async function openRing({ view, rank, signal }: ActiveView, options: RingOptions): Promise<Ring> {
-  const { network, arena, timeoutMs } = options;
+export async function openRing(active: ActiveView, options: RingOptions): Promise<Ring> {
+  const { view, rank, signal } = active;
   const size = view.members.length;
-  const base = { rank, size, timeoutMs, signal };
-  if (size === 1) return createRing({ ...base, next: undefined, prev: undefined }, arena);
-  const link = { generation: view.generation, key: view.ringKey, timeoutMs, signal };
+  const base = { rank, size, timeoutMs: options.timeoutMs, signal };
+  if (size === 1) return createRing({ ...base, next: undefined, prev: undefined }, options.arena);
   const nextRank = (rank + 1) % size;
   const prevRank = (rank + size - 1) % size;
-  const [accepting, dialing] = await Promise.allSettled([
-    network.acceptSegments({ ...link, senderRank: rank, rank: nextRank }),
-    network.dialSegments(view.members[prevRank].endpoint, { ...link, senderRank: prevRank, rank }),
-  ]);
-  if (accepting.status === 'rejected' || dialing.status === 'rejected') {
-    // Half a ring is no ring: whichever link did open must not outlive this attempt.
-    if (accepting.status === 'fulfilled') accepting.value.close();
-    if (dialing.status === 'fulfilled') dialing.value.close();
-    throw accepting.status === 'rejected' ? accepting.reason : (dialing as PromiseRejectedResult).reason;
+  const partnerRanks = doublingPartners({ rank, size });
+  const links = await openLinks(active, options, {
+    to: [...new Set([nextRank, ...partnerRanks])],
+    from: [...new Set([prevRank, ...partnerRanks])],
+  });
+  const partners = partnersAmong(partnerRanks, links);
+  const [next, prev] = [links.senders.get(nextRank), links.receivers.get(prevRank)];
+  return createRing({ ...base, next, prev, partners }, options.arena);
+}
+
+/** All at once, so that a view costs one round trip however many links it has. */
+async function openLinks(
+  { view, rank, signal }: ActiveView,
+  { network, timeoutMs }: RingOptions,
+  { to, from }: { to: readonly number[]; from: readonly number[] },
+): Promise<RingLinks> {
+  const giveUp = new AbortController();
+  const link = {
+    generation: view.generation,
+    key: view.ringKey,
+    timeoutMs,
+    signal: AbortSignal.any([signal, giveUp.signal]),
+  };
+  const accepting = to.map((peer) => network.acceptSegments({ ...link, senderRank: rank, rank: peer }));
+  const dialing = from.map((peer) =>
+    network.dialSegments(view.members[peer].endpoint, { ...link, senderRank: peer, rank }),
+  );
+  try {
+    const [senders, receivers] = await Promise.all([Promise.all(accepting), Promise.all(dialing)]);
+    return { senders: byRank(to, senders), receivers: byRank(from, receivers) };
+  } catch (error) {
+    // Half a ring is no ring: no link, open or opening, outlives this attempt.
+    giveUp.abort(error);
+    for (const opened of await Promise.allSettled([...accepting, ...dialing])) {
+      if (opened.status === 'fulfilled') opened.value.close();
+    }
+    throw error;
   }
-  return createRing({ ...base, next: accepting.value, prev: dialing.value }, arena);
+}
+
+const byRank = <T>(ranks: readonly number[], links: readonly T[]): Map<number, T> =>
+  new Map(links.map((link, index) => [ranks[index], link]));
+
+function partnersAmong(ranks: readonly number[], { senders, receivers }: RingLinks): Partners {
+  return new Map(
+    ranks.flatMap((peer) => {
+      const [sender, receiver] = [senders.get(peer), receivers.get(peer)];
+      return sender && receiver ? [[peer, { sender, receiver }] as const] : [];
+    }),
+  );
 }
