@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { natsServerProgram, startNatsServer, type TestNatsServer } from '@coord/transport/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CoordEvent, type CoordProcess, coord, endAll, REPOSITORY, temporaryDirectory } from './support/coord.js';
 
@@ -35,8 +36,12 @@ function commandsOf(page: string): string[] {
 
 const examples = [...new Set(pages.flatMap(commandsOf))].filter((line) => !/^coord (\[|<)/.test(line));
 
+const needsNats = (line: string): boolean => line.includes('nats://');
+
 interface Stage {
   readonly url: string;
+  /** Of a NATS server that a coordinator is connected to; undefined where the machine has none. */
+  readonly natsUrl: string | undefined;
   /** A run that was interrupted: it can be evaluated, exported, audited and resumed. */
   readonly run: string;
   readonly checkpoint: string;
@@ -57,6 +62,7 @@ function staged(line: string, stage: Stage, run: string): string[] {
     .replace(/runs\/\S*\/checkpoints\/\S+/, stage.checkpoint)
     .replace(/runs\/\S+/, run)
     .replace(/(ws|http):\/\/[\w.]+:7070/, (_, scheme) => stage.url.replace(/^ws/, scheme))
+    .replace(/nats:\/\/\S+/, stage.natsUrl ?? '')
     .replace(/--token \S+/, `--token ${TOKEN}`)
     .replace(/--listen \S+/, '--listen 127.0.0.1:0')
     .replace(/--out \S+/, `--out ${join(temporaryDirectory(), 'out')}`)
@@ -86,6 +92,12 @@ async function endsWhenSeen(process: CoordProcess): Promise<number> {
   return (await process.exited).code ?? -1;
 }
 
+/** A coordinator for examples that join one. */
+function startStage(...more: string[]): CoordProcess {
+  const settings = ['--workers', '1', '--token', TOKEN, '--set', 'epochs=100000'];
+  return coord(['start', TINY, '--json', ...settings, '--run-dir', join(temporaryDirectory(), 'run'), ...more]);
+}
+
 async function leavesWhenReady(process: CoordProcess, coordinator: CoordProcess, from: number): Promise<void> {
   await Promise.race([coordinator.event('worker-ready', from), process.exited]);
   process.kill('SIGINT');
@@ -102,44 +114,54 @@ function expectedStatus(words: readonly string[]): number[] {
 describe('an example in the documentation', () => {
   let stage: Stage;
   let coordinator: CoordProcess;
+  let natsServer: TestNatsServer | undefined;
+  let natsCoordinator: CoordProcess | undefined;
 
   beforeAll(async () => {
     const run = join(temporaryDirectory(), 'run');
     await interruptedRun(run);
     const checkpoints = join(run, 'checkpoints');
-    coordinator = coord([
-      'start',
-      TINY,
-      '--json',
-      '--workers',
-      '1',
-      '--token',
-      TOKEN,
-      '--set',
-      'epochs=100000',
-      '--run-dir',
-      join(temporaryDirectory(), 'run'),
-    ]);
+    coordinator = startStage();
     const { urls } = (await coordinator.event('listening')) as CoordEvent & { urls: string[] };
     await coordinator.event('step');
-    stage = { url: urls[0], run, checkpoint: join(checkpoints, basename(readdirSync(checkpoints).sort()[0])) };
+    if (natsServerProgram) {
+      natsServer = await startNatsServer();
+      natsCoordinator = startStage('--transport', 'nats', '--nats', natsServer.url);
+      await natsCoordinator.event('step');
+    }
+    stage = {
+      url: urls[0],
+      natsUrl: natsServer?.url,
+      run,
+      checkpoint: join(checkpoints, basename(readdirSync(checkpoints).sort()[0])),
+    };
   });
 
-  afterAll(endAll);
+  afterAll(async () => {
+    await endAll();
+    await natsServer?.stop();
+  });
 
   it('is found at all', () => {
     expect(examples.length).toBeGreaterThan(15);
   });
 
-  it.each(examples)('%s', async (line) => {
+  async function runExample(line: string, joined: CoordProcess): Promise<void> {
     const run = join(temporaryDirectory(), 'run');
     await cp(stage.run, run, { recursive: true });
     const words = staged(line, stage, run);
-    const before = coordinator.events.length;
+    const before = joined.events.length;
     const process = coord([...words, ...additions(words, stage)]);
-    if (words[0] === 'worker') await leavesWhenReady(process, coordinator, before);
+    if (words[0] === 'worker') await leavesWhenReady(process, joined, before);
     const code = words[0] === 'start' ? await endsWhenSeen(process) : ((await process.exited).code ?? -1);
     const expected = words[0] === 'worker' ? [130, ...expectedStatus(words)] : expectedStatus(words);
     expect(expected, `${process.stdout.slice(-2000)}\n${process.stderr}`).toContain(code);
-  });
+  }
+
+  it.each(examples.filter((line) => !needsNats(line)))('%s', (line) => runExample(line, coordinator));
+
+  it.skipIf(natsServerProgram === undefined).each(examples.filter(needsNats))(
+    '%s (skipped where there is no nats-server)',
+    (line) => runExample(line, natsCoordinator as CoordProcess),
+  );
 });

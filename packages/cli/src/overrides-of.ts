@@ -6,6 +6,8 @@ const SHORT_FORMS = [
   { option: 'workers', flag: '--workers', key: 'workers' },
   { option: 'minWorkers', flag: '--min-workers', key: 'minWorkers' },
   { option: 'listen', flag: '--listen', key: 'listen' },
+  { option: 'transport', flag: '--transport', key: 'transport' },
+  { option: 'nats', flag: '--nats', key: 'nats' },
   { option: 'seed', flag: '--seed', key: 'seed' },
 ] as const;
 

@@ -79,6 +79,8 @@ function startCommand(io: CommandIo, exit: Exit): Command {
     .option('--workers <n>', 'local workers; 0 waits for others to join')
     .option('--listen <host:port>', 'where workers join (default 127.0.0.1:7070)')
     .option('--min-workers <n>', 'workers that must be ready before the first step')
+    .option('--transport <name>', 'what carries joins, control messages and the ring: ws (default) or nats')
+    .option('--nats <url>', 'the NATS server, nats://HOST:PORT, for --transport nats')
     .option('--run-dir <dir>', 'where the run is kept (default runs/<date-time>-<model>-<id>)')
     .option('--resume <run>', 'continue this run directory from its newest intact checkpoint')
     .option('--seed <n>', 'decides initial weights, sample order, augmentation and dropout')
@@ -92,6 +94,7 @@ function startCommand(io: CommandIo, exit: Exit): Command {
         'coord start configs/mnist-cnn.yaml',
         'coord start configs/mnist-cnn.yaml --workers 4 --set optimizer.learningRate=0.002 --set epochs=2',
         'coord start configs/mnist-mlp.yaml --workers 0 --min-workers 3 --listen 0.0.0.0:7070',
+        'coord start configs/mnist-cnn.yaml --transport nats --nats nats://10.0.0.5:4222',
         'coord start --resume runs/2026-01-31T12-00-00-cnn-k3f9 --workers 3',
       ),
     )
@@ -104,7 +107,7 @@ function startCommand(io: CommandIo, exit: Exit): Command {
 function workerCommand(io: CommandIo, exit: Exit): Command {
   return new Command('worker')
     .description('Add this machine to a run. Model and data come from the coordinator.')
-    .argument('<url>', "the coordinator's address, ws://HOST:PORT")
+    .argument('<url>', "the coordinator's address, ws://HOST:PORT or nats://HOST:PORT/RUN")
     .option(...TOKEN_FLAG)
     .option('--name <name>', 'what to call this worker (default: host name and process id)')
     .option('--workers <n>', 'workers of this machine, as threads of this process (default 1)', readPositive)
@@ -123,6 +126,7 @@ function workerCommand(io: CommandIo, exit: Exit): Command {
         'coord worker ws://10.0.0.5:7070 --token abc…',
         'COORD_TOKEN=abc… coord worker ws://10.0.0.5:7070 --name gpu-3 --engine ort-webgpu',
         'coord worker ws://10.0.0.5:7070 --token abc… --workers 8',
+        'coord worker nats://10.0.0.5:4222 --token abc…',
       ),
     )
     .action(async (url: string, options: WorkerOptions) => {

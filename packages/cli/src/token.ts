@@ -1,8 +1,13 @@
-/** Where the join token comes from: the flag, else the environment, so that it need not stand in a process list. */
+/** Where secrets come from: the join token from its flag or the environment, so that it need not stand in a process list. */
 import { CoordError } from '@coord/protocol';
 import type { CommandIo } from './io.js';
 
 export const TOKEN_VARIABLE = 'COORD_TOKEN';
+
+/** `USER:PASSWORD` or `TOKEN` for a NATS server. */
+const NATS_CREDENTIALS_VARIABLE = 'COORD_NATS_CREDENTIALS';
+
+export const natsCredentials = (env: CommandIo['env']): string | undefined => env[NATS_CREDENTIALS_VARIABLE];
 
 export function findToken(flag: string | undefined, env: CommandIo['env']): string | undefined {
   const token = flag ?? env[TOKEN_VARIABLE];

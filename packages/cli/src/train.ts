@@ -17,6 +17,8 @@ export interface TrainOptions {
   readonly initialState: TrainingState;
   readonly runDir: string;
   readonly token: string;
+  /** For `transport: nats`. */
+  readonly natsCredentials?: string | undefined;
   readonly logger: Logger;
   readonly onEvent: (event: CoordinatorEvent) => void;
   /** Something about the start that its user should know. */
@@ -44,6 +46,7 @@ export async function startTraining(options: TrainOptions): Promise<Training> {
   const coordinator = await startCoordinator({
     run: prepared.spec,
     listen: parseListen(config.listen),
+    nats: config.transport === 'nats' ? { url: config.nats!, credentials: options.natsCredentials } : undefined,
     token,
     runDir,
     minWorkers: config.minWorkers ?? Math.max(1, config.workers),

@@ -32,6 +32,8 @@ export interface LedgerOptions {
   readonly nowUnixMs?: () => number;
   /** Told about a failed write; the lines stay and are tried again with the next. */
   readonly onWriteError?: (error: unknown) => void;
+  /** Told about lines that are on the disk now. */
+  readonly onWritten?: (lines: readonly string[]) => void;
 }
 
 /** @throws CoordError LEDGER_CORRUPT naming file and line; a missing file is an empty ledger. */
@@ -117,6 +119,7 @@ class LedgerFile implements Ledger {
     }
     await this.at.handle.datasync();
     this.at.sizeBytes += bytes.length;
-    this.unwritten.splice(0, count);
+    const written = this.unwritten.splice(0, count);
+    this.options.onWritten?.(written);
   }
 }

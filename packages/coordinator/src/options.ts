@@ -40,6 +40,11 @@ export interface CoordinatorOptions {
   readonly run: RunSpec;
   /** Port 0 takes any free port. */
   readonly listen: { readonly host: string; readonly port: number };
+  /**
+   * Workers join over NATS: address of the server, and credentials (`USER:PASSWORD` or `TOKEN`). Where it is left out they join
+   * over WebSockets.
+   */
+  readonly nats?: { readonly url: string; readonly credentials?: string | undefined } | undefined;
   /** Secret that lets workers join and strangers read the status. */
   readonly token: string;
   /** Existing directory; holds the ledger and the checkpoints. */
@@ -66,9 +71,9 @@ export interface CoordinatorOptions {
 }
 
 export interface Coordinator {
-  /** Where it really listens. */
+  /** Where it really listens; with NATS for status and commands alone. */
   readonly endpoint: Endpoint;
-  /** WebSocket URLs that workers can be given, the most useful first. */
+  /** Addresses that workers can be given, the most useful first: WebSocket URLs, or a NATS server's with the run. */
   readonly urls: readonly string[];
   readonly token: string;
   /** Workers of an earlier start that may still be training and come back. */

@@ -9,6 +9,7 @@ import { Conductor } from './conductor.js';
 import { createDoor } from './door.js';
 import { createHttpServer, listen } from './http-server.js';
 import { type Ledger, openLedger } from './ledger.js';
+import { type NatsDoor, openNatsDoor } from './nats-door.js';
 import { type Coordinator, type CoordinatorOptions, DEFAULT_TIMINGS } from './options.js';
 import { type RunPast, readPast } from './past.js';
 import { cursorAfter } from './schedule.js';
@@ -27,14 +28,21 @@ export const LEDGER_FILE = 'ledger.jsonl';
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
   const clock = options.clock ?? systemClock;
   const onWriteError = (error: unknown) => options.logger.warn(error, 'the ledger could not be written; trying again');
-  const ledger = await openLedger(join(options.runDir, LEDGER_FILE), { clock, onWriteError });
+  const notices: Notices = { onWritten: () => {} };
+  const onWritten = (lines: readonly string[]) => notices.onWritten(lines);
+  const ledger = await openLedger(join(options.runDir, LEDGER_FILE), { clock, onWriteError, onWritten });
   try {
     const chronicle = new Chronicle(options.logger, ledger, options.onEvent ?? (() => {}));
-    return await openDoors(options, clock, ledger, chronicle);
+    return await openDoors(options, clock, ledger, chronicle, notices);
   } catch (error) {
     await ledger.close();
     throw error;
   }
+}
+
+/** Who hears of ledger lines; the ledger is there before anybody can listen. */
+interface Notices {
+  onWritten(lines: readonly string[]): void;
 }
 
 async function openDoors(
@@ -42,6 +50,7 @@ async function openDoors(
   clock: Clock,
   ledger: Ledger,
   chronicle: Chronicle,
+  notices: Notices,
 ): Promise<Coordinator> {
   const { token, run } = options;
   const conductor = createConductor(options, clock, ledger, chronicle);
@@ -52,19 +61,27 @@ async function openDoors(
   });
   const { handshakeTimeoutMs } = { ...DEFAULT_TIMINGS, ...options.timings };
   const door = createDoor({ token, clock, handshakeTimeoutMs, conductor, chronicle });
-  const links = listenLinks(app.server, { path: '/join' }, (link) => void door(link));
+  let natsDoor: NatsDoor | undefined;
+  const links = options.nats ? undefined : listenLinks(app.server, { path: '/join' }, (link) => void door(link));
   const close = async () => {
     await conductor.close();
-    await links.close();
+    await links?.close();
+    await natsDoor?.close();
     await app.close();
     await ledger.close().catch((error) => chronicle.warnOf(error));
   };
-  const endpoint = await listen(app, options.listen).catch(async (error) => {
+  const open = async () => {
+    const taken = await listen(app, options.listen);
+    natsDoor = await openNatsDoor(options, (link) => void door(link));
+    if (natsDoor) notices.onWritten = natsDoor.notify;
+    return taken;
+  };
+  const endpoint = await open().catch(async (error) => {
     // Its timers must not keep the process of a coordinator that never was.
     await close();
     throw error;
   });
-  const urls = reachableUrls(endpoint);
+  const urls = natsDoor ? [natsDoor.url] : reachableUrls(endpoint);
   chronicle.started(run, conductor.checkpointer.newest.header, endpoint, urls);
   return {
     endpoint,

@@ -1,5 +1,5 @@
 /** Status: what GET /status answers. Plain data, for `coord status`, dashboards and scripts. */
-import { type Endpoint, identityText, type PhaseTimes, type RingActivity } from '@coord/protocol';
+import { identityText, type PeerEndpoint, type PhaseTimes, type RingActivity } from '@coord/protocol';
 import type { Conductor } from './conductor.js';
 import type { CoordinatorOptions } from './options.js';
 import type { RunPhase } from './run-stage.js';
@@ -21,7 +21,7 @@ export interface WorkerStatus {
   readonly step: number;
   readonly share: number | null;
   readonly engine: string | null;
-  readonly endpoint: Endpoint | null;
+  readonly endpoint: PeerEndpoint | null;
   readonly heartbeatAgeMs: number;
   /** Of its own samples in its last step. */
   readonly samplesPerSecond: number;

@@ -6,13 +6,26 @@ export const endpointSchema = z.object({
   host: z.string().min(1).max(255),
   port: z.number().int().min(1).max(65535),
 });
-/** Where a host's ring listener is reached. */
+/** A listening socket. */
 export type Endpoint = z.infer<typeof endpointSchema>;
+
+export const natsEndpointSchema = z.strictObject({
+  /** Root of the host's own subjects; no wildcards, so that nobody's neighbour is everybody. */
+  natsSubject: z
+    .string()
+    .max(255)
+    .regex(/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$/),
+});
+export type NatsEndpoint = z.infer<typeof natsEndpointSchema>;
+
+/** Where a host is reached by its peers. */
+export const peerEndpointSchema = z.union([endpointSchema, natsEndpointSchema]);
+export type PeerEndpoint = z.infer<typeof peerEndpointSchema>;
 
 export const memberSchema = z.object({
   workerId: z.string().min(1).max(LIMITS.nameLength),
   name: z.string().min(1).max(LIMITS.nameLength),
-  endpoint: endpointSchema,
+  endpoint: peerEndpointSchema,
   /** Relative amount of grains; a positive integer. */
   share: z.number().int().min(1).max(1_000_000),
   /** Compute threads of the host. */

@@ -1,29 +1,20 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { createInterface } from 'node:readline';
 import { acceptNatsSegments, dialNatsSegments, openNats } from '@coord/transport/nats';
+import { natsServerProgram, startNatsServer, type TestNatsServer } from '@coord/transport/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createRing, type Ring } from '../src/ring.js';
 
-const program = ['nats-server', '/usr/sbin/nats-server'].find((name) => spawnSync(name, ['--version']).status === 0);
 const SIZE = 3;
 
-describe.skipIf(program === undefined)('a ring over NATS (skipped where there is no nats-server)', () => {
-  let server: ChildProcess;
-  let servers: string;
+describe.skipIf(natsServerProgram === undefined)('a ring over NATS (skipped where there is no nats-server)', () => {
+  let server: TestNatsServer;
 
   beforeAll(async () => {
-    server = spawn(program as string, ['--addr', '127.0.0.1', '--port', '-1'], { stdio: ['ignore', 'ignore', 'pipe'] });
-    servers = await new Promise((resolve) => {
-      createInterface({ input: server.stderr as NodeJS.ReadableStream }).on('line', (line) => {
-        const address = /Listening for client connections on (\S+)/.exec(line)?.[1];
-        if (address) resolve(`nats://${address}`);
-      });
-    });
+    server = await startNatsServer();
   });
-  afterAll(() => void server.kill());
+  afterAll(() => server.stop());
 
   async function openRing(rank: number, generation: number): Promise<{ ring: Ring; close(): Promise<void> }> {
-    const connection = await openNats({ servers, timeoutMs: 5000 });
+    const connection = await openNats({ servers: server.url, timeoutMs: 5000 });
     const link = { connection, prefix: 'test.run', generation, key: 'key of the view', timeoutMs: 5000 };
     const [next, prev] = await Promise.all([
       acceptNatsSegments({ ...link, senderRank: rank, rank: (rank + 1) % SIZE }),

@@ -4,8 +4,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import { CoordError, LIMITS } from '@coord/protocol';
-import { type Msg, type NatsConnection, NoRespondersError, RequestError } from '@nats-io/transport-node';
+import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import type { Link } from './link.js';
+import { isNoResponders } from './nats-errors.js';
 import { NatsLink } from './nats-link.js';
 import type { LinkListener } from './ws-listen.js';
 
@@ -97,8 +98,7 @@ function parseDial(message: Msg): { id: string; meta: NatsMeta } | undefined {
 }
 
 function unreachable(subject: string, cause: unknown): CoordError {
-  const nobody = cause instanceof NoRespondersError || (cause instanceof RequestError && cause.isNoResponders());
-  const why = nobody ? 'nobody listens there' : cause instanceof Error ? cause.message : String(cause);
+  const why = isNoResponders(cause) ? 'nobody listens there' : cause instanceof Error ? cause.message : String(cause);
   return new CoordError('UNREACHABLE', `cannot reach ${subject} over NATS: ${why}`, {
     hint: 'Check that the other end runs and uses the same NATS server and subject.',
     facts: { subject },

@@ -6,10 +6,11 @@
  * where nobody listens yet, waits for the *here* that the sending end says when it comes. Both prove the view's key.
  */
 import { CoordError } from '@coord/protocol';
-import { type Msg, type NatsConnection, NoRespondersError, RequestError } from '@nats-io/transport-node';
+import type { Msg, NatsConnection } from '@nats-io/transport-node';
 import type { LinkClosed } from './link.js';
 import { linkClosedError } from './link.js';
 import { NatsChannel } from './nats-channel.js';
+import { isNoResponders } from './nats-errors.js';
 import { PartsInbox } from './parts-inbox.js';
 import {
   DEFAULT_PURPOSE,
@@ -126,7 +127,7 @@ async function askForLink(options: NatsSegmentOptions): Promise<boolean> {
     const answer = await connection.request(subjectOf(options), JSON.stringify(dial), { timeout: timeoutMs });
     if (isLinkProof(answer.string(), 'accept', key, identity)) return true;
   } catch (error) {
-    if (error instanceof NoRespondersError || (error instanceof RequestError && error.isNoResponders())) return false;
+    if (isNoResponders(error)) return false;
     throw error;
   }
   const what = `rank ${rank} cannot link to rank ${senderRank} in generation ${generation}: it was refused`;

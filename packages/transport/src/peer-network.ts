@@ -2,7 +2,7 @@
  * Peer network: how the hosts of a run reach each other, whichever transport carries it. One host has one; its endpoint goes
  * into the view, and its peers' endpoints come from there.
  */
-import type { Endpoint } from '@coord/protocol';
+import type { PeerEndpoint } from '@coord/protocol';
 import type { Link } from './link.js';
 import type { SegmentLinkOptions, SegmentReceiver, SegmentSender } from './segment-link.js';
 
@@ -22,15 +22,15 @@ export interface DialLinkOptions {
 
 export interface PeerNetwork {
   /** Where peers reach this host. */
-  readonly endpoint: Endpoint;
+  readonly endpoint: PeerEndpoint;
   /** The sending end. @throws CoordError LINK_TIMEOUT, LINK_CLOSED (the network is closed), or the signal's reason. */
   acceptSegments(options: PeerSegmentOptions): Promise<SegmentSender>;
   /** The receiving end. @throws CoordError RING_BROKEN (nobody there, refused), LINK_TIMEOUT, or the signal's reason. */
-  dialSegments(peer: Endpoint, options: PeerSegmentOptions): Promise<SegmentReceiver>;
+  dialSegments(peer: PeerEndpoint, options: PeerSegmentOptions): Promise<SegmentReceiver>;
   /** Takes message links for `service`, e.g. `state`; at most one handler for each. */
   onLink(service: string, handler: (link: Link, meta: DialMeta) => void): void;
   /** @throws CoordError UNREACHABLE, LINK_CLOSED (given up). */
-  dialLink(peer: Endpoint, service: string, options: DialLinkOptions): Promise<Link>;
+  dialLink(peer: PeerEndpoint, service: string, options: DialLinkOptions): Promise<Link>;
   /** Closes every link that was accepted here. */
   close(): Promise<void>;
 }

@@ -1,5 +1,5 @@
 /** The peer network over WebSockets: every host listens, and its peers dial it. */
-import type { Endpoint } from '@coord/protocol';
+import { CoordError, type Endpoint, type PeerEndpoint } from '@coord/protocol';
 import { hostForUrl } from './address.js';
 import { dialSegments } from './dial-segments.js';
 import { createPeerListener, type PeerListenerOptions } from './peer-listener.js';
@@ -14,12 +14,12 @@ export async function createWsNetwork(options: PeerListenerOptions): Promise<Pee
   return {
     endpoint: listener.endpoint,
     acceptSegments: (link) => listener.acceptSegments(link),
-    dialSegments: (peer, link) => dialSegments(peer, link),
+    dialSegments: async (peer, link) => dialSegments(socketOf(peer), link),
     onLink(service, handler) {
       listener.onLink(pathOf(service), (link, { headers }) => handler(link, metaOf(headers)));
     },
-    dialLink: (peer, service, { meta = {}, ...dial }) =>
-      connectLink(urlOf(peer, service), { ...dial, headers: headersOf(meta) }),
+    dialLink: async (peer, service, { meta = {}, ...dial }) =>
+      connectLink(urlOf(socketOf(peer), service), { ...dial, headers: headersOf(meta) }),
     close: () => listener.close(),
   };
 }
@@ -28,6 +28,14 @@ const pathOf = (service: string): string => `/${service}`;
 
 const urlOf = ({ host, port }: Endpoint, service: string): string =>
   `ws://${hostForUrl(host)}:${port}${pathOf(service)}`;
+
+/** @throws CoordError UNREACHABLE for a peer of another transport. */
+function socketOf(peer: PeerEndpoint): Endpoint {
+  if ('host' in peer) return peer;
+  throw new CoordError('UNREACHABLE', `${peer.natsSubject} is reached over NATS, not by a socket`, {
+    hint: 'All hosts of a run use one transport: give workers the address that `coord start` printed.',
+  });
+}
 
 const headersOf = (meta: DialMeta): Record<string, string> =>
   Object.fromEntries(Object.entries(meta).map(([name, value]) => [`${HEADER_PREFIX}${name}`, value]));

@@ -3,8 +3,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Link } from '../src/link.js';
 import { openNats } from '../src/nats-connection.js';
 import { connectNatsLink, listenNatsLinks } from '../src/nats-rendezvous.js';
+import { natsServerProgram, startNatsServer, type TestNatsServer } from '../src/test-nats-server.js';
 import { MAX_MESSAGE_BYTES, testLink } from './link-compliance.js';
-import { natsServerProgram, startNatsServer, type TestNatsServer } from './nats-server.js';
 
 describe.skipIf(natsServerProgram === undefined)('over NATS (skipped where there is no nats-server)', () => {
   let server: TestNatsServer;

@@ -2,7 +2,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { openNats } from '../src/nats-connection.js';
 import { acceptNatsSegments, dialNatsSegments, type NatsSegmentOptions } from '../src/nats-segments.js';
-import { natsServerProgram, startNatsServer, type TestNatsServer } from './nats-server.js';
+import { natsServerProgram, startNatsServer, type TestNatsServer } from '../src/test-nats-server.js';
 import { testSegmentLink } from './segment-compliance.js';
 
 describe.skipIf(natsServerProgram === undefined)('over NATS (skipped where there is no nats-server)', () => {

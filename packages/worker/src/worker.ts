@@ -2,7 +2,6 @@
 import { hostname } from 'node:os';
 import { createBatchReader, createBlockCache } from '@coord/data';
 import {
-  CoordError,
   type EngineName,
   hashWeights,
   identityText,
@@ -10,7 +9,7 @@ import {
   systemClock,
   toErrorRecord,
 } from '@coord/protocol';
-import { connectLink, createWsNetwork, type PeerNetwork } from '@coord/transport';
+import type { PeerNetwork } from '@coord/transport';
 import type { Logger } from 'pino';
 import { ClockOffsetEstimate } from './clock-offset.js';
 import { ComputePool } from './compute/compute-pool.js';
@@ -22,6 +21,7 @@ import { GrainLoader } from './grain-loader.js';
 import { Host } from './host.js';
 import { HostState } from './host-state.js';
 import { Membership } from './membership.js';
+import { openReach, type Reach } from './reach.js';
 import { StateReceiver, sendState } from './state-transfer.js';
 import { train } from './step-loop.js';
 import { serveState } from './synchronise.js';
@@ -30,8 +30,10 @@ const COORDINATOR_PATIENCE_MS = 120_000;
 const BLOCK_MEMORY_BYTES = 1024 * 1024 * 1024;
 
 export interface WorkerOptions {
-  /** Address of the coordinator: `ws://HOST:PORT`, `http://HOST:PORT` or `HOST:PORT`. */
+  /** Address of the coordinator: `ws://HOST:PORT`, `http://HOST:PORT`, `HOST:PORT`, or `nats://HOST:PORT[/RUN]`. */
   readonly url: string;
+  /** `USER:PASSWORD` or `TOKEN` for the NATS server. */
+  readonly natsCredentials?: string | undefined;
   readonly token: string;
   /** What people call this worker; the host name where it is left out. */
   readonly name?: string;
@@ -75,18 +77,14 @@ export interface WorkerHandle {
  *   rejects with what ended it.
  */
 export async function startWorker(options: WorkerOptions): Promise<WorkerHandle> {
-  const hostName = hostname();
-  const connection = await CoordinatorConnection.open({
-    dial: (timeoutMs) => connectLink(joinUrl(options.url), { timeoutMs }),
-    identity: { token: options.token, name: options.name ?? hostName, hostName },
-    clock: systemClock,
-    random: Math.random,
-    patienceMs: patienceOf(options),
-    logger: options.logger,
+  const reach = await openReach({ ...options, name: nameOf(options) });
+  const connection = await join(reach, options).catch(async (error) => {
+    await reach.close();
+    throw error;
   });
   const { workerId } = connection;
   const membership = new Membership(workerId);
-  const finished = participate(connection, membership, options);
+  const finished = participate(connection, membership, reach, options).finally(() => reach.close());
   return {
     workerId,
     finished,
@@ -96,6 +94,19 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHandle>
       await finished.catch(() => undefined);
     },
   };
+}
+
+const nameOf = ({ name }: WorkerOptions): string => name ?? hostname();
+
+function join(reach: Reach, options: WorkerOptions): Promise<CoordinatorConnection> {
+  return CoordinatorConnection.open({
+    dial: (timeoutMs) => reach.dialCoordinator(timeoutMs),
+    identity: { token: options.token, name: nameOf(options), hostName: hostname() },
+    clock: systemClock,
+    random: Math.random,
+    patienceMs: patienceOf(options),
+    logger: options.logger,
+  });
 }
 
 const patienceOf = ({ coordinatorPatienceMs }: WorkerOptions): number =>
@@ -111,6 +122,7 @@ interface Reachable {
 async function participate(
   connection: CoordinatorConnection,
   membership: Membership,
+  reach: Reach,
   options: WorkerOptions,
 ): Promise<WorkerResult> {
   const { run, workerId, heartbeatIntervalMs, ringTimeoutMs } = connection.welcome;
@@ -127,7 +139,7 @@ async function participate(
     const { layout, weights, slots, exponents } = compute;
     const state = new HostState(layout, weights, slots, exponents);
     await connection.ask((session) => fetchState(session, state));
-    network = await createWsNetwork({ host: options.advertiseHost ?? connection.localAddress });
+    network = await reach.openNetwork({ host: options.advertiseHost ?? connection.localAddress });
     serveState(network, state, (key) => membership.isKeyInForce(key));
     const readers = openReaders(connection, options);
     const host = new Host({
@@ -289,18 +301,4 @@ function openReaders(connection: CoordinatorConnection, { cacheDirectory, logger
 async function reportFailure(connection: CoordinatorConnection, error: unknown): Promise<void> {
   const { code, message, hint } = toErrorRecord(error);
   await connection.say({ type: 'failed', code, message: message.slice(0, 4000), hint });
-}
-
-/** @throws CoordError USAGE when `url` is no address. */
-export function joinUrl(url: string): string {
-  const withScheme = /^[a-z]+:\/\//.test(url) ? url : `ws://${url}`;
-  const text = withScheme.replace(/^http/, 'ws');
-  if (!URL.canParse(text) || !/^wss?:\/\/./.test(text)) {
-    throw new CoordError('USAGE', `${url} is no address of a coordinator`, {
-      hint: 'It looks like ws://192.0.2.7:7070.',
-    });
-  }
-  const parsed = new URL(text);
-  parsed.pathname = '/join';
-  return parsed.href;
 }

@@ -1,7 +1,7 @@
 import { isCoordError, type View } from '@coord/protocol';
 import { describe, expect, it } from 'vitest';
 import { Membership } from '../src/membership.js';
-import { joinUrl } from '../src/worker.js';
+import { joinUrl } from '../src/reach.js';
 
 const view = (generation: number, ...ids: string[]): View => ({
   runId: 'run',

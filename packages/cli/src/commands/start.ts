@@ -5,7 +5,7 @@ import { type CommandIo, writeJson, writeLine } from '../io.js';
 import { createLogger } from '../log.js';
 import type { StartOptions } from '../options.js';
 import { type PreparedStart, prepareStart } from '../prepare-start.js';
-import { findToken } from '../token.js';
+import { findToken, natsCredentials } from '../token.js';
 import { coordinatorLogFile, localExitText, startTraining, type Training } from '../train.js';
 import type { Plan } from '../view/progress.js';
 import { headline, joinLine, resumeLine, startedLine, viewPlan } from '../view/start-texts.js';
@@ -41,6 +41,7 @@ async function launch(start: PreparedStart, options: StartOptions, view: View, i
     return await startTraining({
       ...start,
       token: findToken(options.token, io.env) ?? start.formerToken ?? createToken(),
+      natsCredentials: natsCredentials(io.env),
       logger: createLogger({ name: 'coordinator', file: coordinatorLogFile(start.runDir), stderr: options.verbose }),
       onEvent: (event) => view.event(event),
       onNotice: (text) => view.say(text),

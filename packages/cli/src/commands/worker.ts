@@ -5,13 +5,14 @@ import { defaultCacheDirectory } from '../cache-directory.js';
 import { type CommandIo, writeJson, writeLine } from '../io.js';
 import { createLogger } from '../log.js';
 import type { WorkerOptions } from '../options.js';
-import { requireToken } from '../token.js';
+import { natsCredentials, requireToken } from '../token.js';
 
 /** @throws CoordError of the worker: UNREACHABLE, TOKEN_WRONG, PROTOCOL_VERSION, COORDINATOR_LOST … */
 export async function runWorker(url: string, options: WorkerOptions, io: CommandIo): Promise<number> {
   const worker = await startWorker({
     url,
     token: requireToken(options.token, io.env),
+    natsCredentials: natsCredentials(io.env),
     name: options.name ?? `${hostname()}-${process.pid}`,
     advertiseHost: options.advertise,
     computeThreads: options.workers,

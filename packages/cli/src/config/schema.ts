@@ -5,6 +5,8 @@ import { z } from 'zod';
 import { LISTEN_PATTERN, parseListen } from '../listen.js';
 import { modelConfigSchema } from './model-schema.js';
 
+const NATS_PATTERN = /^nats(\+tls)?:\/\/[^\s/@:]+(:\d{1,5})?$/;
+
 const count = z.number().int().min(0);
 const positive = z.number().int().min(1);
 
@@ -44,7 +46,7 @@ const checkpoint = z.strictObject({
   keepLast: positive.describe('Newest checkpoints that are kept; older ones are removed.').default(3),
 });
 
-export const runConfigSchema = z.strictObject({
+const configSchema = z.strictObject({
   model: modelConfigSchema.describe('The network, by name, and its options.'),
   data: dataConfigSchema.describe('Where samples come from.'),
   loss: z.enum(LOSSES).describe('What is minimised.').default('categoricalCrossentropy'),
@@ -78,12 +80,28 @@ export const runConfigSchema = z.strictObject({
     .refine((text) => parseListen(text).port <= 65535, 'expected a port of at most 65535')
     .describe('HOST:PORT where workers join; port 0 takes any free one.')
     .default('127.0.0.1:7070'),
+  transport: z
+    .enum(['ws', 'nats'])
+    .describe('What carries joins, control messages and the ring: WebSockets, or a NATS server that all can reach.')
+    .default('ws'),
+  nats: z
+    .string()
+    .regex(NATS_PATTERN, 'expected nats://HOST:PORT or nats+tls://HOST:PORT, without a password')
+    .optional()
+    .describe(
+      'Address of the NATS server, for `transport: nats`; its credentials are read from COORD_NATS_CREDENTIALS.',
+    ),
   evaluation: evaluation.describe('Measuring on the test split.').prefault({}),
   checkpoint: checkpoint.describe('What is kept on disk, and how often.').prefault({}),
   nonFinite: z
     .enum(['error', 'skip'])
     .describe('What happens to a step whose gradients are not finite: end the run, or leave the weights as they were.')
     .default('error'),
+});
+
+export const runConfigSchema = configSchema.refine(({ transport, nats }) => transport === 'ws' || nats !== undefined, {
+  path: ['nats'],
+  message: 'expected the address of a NATS server, since transport is nats: nats://HOST:PORT (flag --nats)',
 });
 
 /** A complete configuration, defaults filled in. */

@@ -57,11 +57,14 @@ export function startedLine(start: PreparedStart, plan: Plan, coordinator: Coord
 /** The line to paste on another machine, and a word on who can reach this one. */
 export function joinLine(coordinator: Coordinator, colors: Colors): string {
   const line = colors.bold(`npx coord worker ${coordinator.urls[0]} --token ${coordinator.token}`);
+  if (isNats(coordinator)) return `to add a worker from any machine that reaches the NATS server:\n  ${line}`;
   const where = isLoopback(coordinator.endpoint.host)
     ? 'to add a worker from this machine (others can join with --listen 0.0.0.0:PORT)'
     : 'to add a worker from any machine that reaches this one';
   return `${where}:\n  ${line}`;
 }
+
+const isNats = ({ urls }: Coordinator): boolean => urls[0].startsWith('nats');
 
 export const resumeLine = (runDir: string, line: FinishedLine): string =>
   line.checkpoint === null

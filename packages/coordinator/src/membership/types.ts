@@ -1,5 +1,5 @@
 /** What the membership rules work on: options, workers, state, events and decisions. */
-import type { Endpoint, ErrorCode, View } from '@coord/protocol';
+import type { ErrorCode, PeerEndpoint, View } from '@coord/protocol';
 
 export interface MembershipOptions {
   readonly runId: string;
@@ -16,7 +16,7 @@ export interface MembershipOptions {
 }
 
 export interface Candidate {
-  readonly endpoint: Endpoint;
+  readonly endpoint: PeerEndpoint;
   readonly share: number;
   /** Compute threads of the host. */
   readonly workers: number;
@@ -81,7 +81,7 @@ export type MembershipEvent =
   | {
       readonly type: 'ready';
       readonly workerId: string;
-      readonly endpoint: Endpoint;
+      readonly endpoint: PeerEndpoint;
       readonly share: number;
       readonly workers?: number;
     }

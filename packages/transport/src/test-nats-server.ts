@@ -1,26 +1,35 @@
-/** A real nats-server for tests, on a port of its own choice. */
+/** A real nats-server for tests. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
 const NAMES = ['nats-server', '/usr/sbin/nats-server'];
 
+/** Undefined where the machine has none. */
 export const natsServerProgram = NAMES.find((name) => spawnSync(name, ['--version']).status === 0);
 
 export interface TestNatsServer {
+  /** `nats://127.0.0.1:PORT`. */
   readonly url: string;
-  stop(): Promise<void>;
+  /** Resolves when the process is gone. */
+  stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
-export async function startNatsServer(): Promise<TestNatsServer> {
-  const args = ['--addr', '127.0.0.1', '--port', '-1'];
-  const child = spawn(natsServerProgram as string, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+export interface TestNatsServerOptions {
+  /** Where a server before this one has listened; by default a port of the server's own choice. */
+  readonly port?: number;
+  readonly args?: readonly string[];
+}
+
+export async function startNatsServer({ port = -1, args = [] }: TestNatsServerOptions = {}): Promise<TestNatsServer> {
+  const where = ['--addr', '127.0.0.1', '--port', String(port)];
+  const child = spawn(natsServerProgram as string, [...where, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
   const url = await announcedUrl(child);
   return {
     url,
-    stop: () =>
+    stop: (signal = 'SIGTERM') =>
       new Promise((resolve) => {
         child.once('exit', () => resolve());
-        child.kill('SIGTERM');
+        child.kill(signal);
       }),
   };
 }

@@ -1,0 +1,78 @@
+/** How a worker reaches its coordinator and its peers; the scheme of the coordinator's address decides. */
+import { CoordError } from '@coord/protocol';
+import { connectLink, createWsNetwork, type Link, type PeerNetwork } from '@coord/transport';
+
+export interface ReachOptions {
+  readonly url: string;
+  readonly natsCredentials?: string | undefined;
+  /** What the worker is called, for the NATS server's monitoring. */
+  readonly name: string;
+}
+
+export interface PeerPlace {
+  /** Address at which peers reach this host, where they do so by a socket. */
+  readonly host: string;
+}
+
+export interface Reach {
+  /** @throws CoordError UNREACHABLE … of the link. */
+  dialCoordinator(timeoutMs: number): Promise<Link>;
+  /** @throws CoordError UNREACHABLE, PORT_IN_USE. */
+  openNetwork(place: PeerPlace): Promise<PeerNetwork>;
+  close(): Promise<void>;
+}
+
+const NATS = /^nats(\+tls)?:\/\//i;
+const TIMEOUT_MS = 10_000;
+
+/** @throws CoordError USAGE when the address is none; UNREACHABLE when a NATS server cannot be reached. */
+export async function openReach(options: ReachOptions): Promise<Reach> {
+  return NATS.test(options.url) ? overNats(options) : overSockets(joinUrl(options.url));
+}
+
+function overSockets(url: string): Reach {
+  return {
+    dialCoordinator: (timeoutMs) => connectLink(url, { timeoutMs }),
+    openNetwork: ({ host }) => createWsNetwork({ host }),
+    async close() {},
+  };
+}
+
+async function overNats({ url, natsCredentials, name }: ReachOptions): Promise<Reach> {
+  // The client is loaded only where it is used.
+  const transport = await import('@coord/transport/nats');
+  const { server: servers, tls, credentials, run } = transport.parseNatsAddress(url, natsCredentials);
+  const gateway = await transport.NatsGateway.open({
+    servers,
+    tls,
+    credentials,
+    name: `coord worker ${name}`,
+    timeoutMs: TIMEOUT_MS,
+  });
+  try {
+    const prefix = transport.subjectPrefix(run ?? (await transport.findRun(gateway.connection)));
+    return {
+      dialCoordinator: async (timeoutMs) =>
+        transport.connectNatsLink(gateway.connection, { subject: `${prefix}.join`, timeoutMs }),
+      openNetwork: async () => transport.createNatsNetwork(gateway, prefix),
+      close: () => gateway.close(),
+    };
+  } catch (error) {
+    await gateway.close();
+    throw error;
+  }
+}
+
+/** @throws CoordError USAGE when `url` is no address. */
+export function joinUrl(url: string): string {
+  const withScheme = /^[a-z]+:\/\//.test(url) ? url : `ws://${url}`;
+  const text = withScheme.replace(/^http/, 'ws');
+  if (!URL.canParse(text) || !/^wss?:\/\/./.test(text)) {
+    throw new CoordError('USAGE', `${url} is no address of a coordinator`, {
+      hint: 'It looks like ws://192.0.2.7:7070, or nats://192.0.2.7:4222/RUN.',
+    });
+  }
+  const parsed = new URL(text);
+  parsed.pathname = '/join';
+  return parsed.href;
+}

@@ -1,0 +1,110 @@
+/**
+ * A run over NATS: joins, control messages and the ring all pass a real nats-server; hosts only dial out. The weights are the
+ * bits of a run over sockets, also when a worker is killed and the server itself dies and comes back.
+ */
+
+import { natsServerProgram, startNatsServer, type TestNatsServer } from '@coord/transport/testing';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { afterEach, describe, expect, it } from 'vitest';
+import { type CoordEvent, type CoordProcess, coord, endAll, runCoord, temporaryDirectory } from './support/coord.js';
+
+const TOKEN = 'nats-test-token';
+const env = { COORD_TOKEN: TOKEN };
+const RUN = ['configs/synthetic-tiny.yaml', '--set', 'epochs=60', '--set', 'maxSteps=900', '--json'];
+
+const servers: TestNatsServer[] = [];
+const connections: NatsConnection[] = [];
+
+afterEach(async () => {
+  await endAll();
+  await Promise.all(connections.splice(0).map((connection) => connection.close()));
+  await Promise.all(servers.splice(0).map((server) => server.stop('SIGKILL')));
+});
+
+async function serve(options: Parameters<typeof startNatsServer>[0] = {}): Promise<TestNatsServer> {
+  const server = await startNatsServer(options);
+  servers.push(server);
+  return server;
+}
+
+const start = (url: string, ...more: string[]): CoordProcess =>
+  coord(
+    [
+      'start',
+      ...RUN,
+      '--transport',
+      'nats',
+      '--nats',
+      url,
+      '--workers',
+      '0',
+      '--run-dir',
+      temporaryDirectory(),
+      ...more,
+    ],
+    { env },
+  );
+
+const join = (url: string, name: string): CoordProcess => coord(['worker', url, '--name', name, '--json'], { env });
+
+async function weightsAtEnd(run: CoordProcess): Promise<unknown> {
+  expect((await run.exited).code, run.stderr).toBe(0);
+  return run.events.find(({ event }) => event === 'finished')?.weightsSha256;
+}
+
+const reaches = (run: CoordProcess, step: number): Promise<CoordEvent> =>
+  run.event(({ event, step: at }) => event === 'step' && (at as number) >= step);
+
+describe.skipIf(natsServerProgram === undefined)('a run over NATS (skipped where there is no nats-server)', () => {
+  it('has the bits of a run over sockets, though a worker is killed and the server restarted', async () => {
+    const reference = coord(['start', ...RUN, '--workers', '1', '--run-dir', temporaryDirectory()]);
+    const first = await serve();
+    const listener = await connect({ servers: first.url });
+    connections.push(listener);
+    const notices: string[] = [];
+    listener.subscribe('coord.*.ledger', { callback: (_, message) => void notices.push(message.string()) });
+    await listener.flush();
+    const run = start(first.url, '--min-workers', '3');
+    const { urls } = (await run.event('listening')) as CoordEvent & { urls: string[] };
+    // Two know the server alone, one the run as well.
+    const victim = join(first.url, 'victim');
+    const others = [join(first.url, 'first'), join(urls[0], 'second')];
+    await reaches(run, 100);
+    victim.kill('SIGKILL');
+    await reaches(run, 400);
+    await first.stop('SIGKILL');
+    servers.splice(servers.indexOf(first), 1);
+    await serve({ port: Number(new URL(first.url).port) });
+    expect(await weightsAtEnd(run)).toBe(await weightsAtEnd(reference));
+    for (const worker of others) expect(await worker.exited).toEqual({ code: 0, signal: null });
+    expect(notices.join('')).toContain('"type":"view"');
+  });
+
+  it('is refused with a wrong token, and found only where it is', async () => {
+    const { url } = await serve();
+    const nobody = await runCoord(['worker', url, '--json'], { env });
+    expect(nobody.code).not.toBe(0);
+    expect(nobody.events[0]).toMatchObject({ event: 'error', code: 'UNREACHABLE' });
+    const runs = [start(url, '--listen', '127.0.0.1:0'), start(url, '--listen', '127.0.0.1:0')];
+    await Promise.all(runs.map((run) => run.event('listening')));
+    const several = await runCoord(['worker', url, '--json'], { env });
+    expect(several.events[0]).toMatchObject({ code: 'USAGE', message: expect.stringContaining('several runs') });
+    const { urls } = (await runs[0].event('listening')) as CoordEvent & { urls: string[] };
+    const stranger = await runCoord(['worker', urls[0], '--token', 'a wrong one', '--json']);
+    expect(stranger.events[0]).toMatchObject({ event: 'error', code: 'TOKEN_WRONG' });
+  });
+
+  it("needs the server's own credentials, which stand in no address", async () => {
+    const { url } = await serve({ args: ['--user', 'trainer', '--pass', 'open sesame'] });
+    const closed = await start(url).exited;
+    expect(closed.code).not.toBe(0);
+    const told = await runCoord(['worker', 'nats://trainer:secret@127.0.0.1:4222', '--token', 'x', '--json']);
+    expect(told.code).toBe(2);
+    expect(told.stdout + told.stderr).not.toContain('secret');
+    const allowed = { ...env, COORD_NATS_CREDENTIALS: 'trainer:open sesame' };
+    const short = ['--set', 'maxSteps=20', '--workers', '1', '--set', 'local=processes', '--listen', '127.0.0.1:0'];
+    const args = ['start', ...RUN, '--transport', 'nats', '--nats', url, '--run-dir', temporaryDirectory(), ...short];
+    const run = await runCoord(args, { env: allowed });
+    expect(run.code, run.stderr).toBe(0);
+  });
+});
