@@ -16,13 +16,18 @@ const spec = {
   seed: 1,
 };
 const { weights } = initialWeights(topology, 1);
+// Weights and gradient lie in shared memory, as in training.
+const shared = (length) => new Float32Array(new SharedArrayBuffer(4 * length));
+const sharedWeights = shared(weights.length);
+sharedWeights.set(weights);
 const engine = await createEngine({ name: engineName, threads: Number(threads) });
 const step = await engine.compile(spec);
 const samples = batchOf(workload, Number(batch));
-const out = new Float32Array(step.layout.totalSize);
+const out = shared(step.layout.totalSize);
 
 let steps = 0;
-const once = () => step.gradient(weights, samples, { step: steps++, grain: 0 }, out);
+// Named weights are read once, as for the grains of one step.
+const once = () => step.gradient(sharedWeights, samples, { step: steps++, grain: 0 }, out, 'initial');
 for (let warmUp = 0; warmUp < (engineName === 'ort' ? 3 : 1); warmUp++) await once();
 process.stdout.write('ready\n');
 

@@ -28,12 +28,20 @@ export interface CompiledStep {
    * Gradient of the **sum** of the per-sample losses over one grain.
    *
    * @param weights flat, `layout.totalSize` elements; may lie in shared memory.
+   * @param weightsId names the weights' content (its hash, say). Weights of the same name as the last call's need not be read
+   *   again; without a name they are.
    * @param out flat like `weights`, overwritten; padding becomes zero. A statistic's place holds the value that the grain
    *   proposes, times the grain's samples, so that the sum over grains divided by all samples is the mean.
    * @returns sums over the grain's samples.
    * @throws CoordError ENGINE_UNSUPPORTED, ENGINE_FAILED
    */
-  gradient(weights: Float32Array, batch: Batch, key: GrainKey, out: Float32Array): Promise<MetricSums>;
+  gradient(
+    weights: Float32Array,
+    batch: Batch,
+    key: GrainKey,
+    out: Float32Array,
+    weightsId?: string,
+  ): Promise<MetricSums>;
 
   /** Loss and hits in inference mode; nothing random takes part. */
   evaluate(weights: Float32Array, batch: Batch): Promise<MetricSums>;

@@ -44,6 +44,25 @@ describe('the same grain has the same bits', () => {
     expect(sha256(out)).toBe(expected);
   });
 
+  it('when the weights are read once for several grains, and again when they have changed', async () => {
+    const step = await engine.compile(spec);
+    const out = new Float32Array(step.layout.totalSize);
+    const others = randomWeights(spec.topology, 2);
+    const key = { step: 3, grain: 1 };
+    const gradientBy = async (values: Float32Array, id?: string) => {
+      await step.gradient(values, batch, key, out, id);
+      return sha256(out);
+    };
+    expect(await gradientBy(weights, 'first')).toBe(expected);
+    expect(await gradientBy(new Float32Array(weights.length), 'first')).toBe(expected);
+    expect(await gradientBy(others, 'second')).not.toBe(expected);
+    expect(await gradientBy(weights, 'first')).toBe(expected);
+    await step.evaluate(others, batch);
+    expect(await gradientBy(weights, 'first')).toBe(expected);
+    expect(await gradientBy(others)).not.toBe(expected);
+    expect(await gradientBy(weights)).toBe(expected);
+  });
+
   it('in two worker threads at once, each with an engine of its own', async () => {
     const hashes = await Promise.all([hashInThread(), hashInThread()]);
     expect(hashes).toEqual([expected, expected]);

@@ -7,6 +7,7 @@ import { snapshotOf } from './state-transfer.js';
 
 export class HostState {
   step = 0;
+  /** Of the weights as they are: whoever changes them changes it too. */
   weightsSha256 = '';
   #mutation: Promise<unknown> = Promise.resolve();
 

@@ -119,7 +119,8 @@ async function computeGrains(
   timer: PhaseTimer,
 ): Promise<void> {
   const { host } = session;
-  const { compute, loader, progress } = host;
+  const { compute, loader, progress, state } = host;
+  const { weightsSha256 } = state;
   host.enter('compute');
   const queue = [...mine];
   const lane = async (thread: number) => {
@@ -127,7 +128,7 @@ async function computeGrains(
       const { index } = grain;
       const taken = grain;
       const batch = await timer.measure('loadMs', () => loader.take(taken));
-      const place = { step: plan.step, grain: index, grains: plan.grains.length };
+      const place = { step: plan.step, grain: index, grains: plan.grains.length, weightsSha256 };
       progress.outcomes.set(index, await compute.addGrain(thread, place, batch));
       await host.fault.afterGrain();
     }

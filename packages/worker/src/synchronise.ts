@@ -2,7 +2,15 @@
  * The first thing that happens in a view: everybody tells where it stands, and whoever is behind copies the state of a host
  * at the highest step. With grains there is nothing to vote on or to roll back: a step has one possible result.
  */
-import { CoordError, decodeMessage, encodeMessage, type RunSpec, stateMessageSchema, type View } from '@coord/protocol';
+import {
+  CoordError,
+  decodeMessage,
+  encodeMessage,
+  hashWeights,
+  type RunSpec,
+  stateMessageSchema,
+  type View,
+} from '@coord/protocol';
 import type { Ring } from '@coord/ring';
 import type { Link, PeerNetwork } from '@coord/transport';
 import { decodeRecord, encodeRecord, type HostRecord, settleHeldGrains } from './grain-book.js';
@@ -62,6 +70,7 @@ async function copyState(context: SyncContext, fromRank: number, state: HostStat
   try {
     await state.mutate(async () => {
       state.step = await receiveState(link, new StateReceiver(state, from), from);
+      state.weightsSha256 = hashWeights(state.layout, state.weights);
     });
     if (state.step !== step) {
       throw new CoordError('STATE_UNAVAILABLE', `${from} sent its state of step ${state.step}, step ${step} was due`);

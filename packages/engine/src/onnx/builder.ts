@@ -5,6 +5,7 @@ import {
   FloatAttribute,
   ModelProto,
   type OnnxType,
+  sequenceInfoProto,
   tensorProto,
   valueInfoProto,
 } from './schema.js';
@@ -30,6 +31,9 @@ interface Operation {
 /** ONNX Runtime's own operators, and those of its blocked (NCHWc) layout. */
 export const MICROSOFT = 'com.microsoft';
 export const BLOCKED = 'com.microsoft.nchwc';
+
+/** The first output of every graph: an empty sequence. Fetching it keeps the others from being copied; see ort/session.ts. */
+export const END_OUTPUT = 'end';
 
 const OPSET = 20;
 const IR_VERSION = 9;
@@ -97,15 +101,26 @@ export class OnnxBuilder {
       producerName: 'coord',
       graph: {
         name: 'step',
-        node: this.operations.map(nodeProto),
+        node: [...this.operations, END_OPERATION].map(nodeProto),
         initializer: [...this.initializers.values()].map(({ proto }) => proto),
         input: this.inputs.map(({ name, type, dims }) => valueInfoProto(name, type, dims)),
-        output: this.outputs.map(({ name, type, dims }) => valueInfoProto(name, type, dims)),
+        output: [
+          sequenceInfoProto(END_OUTPUT),
+          ...this.outputs.map(({ name, type, dims }) => valueInfoProto(name, type, dims)),
+        ],
       },
       opsetImport: [{ domain: '', version: OPSET }, ...[...this.domains].map((domain) => ({ domain, version: 1 }))],
     }).finish();
   }
 }
+
+const END_OPERATION: Operation = {
+  type: 'SequenceEmpty',
+  inputs: [],
+  outputs: [END_OUTPUT],
+  attributes: {},
+  domain: '',
+};
 
 /** Tells −0 from 0. */
 const keyOf = (value: number): string => (Object.is(value, -0) ? '-0' : String(value));

@@ -37,7 +37,8 @@ const root = protobuf.Root.fromJSON({
     Dimension: message(['dimValue', 'int64', 1]),
     TensorShapeProto: message(['dim', 'Dimension', 1, 'repeated']),
     TensorType: message(['elemType', 'int32', 1], ['shape', 'TensorShapeProto', 2]),
-    TypeProto: message(['tensorType', 'TensorType', 1]),
+    SequenceType: message(['elemType', 'TypeProto', 1]),
+    TypeProto: message(['tensorType', 'TensorType', 1], ['sequenceType', 'SequenceType', 4]),
     ValueInfoProto: message(['name', 'string', 1], ['type', 'TypeProto', 2]),
     GraphProto: message(
       ['node', 'NodeProto', 1, 'repeated'],
@@ -82,6 +83,12 @@ export function attributeProto(name: string, value: AttributeValue): object {
 export const valueInfoProto = (name: string, type: OnnxType, dims: readonly number[]): object => ({
   name,
   type: { tensorType: { elemType: DATA_TYPE[type], shape: { dim: dims.map((dimValue) => ({ dimValue })) } } },
+});
+
+/** A sequence of float32 tensors. */
+export const sequenceInfoProto = (name: string): object => ({
+  name,
+  type: { sequenceType: { elemType: { tensorType: { elemType: DATA_TYPE.float32 } } } },
 });
 
 const rawBytes = {

@@ -45,6 +45,7 @@ export class OrtStep implements CompiledStep {
   private readonly programs = new Map<string, Promise<Compiled>>();
   /** ONNX Runtime refuses shared memory, so the step computes on flat buffers of its own. */
   private readonly weights: Float32Array;
+  private weightsId: string | undefined;
   private readonly gradients: Float32Array;
   private readonly storage: Record<string, Float32Array> = {};
 
@@ -61,10 +62,16 @@ export class OrtStep implements CompiledStep {
     });
   }
 
-  async gradient(weights: Float32Array, batch: Batch, key: GrainKey, out: Float32Array): Promise<MetricSums> {
+  async gradient(
+    weights: Float32Array,
+    batch: Batch,
+    key: GrainKey,
+    out: Float32Array,
+    weightsId?: string,
+  ): Promise<MetricSums> {
     const compiled = await this.program('gradient', batch.count);
     const { program, draws } = compiled;
-    this.weights.set(weights);
+    this.loadWeights(weights, weightsId);
     this.feedBatch(program, batch);
     this.feedRandom(program, draws, key);
     await this.run(compiled);
@@ -76,7 +83,7 @@ export class OrtStep implements CompiledStep {
   async evaluate(weights: Float32Array, batch: Batch): Promise<MetricSums> {
     const compiled = await this.program('evaluation', batch.count);
     const { program } = compiled;
-    this.weights.set(weights);
+    this.loadWeights(weights);
     this.feedBatch(program, batch);
     await this.run(compiled);
     return sumsOf(program, batch.count);
@@ -85,7 +92,7 @@ export class OrtStep implements CompiledStep {
   async predict(weights: Float32Array, inputs: Batch['inputs'], count: number): Promise<Float32Array[]> {
     const compiled = await this.program('prediction', count);
     const { program } = compiled;
-    this.weights.set(weights);
+    this.loadWeights(weights);
     this.feed(program, inputs, inputName);
     await this.run(compiled);
     const outputs = this.step.finalActivations.map((_, index) => program.output(outputName(index)));
@@ -100,6 +107,11 @@ export class OrtStep implements CompiledStep {
       );
     }
     this.programs.clear();
+  }
+
+  private loadWeights(weights: Float32Array, id?: string): void {
+    if (id === undefined || id !== this.weightsId) this.weights.set(weights);
+    this.weightsId = id;
   }
 
   private program(purpose: Purpose, count: number): Promise<Compiled> {

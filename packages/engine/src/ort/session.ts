@@ -1,11 +1,16 @@
 /**
  * A lowered model in an ONNX Runtime session. `run` is a synchronous native call that blocks its thread, so engines live in
  * threads of their own.
+ *
+ * Outputs are written to buffers that the program keeps. ONNX Runtime's binding nevertheless returns a fresh copy of each of
+ * them, into pages that the system must first provide; on small models that takes as long as the computation. So every
+ * graph's first output is one that the binding cannot convert, a sequence: it gives up there, with the results in place.
+ * A binding that could convert it would return normally, and nothing but the time would differ.
  */
 import { CoordError } from '@coord/protocol';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { LoweredModel } from '../lower/lower.js';
-import type { TensorInfo } from '../onnx/builder.js';
+import { END_OUTPUT, type TensorInfo } from '../onnx/builder.js';
 
 export type Elements = Float32Array | Int32Array;
 
@@ -29,11 +34,15 @@ const sessionOptions = ({ threads, provider = 'cpu' }: OrtSessionOptions): Infer
 });
 
 export class OrtProgram {
+  private readonly requests: Readonly<Record<string, Tensor | null>>;
+
   private constructor(
     private readonly session: InferenceSession,
     private readonly feeds: Readonly<Record<string, Tensor>>,
     private readonly fetches: Readonly<Record<string, Tensor>>,
-  ) {}
+  ) {
+    this.requests = { [END_OUTPUT]: null, ...fetches };
+  }
 
   /**
    * @param storage buffers for inputs and outputs that the caller keeps, by name; the rest is allocated here. They must not
@@ -76,10 +85,9 @@ export class OrtProgram {
   /** @throws CoordError ENGINE_FAILED */
   async run(): Promise<void> {
     try {
-      // What it returns are further copies; the results are in the fetches.
-      await this.session.run(this.feeds, this.fetches);
+      await this.session.run(this.feeds, this.requests);
     } catch (cause) {
-      throw failed('failed while it ran the step', cause);
+      if (!endedBeforeCopies(cause)) throw failed('failed while it ran the step', cause);
     }
   }
 
@@ -87,6 +95,10 @@ export class OrtProgram {
     void this.session.release();
   }
 }
+
+/** What the binding says of an output that is no tensor, after the run, before it converts the next. */
+const endedBeforeCopies = (error: unknown): boolean =>
+  error instanceof Error && error.message.startsWith('Non tensor type');
 
 const sizeOf = (dims: readonly number[]): number => dims.reduce((product, extent) => product * extent, 1);
 

@@ -31,6 +31,8 @@ export interface GrainPlace {
   readonly grain: number;
   /** Grains of the whole step. */
   readonly grains: number;
+  /** Hash of the weights in force. */
+  readonly weightsSha256: string;
 }
 
 export interface GrainOutcome {

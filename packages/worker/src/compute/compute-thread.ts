@@ -63,7 +63,8 @@ async function grain(request: GrainRequest): Promise<ComputeResponses['grain']> 
   const { buffers, kernels } = required(attached, 'attached');
   const step = required(compiled, 'compiled');
   const key = { step: request.step, grain: request.grain };
-  const metrics = await step.gradient(buffers.weights, request.batch, key, buffers.gradient);
+  const { weights, gradient } = buffers;
+  const metrics = await step.gradient(weights, request.batch, key, gradient, request.weightsSha256);
   const { overflow, firstNonFiniteBlock } = kernels.quantiseGrain(
     buffers.gradient,
     buffers.quanta,

@@ -53,6 +53,8 @@ export interface GrainRequest {
   readonly grain: number;
   /** Grains of the whole step: they share the range of int32. */
   readonly grains: number;
+  /** Hash of the weights, so that a thread reads them once a step and not once a grain. */
+  readonly weightsSha256: string;
   readonly batch: Batch;
 }
 
