@@ -2,7 +2,7 @@
 import type { BatchReader } from '@coord/data';
 import { addMetrics, assignByShare, METRIC_WORDS, type MetricSums, type RunSpec, readMetrics } from '@coord/protocol';
 import type { Ring } from '@coord/ring';
-import type { ComputePool } from './compute/compute-pool.js';
+import type { Compute } from './compute/compute-pool.js';
 
 export interface EvaluationContext {
   readonly run: RunSpec;
@@ -25,11 +25,7 @@ export function evaluationBatches(samples: number, batchSize: number): Range[] {
 }
 
 /** @returns sums over the whole test split, equal on every host. */
-export async function evaluate(
-  context: EvaluationContext,
-  compute: ComputePool,
-  reader: BatchReader,
-): Promise<MetricSums> {
+export async function evaluate(context: EvaluationContext, compute: Compute, reader: BatchReader): Promise<MetricSums> {
   const { run, ring, rank, shares, signal } = context;
   const batches = evaluationBatches(run.data.test?.samples ?? 0, run.evaluation.batchSize);
   const words = new Int32Array(METRIC_WORDS);

@@ -3,6 +3,7 @@ import type { BatchReader } from '@coord/data';
 import {
   type Arena,
   type BatchPlan,
+  type Clock,
   CoordError,
   type MetricSums,
   type Phase,
@@ -16,7 +17,7 @@ import {
 } from '@coord/protocol';
 import type { PeerNetwork } from '@coord/transport';
 import type { Logger } from 'pino';
-import type { ComputePool } from './compute/compute-pool.js';
+import type { Compute } from './compute/compute-pool.js';
 import type { FaultHook } from './fault-hook.js';
 import type { FlightRecorder } from './flight-recorder.js';
 import type { HostRecord } from './grain-book.js';
@@ -31,7 +32,7 @@ import type { Agreement } from './synchronise.js';
 
 export interface HostParts {
   readonly run: RunSpec;
-  readonly compute: ComputePool;
+  readonly compute: Compute;
   readonly state: HostState;
   readonly membership: Membership;
   readonly loader: GrainLoader;
@@ -39,6 +40,7 @@ export interface HostParts {
   readonly network: PeerNetwork;
   readonly timeoutMs: number;
   readonly logger: Logger;
+  readonly clock: Clock;
   readonly recorder: FlightRecorder;
   /** Says goodbye to the coordinator and takes no further view. */
   leave(reason: string): void;
@@ -64,8 +66,8 @@ export class Host {
   readonly progress: StepProgress;
   readonly maxima: MaximaExchange;
   phase: Phase = 'joining';
-  /** When the phase began, by the monotonic clock. */
-  phaseSinceMs = performance.now();
+  /** When the phase began, by the host's clock. */
+  phaseSinceMs: number;
   /** The ring of the view that is being worked in. */
   ring: RecordedRing | undefined;
   /** The coordinator wants an end; the next reduction tells everybody (docs/decisions/0006-stop-is-a-flag.md). */
@@ -78,7 +80,8 @@ export class Host {
   #ownSamples = 0;
 
   constructor(private readonly parts: HostParts) {
-    const { run, compute } = parts;
+    const { run, compute, clock } = parts;
+    this.phaseSinceMs = clock.nowMs();
     this.batchPlan = { samples: run.data.train.samples, ...run.batch };
     this.totalSteps = totalSteps(this.batchPlan, run.epochs, run.maxSteps);
     this.progress = new StepProgress(compute);
@@ -88,7 +91,7 @@ export class Host {
   get run(): RunSpec {
     return this.parts.run;
   }
-  get compute(): ComputePool {
+  get compute(): Compute {
     return this.parts.compute;
   }
   get state(): HostState {
@@ -109,6 +112,9 @@ export class Host {
   get arena(): Arena {
     return this.parts.compute.arena;
   }
+  get clock(): Clock {
+    return this.parts.clock;
+  }
   get timeoutMs(): number {
     return this.parts.timeoutMs;
   }
@@ -122,7 +128,7 @@ export class Host {
 
   enter(phase: Phase): void {
     this.phase = phase;
-    this.phaseSinceMs = performance.now();
+    this.phaseSinceMs = this.clock.nowMs();
     const { generation } = this.membership;
     this.recorder.record({ kind: 'phase', phase, step: this.state.step, generation });
   }

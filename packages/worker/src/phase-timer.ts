@@ -1,5 +1,5 @@
 /** Where one step's time goes. Phases that overlap (loading beside computing) count only where they hold the step up. */
-import type { PhaseTimes } from '@coord/protocol';
+import type { Clock, PhaseTimes } from '@coord/protocol';
 
 type Measured = Exclude<keyof PhaseTimes, 'totalMs'>;
 
@@ -8,7 +8,8 @@ export interface PhaseTimer {
   times(): PhaseTimes;
 }
 
-export function startPhaseTimer(now: () => number = () => performance.now()): PhaseTimer {
+export function startPhaseTimer(clock: Clock): PhaseTimer {
+  const now = () => clock.nowMs();
   const startMs = now();
   const times = { loadMs: 0, computeMs: 0, waitMs: 0, ringMs: 0, optimizerMs: 0 };
   return {

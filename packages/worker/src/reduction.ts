@@ -4,7 +4,7 @@
  */
 import { type Layout, type MetricSums, parameterOfBlock, readMetrics } from '@coord/protocol';
 import type { Ring } from '@coord/ring';
-import type { ComputePool, GrainOutcome } from './compute/compute-pool.js';
+import type { Compute, GrainOutcome } from './compute/compute-pool.js';
 
 const NOT_FINITE = 255;
 const FLAG_OVERFLOW = 0;
@@ -39,7 +39,7 @@ export class MaximaExchange {
 
   async reduce(
     ring: Ring,
-    compute: ComputePool,
+    compute: Compute,
     outcomes: ReadonlyMap<number, GrainOutcome>,
     stop: boolean,
   ): Promise<StepMaxima> {
@@ -69,7 +69,7 @@ export class MaximaExchange {
 /** Sums gradients and metrics over all hosts; the sums end in `compute.total`. */
 export async function reduceSums(
   ring: Ring,
-  compute: ComputePool,
+  compute: Compute,
   outcomes: ReadonlyMap<number, GrainOutcome>,
 ): Promise<MetricSums> {
   const own = await compute.collect([...outcomes.values()].map((outcome) => outcome.metrics));

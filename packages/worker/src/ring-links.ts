@@ -3,7 +3,7 @@
  * doubling pairs it with. One link a direction and peer: a neighbour that is also a partner needs no second one, because the
  * operations of a ring follow one another. The receiver dials, the sender listens: see docs/decisions.
  */
-import type { Arena } from '@coord/protocol';
+import type { Arena, Clock } from '@coord/protocol';
 import { createRing, doublingPartners, type Partners, type Ring } from '@coord/ring';
 import type { PeerNetwork, SegmentReceiver, SegmentSender } from '@coord/transport';
 import type { ActiveView } from './membership.js';
@@ -11,6 +11,7 @@ import type { ActiveView } from './membership.js';
 export interface RingOptions {
   readonly network: PeerNetwork;
   readonly arena: Arena;
+  readonly clock: Clock;
   readonly timeoutMs: number;
 }
 
@@ -24,7 +25,8 @@ interface RingLinks {
 export async function openRing(active: ActiveView, options: RingOptions): Promise<Ring> {
   const { view, rank, signal } = active;
   const size = view.members.length;
-  const base = { rank, size, timeoutMs: options.timeoutMs, signal };
+  const { timeoutMs, clock } = options;
+  const base = { rank, size, timeoutMs, signal, clock };
   if (size === 1) return createRing({ ...base, next: undefined, prev: undefined }, options.arena);
   const nextRank = (rank + 1) % size;
   const prevRank = (rank + size - 1) % size;

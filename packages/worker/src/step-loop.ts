@@ -89,7 +89,7 @@ async function trainStep(session: Session, held: readonly ReadonlySet<number>[])
   const { host, active, ring, shares } = session;
   const { compute, state, progress } = host;
   const plan = planStep(host.batchPlan, state.step);
-  const timer = startPhaseTimer();
+  const timer = startPhaseTimer(host.clock);
   const kept = plan.grains.filter((grain) => progress.outcomes.has(grain.index));
 
   quantaFor(state.exponents, plan.grains.length, compute.quanta);
@@ -198,8 +198,8 @@ async function evaluateWhenDue({ host, active, ring, shares }: Session): Promise
   const epoch = host.epochToEvaluate();
   if (epoch === undefined || !testReader) return;
   host.enter('evaluating');
-  const startedMs = performance.now();
+  const startedMs = host.clock.nowMs();
   const { rank, signal } = active;
   const metrics = await evaluate({ run, ring, rank, shares, signal }, compute, testReader);
-  host.completeEvaluation(epoch, metrics, performance.now() - startedMs);
+  host.completeEvaluation(epoch, metrics, host.clock.nowMs() - startedMs);
 }

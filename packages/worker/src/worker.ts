@@ -1,18 +1,17 @@
 /** Starts a worker: joins the coordinator, gets model, data and state from it, and trains until the run ends. */
 import { hostname } from 'node:os';
-import { createBatchReader, createBlockCache } from '@coord/data';
 import {
+  type Clock,
   type EngineName,
   hashWeights,
   identityText,
   type StateMessage,
-  systemClock,
   toErrorRecord,
 } from '@coord/protocol';
 import type { PeerNetwork } from '@coord/transport';
 import type { Logger } from 'pino';
 import { ClockOffsetEstimate } from './clock-offset.js';
-import { ComputePool } from './compute/compute-pool.js';
+import type { Compute } from './compute/compute-pool.js';
 import { CoordinatorConnection } from './coordinator-connection.js';
 import type { CoordinatorSession } from './coordinator-session.js';
 import { faultFrom } from './fault-hook.js';
@@ -21,13 +20,13 @@ import { GrainLoader } from './grain-loader.js';
 import { Host } from './host.js';
 import { HostState } from './host-state.js';
 import { Membership } from './membership.js';
-import { openReach, type Reach } from './reach.js';
+import type { Reach } from './reach.js';
 import { StateReceiver, sendState } from './state-transfer.js';
 import { train } from './step-loop.js';
+import { realSurroundings, type Surroundings } from './surroundings.js';
 import { serveState } from './synchronise.js';
 
 const COORDINATOR_PATIENCE_MS = 120_000;
-const BLOCK_MEMORY_BYTES = 1024 * 1024 * 1024;
 
 export interface WorkerOptions {
   /** Address of the coordinator: `ws://HOST:PORT`, `http://HOST:PORT`, `HOST:PORT`, or `nats://HOST:PORT[/RUN]`. */
@@ -76,15 +75,15 @@ export interface WorkerHandle {
  * @throws CoordError UNREACHABLE, TOKEN_WRONG, PROTOCOL_VERSION, JOIN_REFUSED before the worker is in. Afterwards `finished`
  *   rejects with what ended it.
  */
-export async function startWorker(options: WorkerOptions): Promise<WorkerHandle> {
-  const reach = await openReach({ ...options, name: nameOf(options) });
-  const connection = await join(reach, options).catch(async (error) => {
+export async function startWorker(options: WorkerOptions, around = realSurroundings): Promise<WorkerHandle> {
+  const reach = await around.openReach({ ...options, name: nameOf(options) });
+  const connection = await join(reach, options, around).catch(async (error) => {
     await reach.close();
     throw error;
   });
   const { workerId } = connection;
   const membership = new Membership(workerId);
-  const finished = participate(connection, membership, reach, options).finally(() => reach.close());
+  const finished = participate(connection, membership, reach, options, around).finally(() => reach.close());
   return {
     workerId,
     finished,
@@ -98,12 +97,12 @@ export async function startWorker(options: WorkerOptions): Promise<WorkerHandle>
 
 const nameOf = ({ name }: WorkerOptions): string => name ?? hostname();
 
-function join(reach: Reach, options: WorkerOptions): Promise<CoordinatorConnection> {
+function join(reach: Reach, options: WorkerOptions, { clock, random }: Surroundings): Promise<CoordinatorConnection> {
   return CoordinatorConnection.open({
     dial: (timeoutMs) => reach.dialCoordinator(timeoutMs),
     identity: { token: options.token, name: nameOf(options), hostName: hostname() },
-    clock: systemClock,
-    random: Math.random,
+    clock,
+    random,
     patienceMs: patienceOf(options),
     logger: options.logger,
   });
@@ -116,7 +115,8 @@ const patienceOf = ({ coordinatorPatienceMs }: WorkerOptions): number =>
 interface Reachable {
   host?: Host;
   stopRequested: boolean;
-  readonly clock: ClockOffsetEstimate;
+  /** Of this machine's clock from the coordinator's. */
+  readonly offset: ClockOffsetEstimate;
 }
 
 async function participate(
@@ -124,24 +124,28 @@ async function participate(
   membership: Membership,
   reach: Reach,
   options: WorkerOptions,
+  around: Surroundings,
 ): Promise<WorkerResult> {
   const { run, workerId, heartbeatIntervalMs, ringTimeoutMs } = connection.welcome;
   const logger = options.logger.child({ worker: workerId });
-  const reachable: Reachable = { stopRequested: false, clock: new ClockOffsetEstimate() };
-  const flight = createFlight(connection, reachable, options);
-  listenToCoordinator(connection, membership, reachable, options);
-  const heartbeat = setInterval(() => sendHeartbeat(connection, membership, reachable.host), heartbeatIntervalMs);
-  let compute: ComputePool | undefined;
+  const reachable: Reachable = { stopRequested: false, offset: new ClockOffsetEstimate() };
+  const { clock } = around;
+  const flight = createFlight(connection, reachable, options, clock);
+  listenToCoordinator(connection, membership, reachable, options, clock);
+  const stopHeartbeats = every(heartbeatIntervalMs, clock, () =>
+    sendHeartbeat(connection, membership, reachable.host, clock),
+  );
+  let compute: Compute | undefined;
   let network: PeerNetwork | undefined;
   try {
-    compute = await ComputePool.start(run, options.computeThreads ?? 1, options.engine);
+    compute = await around.startCompute(run, options.computeThreads ?? 1, options.engine);
     logger.info({ model: run.model.name }, `engine ${identityText(compute.identity)} is ready`);
     const { layout, weights, slots, exponents } = compute;
     const state = new HostState(layout, weights, slots, exponents);
     await connection.ask((session) => fetchState(session, state));
     network = await reach.openNetwork({ host: options.advertiseHost ?? connection.localAddress });
     serveState(network, state, (key) => membership.isKeyInForce(key));
-    const readers = openReaders(connection, options);
+    const readers = around.openReaders(connection, options);
     const host = new Host({
       run,
       compute,
@@ -152,6 +156,7 @@ async function participate(
       network,
       timeoutMs: ringTimeoutMs,
       logger,
+      clock,
       leave: (reason) => leaveNow(connection, membership, reason),
       fault: faultFrom(process.env),
       recorder: flight.recorder,
@@ -177,7 +182,7 @@ async function participate(
     await reportFailure(connection, error);
     throw error;
   } finally {
-    clearInterval(heartbeat);
+    stopHeartbeats();
     await flight.write();
     await network?.close();
     await compute?.close();
@@ -190,10 +195,11 @@ function listenToCoordinator(
   membership: Membership,
   reachable: Reachable,
   { onEvent, ...options }: WorkerOptions,
+  clock: Clock,
 ): void {
   const step = () => reachable.host?.state.step ?? 0;
   connection.listen({
-    onEcho: ({ sentMs, echoUnixMs }) => reachable.clock.add(sentMs, echoUnixMs, performance.now()),
+    onEcho: ({ sentMs, echoUnixMs }) => reachable.offset.add(sentMs, echoUnixMs, clock.nowMs()),
     onView: (view) => membership.install(view),
     onDrain(reason) {
       if (reachable.host) reachable.host.drain(reason);
@@ -220,15 +226,33 @@ function leaveNow(connection: CoordinatorConnection, membership: Membership, rea
   membership.end();
 }
 
-function sendHeartbeat(connection: CoordinatorConnection, membership: Membership, host: Host | undefined): void {
+/** @returns what ends it. */
+function every(intervalMs: number, clock: Clock, action: () => void): () => void {
+  let cancel = () => {};
+  const next = () => {
+    cancel = clock.after(intervalMs, () => {
+      next();
+      action();
+    });
+  };
+  next();
+  return () => cancel();
+}
+
+function sendHeartbeat(
+  connection: CoordinatorConnection,
+  membership: Membership,
+  host: Host | undefined,
+  clock: Clock,
+): void {
   void connection.say({
     type: 'heartbeat',
     step: host?.state.step ?? 0,
     generation: membership.generation,
     phase: host?.phase ?? 'compiling',
-    phaseMs: host ? performance.now() - host.phaseSinceMs : undefined,
+    phaseMs: host ? clock.nowMs() - host.phaseSinceMs : undefined,
     ring: host?.ring?.activity,
-    sentMs: performance.now(),
+    sentMs: clock.nowMs(),
   });
 }
 
@@ -238,8 +262,13 @@ interface Flight {
   write(): Promise<void>;
 }
 
-function createFlight({ welcome }: CoordinatorConnection, { clock }: Reachable, options: WorkerOptions): Flight {
-  const recorder = new FlightRecorder();
+function createFlight(
+  { welcome }: CoordinatorConnection,
+  { offset }: Reachable,
+  options: WorkerOptions,
+  clock: Clock,
+): Flight {
+  const recorder = new FlightRecorder(() => clock.nowMs());
   const { workerId, run } = welcome;
   const { logDirectory, logger, name = hostname() } = options;
   return {
@@ -251,7 +280,7 @@ function createFlight({ welcome }: CoordinatorConnection, { clock }: Reachable, 
         kind: 'header',
         formatVersion: 1,
         ...who,
-        clock: clock.best,
+        clock: offset.best,
         dropped: recorder.dropped,
       } as const;
       const text = formatFlightRecord(header, recorder.events());
@@ -281,21 +310,6 @@ function fetchState(session: CoordinatorSession, state: HostState): Promise<void
     });
     session.onLost(reject);
   });
-}
-
-/** Readers of both splits, over one cache. */
-function openReaders(connection: CoordinatorConnection, { cacheDirectory, logger }: WorkerOptions) {
-  const { data } = connection.welcome.run;
-  const blocks = createBlockCache({
-    directory: cacheDirectory,
-    memoryBytes: BLOCK_MEMORY_BYTES,
-    fetch: (sha256) => connection.ask((session) => session.requestBlock(sha256)),
-    onProblem: (problem) => logger.warn(problem, 'the cache of data blocks had to be repaired or passed by'),
-  });
-  return {
-    train: createBatchReader(data, 'train', blocks),
-    test: data.test && createBatchReader(data, 'test', blocks),
-  };
 }
 
 async function reportFailure(connection: CoordinatorConnection, error: unknown): Promise<void> {

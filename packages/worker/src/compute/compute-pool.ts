@@ -46,6 +46,9 @@ interface PoolBuffers extends ThreadBuffers {
   readonly tailedSums: Int32Array;
 }
 
+/** What the step loop needs of a pool. */
+export type Compute = Pick<ComputePool, keyof ComputePool>;
+
 export class ComputePool {
   private constructor(
     readonly layout: Layout,
