@@ -24,7 +24,7 @@ import { stateHeaderSchema } from './state.js';
 import { peerEndpointSchema, viewSchema } from './view.js';
 
 /** Raised whenever an old and a new worker or coordinator would misunderstand each other. */
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 const step = z.number().int().min(0);
 const generation = z.number().int().min(0);

@@ -80,7 +80,7 @@ export class Doubling {
     private readonly slot: ScratchSlot,
     private readonly onProgress: () => void,
   ) {
-    this.frames = new FrameExchange(task.tag, task.schedule);
+    this.frames = new FrameExchange(task.tag, task.schedule, task.checksum);
     this.position = this.frames.position;
   }
 

@@ -6,7 +6,9 @@ import {
   describeHeader,
   isSameHeader,
   type OperationTag,
+  readChecksum,
   SEGMENT_HEADER_BYTES,
+  writeChecksum,
   writeSegmentHeader,
 } from './segment-header.js';
 
@@ -18,6 +20,7 @@ export class FrameExchange {
   constructor(
     private readonly tag: OperationTag,
     schedule: Schedule,
+    private readonly checksum: (bytes: Uint8Array) => number,
   ) {
     const { rank, size } = schedule;
     const phase = phaseOf(schedule, 0);
@@ -36,6 +39,7 @@ export class FrameExchange {
   async send(link: SegmentSender, peer: number, segment: Segment, bytes: Uint8Array): Promise<void> {
     const header = new Uint8Array(SEGMENT_HEADER_BYTES);
     writeSegmentHeader(header, this.tag, segment);
+    writeChecksum(header, this.checksum(bytes));
     try {
       await link.send(header, bytes);
     } catch (cause) {
@@ -56,6 +60,7 @@ export class FrameExchange {
       throw ringBroken(this.position, peer, cause);
     }
     this.checkHeader(peer, segment, header);
+    this.checkBytes(peer, header, into);
   }
 
   private checkHeader(peer: number, segment: Segment, header: Uint8Array): void {
@@ -63,5 +68,10 @@ export class FrameExchange {
     if (isSameHeader(header, this.expectedHeader)) return;
     const mixUp = `it sent ${describeHeader(header)}, where ${describeHeader(this.expectedHeader)} was due`;
     throw ringBroken(this.position, peer, new Error(mixUp));
+  }
+
+  private checkBytes(peer: number, header: Uint8Array, bytes: Uint8Array): void {
+    if (this.checksum(bytes) === readChecksum(header)) return;
+    throw ringBroken(this.position, peer, new Error(`a segment of ${bytes.byteLength} bytes was damaged on its way`));
   }
 }

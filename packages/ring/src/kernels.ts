@@ -1,6 +1,7 @@
 /** Kernels: the loops over gradients, in WebAssembly SIMD where the arrays lie in its memory, else in JavaScript. */
 import { readFileSync } from 'node:fs';
 import { BLOCK_SIZE } from '@coord/protocol';
+import { checksum } from './checksum.js';
 import {
   dequantise,
   floatLimitFor,
@@ -33,6 +34,8 @@ export interface Kernels {
   widen(sums: Int16Array, out: Int32Array): void;
   /** out = max(a, b), element by element. `out` may be `a` or `b`. */
   maxUint8(out: Uint8Array, a: Uint8Array, b: Uint8Array): void;
+  /** See `checksum` in checksum.ts. */
+  checksum(bytes: Uint8Array): number;
 }
 
 export const referenceKernels: Kernels = {
@@ -53,6 +56,7 @@ export const referenceKernels: Kernels = {
   maxUint8(out, a, b) {
     for (let index = 0; index < out.length; index++) out[index] = Math.max(a[index], b[index]);
   },
+  checksum,
 };
 
 /** Exports of assembly/kernels.ts; pointers are byte offsets. */
@@ -72,6 +76,7 @@ interface KernelExports {
   narrow(sums: number, out: number, blocks: number): void;
   widen(sums: number, out: number, blocks: number): void;
   maxUint8(out: number, a: number, b: number, count: number): void;
+  checksum(bytes: number, count: number): number;
 }
 
 let compiled: WebAssembly.Module | undefined;
@@ -129,5 +134,6 @@ export function createKernels(memory: WebAssembly.Memory): Kernels {
       if (!inside(out, a, b)) return referenceKernels.maxUint8(out, a, b);
       wasm.maxUint8(out.byteOffset, a.byteOffset, b.byteOffset, out.length);
     },
+    checksum: (bytes) => (inside(bytes) ? wasm.checksum(bytes.byteOffset, bytes.length) : checksum(bytes)),
   };
 }

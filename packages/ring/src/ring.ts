@@ -148,9 +148,9 @@ class LinkedRing implements Ring {
   }
 
   /** Runs when the operations called before are done. */
-  private enqueue(name: OperationName, task: Omit<TransferTask, 'tag'>): Promise<void> {
+  private enqueue(name: OperationName, task: Omit<TransferTask, 'tag' | 'checksum'>): Promise<void> {
     const tag = { name, sequence: this.sequence++, totalBytes: task.output.byteLength };
-    const done = this.tail.then(() => this.run({ ...task, tag }));
+    const done = this.tail.then(() => this.run({ ...task, tag, checksum: this.kernels.checksum }));
     this.tail = done.catch(() => {});
     return done;
   }

@@ -20,6 +20,7 @@ export interface TransferTask {
   readonly output: Uint8Array;
   /** output[start, end) = own[start, end) combined with `arrived`; `own` is the input or what was combined so far. */
   combine(start: number, end: number, arrived: Uint8Array, own: Uint8Array): void;
+  checksum(bytes: Uint8Array): number;
   /** input[start, end) is about to be read for the first time. */
   before?(start: number, end: number): void;
   /** output[start, end) is complete, and will not be read or written any more. */
@@ -43,7 +44,7 @@ export class Transfer {
     private readonly slots: readonly ScratchSlot[],
     private readonly onProgress: () => void,
   ) {
-    this.frames = new FrameExchange(task.tag, task.schedule);
+    this.frames = new FrameExchange(task.tag, task.schedule, task.checksum);
     this.position = this.frames.position;
     const { rank, size } = task.schedule;
     this.nextRank = (rank + 1) % size;

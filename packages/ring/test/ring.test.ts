@@ -2,7 +2,9 @@ import { CoordError, createArena, isRecoverable } from '@coord/protocol';
 import { createSegmentPair } from '@coord/transport/testing';
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
+import { checksum } from '../src/checksum.js';
 import { createRing, type Ring } from '../src/ring.js';
+import { SEGMENT_HEADER_BYTES, writeChecksum, writeSegmentHeader } from '../src/segment-header.js';
 import { type CreateRings, memoryRings, socketRings, type TestRings } from './rings.js';
 
 const opened: TestRings[] = [];
@@ -270,10 +272,37 @@ describe('a ring', () => {
       message: expect.stringContaining('it sent gather 9, step 3, segment 1, of 5 bytes, where sum 0, step 0'),
       facts: { rank: 0, peer: 1, phase: 'reduce-scatter', step: 0 },
     });
-    const wrong = new Uint8Array([9, 0, 0, 0, 3, 3, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0]);
+    const wrong = new Uint8Array([9, 0, 0, 0, 3, 3, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0]);
     await fromPrev.sender.send(wrong, new Uint8Array(1024));
     await reduced;
     expect(same(values, valuesOf(0, 512))).toBe(true);
+  });
+
+  it('takes no segment that was damaged on its way, in either phase, whichever byte it was', async () => {
+    const tag = { sequence: 0, name: 'sum', totalBytes: 4096 } as const;
+    for (const [step, byte] of [
+      [0, 0],
+      [0, 2047],
+      [1, 1000],
+    ] as const) {
+      const fromPrev = createSegmentPair();
+      const links = { next: createSegmentPair().sender, prev: fromPrev.receiver };
+      const ring = createRing({ rank: 0, size: 2, ...links, timeoutMs: 5000, doublingBytes: 0 });
+      const reduced = expect(ring.allReduceSum(valuesOf(0, 1024))).rejects.toMatchObject({
+        code: 'RING_BROKEN',
+        message: expect.stringContaining('a segment of 2048 bytes was damaged on its way'),
+        facts: { rank: 0, peer: 1, phase: step === 0 ? 'reduce-scatter' : 'all-gather' },
+      });
+      for (let sent = 0; sent <= step; sent++) {
+        const bytes = new Uint8Array(2048).fill(7);
+        const header = new Uint8Array(SEGMENT_HEADER_BYTES);
+        writeSegmentHeader(header, tag, { step: sent, index: 0, start: 0, end: 2048 });
+        writeChecksum(header, checksum(bytes));
+        if (sent === step) bytes[byte] ^= 1;
+        await fromPrev.sender.send(header, bytes);
+      }
+      await reduced;
+    }
   });
 
   it('needs links when it has several ranks, and an output of equal length', async () => {

@@ -2,6 +2,7 @@
 import { CoordError, LIMITS } from '@coord/protocol';
 import { WebSocket } from 'ws';
 import { plainAddress } from './address.js';
+import { CHECK_BYTES } from './checked-message.js';
 import type { Link } from './link.js';
 import { WsLink } from './ws-link.js';
 
@@ -37,7 +38,7 @@ function openSocket(url: string, { timeoutMs, headers, maxMessageBytes }: Connec
     return new WebSocket(url, {
       handshakeTimeout: timeoutMs,
       headers,
-      maxPayload: maxMessageBytes ?? LIMITS.messageBytes,
+      maxPayload: (maxMessageBytes ?? LIMITS.messageBytes) + CHECK_BYTES,
       perMessageDeflate: false,
     });
   } catch (cause) {

@@ -1,6 +1,7 @@
 /** A Link over a WebSocket of the `ws` library. */
 import { LIMITS } from '@coord/protocol';
 import type { WebSocket } from 'ws';
+import { addCheck, removeCheck } from './checked-message.js';
 import { Inbox } from './inbox.js';
 import { type Link, type LinkClosed, linkClosedError, messageTooLargeError } from './link.js';
 
@@ -8,6 +9,7 @@ import { type Link, type LinkClosed, linkClosedError, messageTooLargeError } fro
 const NORMAL = 1000;
 const GOING_AWAY = 1001;
 const UNSUPPORTED_DATA = 1003;
+const INVALID_PAYLOAD = 1007;
 
 /** Longest reason a close frame can carry. */
 const REASON_BYTES = 123;
@@ -59,7 +61,7 @@ export class WsLink implements Link {
       return Promise.reject(messageTooLargeError(this.remote, message.byteLength, this.maxMessageBytes));
     }
     return new Promise((resolve, reject) => {
-      this.socket.send(message, { binary: true, compress: false }, (error) =>
+      this.socket.send(addCheck(message), { binary: true, compress: false }, (error) =>
         error ? reject(this.closedError()) : resolve(),
       );
     });
@@ -89,7 +91,13 @@ export class WsLink implements Link {
       this.fail(`${this.remote} sent text; only binary messages are spoken here`);
       return;
     }
-    this.inbox.push(data);
+    const message = removeCheck(data);
+    if (!message) {
+      this.socket.close(INVALID_PAYLOAD, 'a message was damaged on its way');
+      this.fail(`a message of ${data.byteLength} bytes from ${this.remote} was damaged on its way`);
+      return;
+    }
+    this.inbox.push(message);
     if (this.inbox.sizeBytes > PAUSE_AT_BYTES) this.socket.pause();
   }
 

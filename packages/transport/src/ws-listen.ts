@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { LIMITS } from '@coord/protocol';
 import { WebSocketServer } from 'ws';
 import { plainAddress, remoteOf } from './address.js';
+import { CHECK_BYTES } from './checked-message.js';
 import type { Link } from './link.js';
 import { refuseUpgrade, routeUpgrades } from './upgrade-router.js';
 import { WsLink } from './ws-link.js';
@@ -28,7 +29,11 @@ export function listenLinks(
   onLink: (link: Link, request: IncomingMessage) => void,
 ): LinkListener {
   const maxMessageBytes = options.maxMessageBytes ?? LIMITS.messageBytes;
-  const acceptor = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: maxMessageBytes });
+  const acceptor = new WebSocketServer({
+    noServer: true,
+    perMessageDeflate: false,
+    maxPayload: maxMessageBytes + CHECK_BYTES,
+  });
   const open = new Set<Link>();
   const unroute = routeUpgrades(server, options.path, (request, socket, head) => {
     if (options.authorize && !options.authorize(request)) {

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import { addCheck } from '../src/checked-message.js';
 import type { Link } from '../src/link.js';
 import { type ConnectOptions, connectLink } from '../src/ws-connect.js';
 import { type ListenOptions, listenLinks } from '../src/ws-listen.js';
@@ -135,12 +136,27 @@ describe('a peer that breaks the rules', () => {
     const raw = new WebSocket(url);
     await once(raw, 'open');
     const { link } = await next();
-    raw.send(new Uint8Array(1001));
+    raw.send(new Uint8Array(1005));
     await expect(link.receive()).rejects.toMatchObject({
       code: 'LINK_CLOSED',
       message: expect.stringMatching(/127\.0\.0\.1:\d+ sent a message larger than the limit of 1000 bytes/),
     });
     expect((await link.closed).clean).toBe(false);
+  });
+
+  it('is cut off when a message was damaged on its way, whichever byte it was', async () => {
+    const { url, next } = await startListener();
+    const message = Buffer.from(addCheck(Buffer.from('seventeen')));
+    for (let at = 0; at < message.byteLength; at++) {
+      const raw = new WebSocket(url);
+      await once(raw, 'open');
+      const { link } = await next();
+      const damaged = Buffer.from(message);
+      damaged[at] ^= 1 << (at % 8);
+      raw.send(damaged);
+      await expect(link.receive()).rejects.toMatchObject({ message: expect.stringContaining('damaged on its way') });
+      expect((await link.closed).clean).toBe(false);
+    }
   });
 
   it('is cut off when it sends text', async () => {
