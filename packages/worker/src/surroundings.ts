@@ -1,6 +1,6 @@
 /** What a worker takes from its surroundings: time, chance, the way to others, devices, samples. Simulations put others in. */
 import { type BatchReader, createBatchReader, createBlockCache } from '@coord/data';
-import { type Clock, systemClock } from '@coord/protocol';
+import { type Clock, type EngineName, type RunSpec, systemClock } from '@coord/protocol';
 import type { Logger } from 'pino';
 import { type Compute, ComputePool } from './compute/compute-pool.js';
 import type { CoordinatorConnection } from './coordinator-connection.js';
@@ -24,7 +24,7 @@ export interface Surroundings {
   /** Uniform in [0, 1). */
   readonly random: () => number;
   openReach(options: ReachOptions): Promise<Reach>;
-  startCompute(...args: Parameters<typeof ComputePool.start>): Promise<Compute>;
+  startCompute(run: RunSpec, threadCount: number, engine?: EngineName): Promise<Compute>;
   openReaders(connection: CoordinatorConnection, options: ReaderOptions): Readers;
 }
 

@@ -14,7 +14,14 @@ interface Reply {
   readonly error?: ErrorRecord;
 }
 
-export class ComputeClient {
+/** One compute thread, wherever it runs. */
+export interface ComputeThread {
+  /** @throws whatever the thread threw, or CoordError ENGINE_FAILED when the thread is gone. */
+  call<R extends ComputeRequest>(request: R, transfer?: ArrayBuffer[]): Promise<ResponseTo<R>>;
+  terminate(): Promise<void>;
+}
+
+export class ComputeClient implements ComputeThread {
   readonly #thread: Worker;
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 0;
@@ -27,7 +34,6 @@ export class ComputeClient {
     this.#thread.on('exit', (code) => this.#end(new Error(`the thread ended with status ${code}`)));
   }
 
-  /** @throws whatever the thread threw, or CoordError ENGINE_FAILED when the thread is gone. */
   call<R extends ComputeRequest>(request: R, transfer: ArrayBuffer[] = []): Promise<ResponseTo<R>> {
     if (this.#ended) return Promise.reject(this.#ended);
     const id = this.#nextId++;

@@ -18,7 +18,7 @@ import {
   type NumericIdentity,
   type RunSpec,
 } from '@coord/protocol';
-import { ComputeClient } from './compute-client.js';
+import { ComputeClient, type ComputeThread } from './compute-client.js';
 import type { ThreadBuffers } from './requests.js';
 
 /** What the ring takes from the arena for segments that arrive. */
@@ -61,7 +61,7 @@ export class ComputePool {
     readonly quanta: Uint8Array,
     /** Summed gradients of the step, then the metrics' words: what the ring reduces. */
     readonly total: Int32Array,
-    private readonly threads: readonly ComputeClient[],
+    private readonly threads: readonly ComputeThread[],
     private readonly buffers: readonly PoolBuffers[],
   ) {}
 
@@ -73,9 +73,14 @@ export class ComputePool {
    * @param engine instead of the run's: integer sums keep the replicas equal, though not equal to a run on one engine.
    * @throws CoordError ENGINE_UNAVAILABLE, ENGINE_UNSUPPORTED, MODEL_INVALID.
    */
-  static async start(run: RunSpec, threadCount: number, engine?: EngineName): Promise<ComputePool> {
+  static async start(
+    run: RunSpec,
+    threadCount: number,
+    engine?: EngineName,
+    startThread: (name: string) => ComputeThread = (name) => new ComputeClient(name),
+  ): Promise<ComputePool> {
     const request = compileRequest(run, threadCount, engine);
-    const threads = Array.from({ length: threadCount }, (_, index) => new ComputeClient(`compute-${index}`));
+    const threads = Array.from({ length: threadCount }, (_, index) => startThread(`compute-${index}`));
     try {
       const compiled = await Promise.all(threads.map((thread) => thread.call(request)));
       const layout = createLayout(compiled[0].parameters);

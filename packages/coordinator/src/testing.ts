@@ -1,0 +1,6 @@
+/** What a simulation needs to put a coordinator into other surroundings. */
+export { Chronicle } from './chronicle.js';
+export { Conductor } from './conductor.js';
+export { createDoor } from './door.js';
+export type { Ledger } from './ledger.js';
+export { readPast } from './past.js';

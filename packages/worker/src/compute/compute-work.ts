@@ -1,0 +1,141 @@
+/** What a compute thread does when it is asked: requests in, responses out, over buffers in the host's arena. */
+import { applyRegularization, type CompiledStep, createOptimizer, type Engine, type Optimizer } from '@coord/engine';
+import { CoordError, createLayout, hashWeights, type Layout } from '@coord/protocol';
+import { createKernels, type Kernels } from '@coord/ring';
+import type {
+  ApplyRequest,
+  AttachRequest,
+  CombineRequest,
+  CompileRequest,
+  ComputeRequest,
+  ComputeResponses,
+  EvaluateRequest,
+  GrainRequest,
+  ThreadBuffers,
+} from './requests.js';
+
+interface Attached {
+  readonly buffers: ThreadBuffers;
+  readonly kernels: Kernels;
+  readonly optimizer: Optimizer;
+  readonly regularization: AttachRequest['regularization'];
+}
+
+export type MakeEngine = (request: CompileRequest['engine']) => Promise<Engine>;
+
+/** The work of one thread, as far as it has come. */
+interface Work {
+  readonly makeEngine: MakeEngine;
+  compiled?: CompiledStep;
+  layout?: Layout;
+  attached?: Attached;
+}
+
+function required<T>(value: T | undefined, what: string): T {
+  if (value === undefined)
+    throw new CoordError('ENGINE_FAILED', `a compute thread was asked to work before it was ${what}`);
+  return value;
+}
+
+async function compile(work: Work, request: CompileRequest): Promise<ComputeResponses['compile']> {
+  const engine = await work.makeEngine(request.engine);
+  work.compiled = await engine.compile({
+    topology: request.topology,
+    loss: request.loss,
+    inputs: [...request.inputs],
+    targets: [...request.targets],
+    seed: request.seed,
+  });
+  const parameters = work.compiled.layout.parameters.map(({ name, shape, role }) => ({ name, shape, role }));
+  work.layout = createLayout(parameters);
+  return { identity: engine.identity, parameters };
+}
+
+function attach(work: Work, request: AttachRequest): ComputeResponses['attach'] {
+  work.attached = {
+    buffers: request.buffers,
+    kernels: createKernels(request.memory),
+    optimizer: createOptimizer(request.optimizer, required(work.layout, 'compiled'), { memory: request.memory }),
+    regularization: request.regularization,
+  };
+  return {};
+}
+
+async function grain(work: Work, request: GrainRequest): Promise<ComputeResponses['grain']> {
+  const { buffers, kernels } = required(work.attached, 'attached');
+  const step = required(work.compiled, 'compiled');
+  const key = { step: request.step, grain: request.grain };
+  const { weights, gradient } = buffers;
+  const metrics = await step.gradient(weights, request.batch, key, gradient, request.weightsSha256);
+  const { overflow, firstNonFiniteBlock } = kernels.quantiseGrain(
+    buffers.gradient,
+    buffers.quanta,
+    request.grains,
+    buffers.sums,
+    buffers.exponents,
+  );
+  return { metrics, overflow, nonFinite: firstNonFiniteBlock >= 0 };
+}
+
+/** Adds up one range over all threads; the others do the other ranges at the same time, each in its own cache. */
+function combine(work: Work, { start, end }: CombineRequest): ComputeResponses['combine'] {
+  const { buffers, kernels } = required(work.attached, 'attached');
+  const into = buffers.total.subarray(start, end);
+  const [first, ...others] = buffers.allSums.map((sums) => sums.subarray(start, end));
+  others.forEach((sums, index) => {
+    kernels.addInt32(into, index === 0 ? first : into, sums);
+  });
+  return {};
+}
+
+function apply(work: Work, request: ApplyRequest): ComputeResponses['apply'] {
+  const { buffers, kernels, optimizer, regularization } = required(work.attached, 'attached');
+  const own = required(work.layout, 'compiled');
+  const { weights, gradient } = buffers;
+  kernels.dequantise(buffers.total, buffers.quanta, request.samples, gradient);
+  applyRegularization(regularization, own, weights, gradient);
+  optimizer.apply({
+    weights,
+    gradients: gradient,
+    slots: new Map(buffers.slots),
+    step: request.step,
+    learningRate: request.learningRate,
+  });
+  return { weightsSha256: hashWeights(own, weights) };
+}
+
+async function evaluate(work: Work, request: EvaluateRequest): Promise<ComputeResponses['evaluate']> {
+  const { buffers } = required(work.attached, 'attached');
+  return { metrics: await required(work.compiled, 'compiled').evaluate(buffers.weights, request.batch) };
+}
+
+function answer(work: Work, request: ComputeRequest): Promise<object> | object {
+  switch (request.kind) {
+    case 'compile':
+      return compile(work, request);
+    case 'attach':
+      return attach(work, request);
+    case 'grain':
+      return grain(work, request);
+    case 'combine':
+      return combine(work, request);
+    case 'apply':
+      return apply(work, request);
+    case 'evaluate':
+      return evaluate(work, request);
+  }
+  return request satisfies never;
+}
+
+export type Answer = (request: ComputeRequest) => Promise<object>;
+
+/** @returns answers requests one at a time, in the order of calls: a handler that awaits must not let the next one in. */
+export function createComputeWork(makeEngine: MakeEngine): Answer {
+  const work: Work = { makeEngine };
+  let last: Promise<unknown> = Promise.resolve();
+  return (request) => {
+    const answered = last.then(() => answer(work, request));
+    last = answered.catch(() => {});
+    return answered;
+  };
+}

@@ -1,0 +1,7 @@
+/** What a simulation needs to put a worker into other surroundings. */
+export type { ComputeThread } from './compute/compute-client.js';
+export { ComputePool } from './compute/compute-pool.js';
+export { createComputeWork } from './compute/compute-work.js';
+export type { Reach } from './reach.js';
+export type { Surroundings } from './surroundings.js';
+export { startWorker } from './worker.js';
