@@ -44,9 +44,9 @@ export async function challengeWorker(link: Link, options: HandshakeOptions): Pr
   await send(link, { type: 'challenge', protocolVersion: PROTOCOL_VERSION, serverNonce });
   const frame = await receiveWithin(link, options);
   const hello = readHello(frame, link.remote);
-  const nonces = { serverNonce, clientNonce: hello.clientNonce };
-  if (!isJoinProof(hello.proof, options.token, 'worker', nonces)) throw tokenWrong(hello, link.remote);
-  return { hello, proof: joinProof(options.token, 'coordinator', nonces) };
+  const context = { serverNonce, clientNonce: hello.clientNonce, channelBinding: link.channelBinding };
+  if (!isJoinProof(hello.proof, options.token, 'worker', context)) throw tokenWrong(hello, link.remote);
+  return { hello, proof: joinProof(options.token, 'coordinator', context) };
 }
 
 /** Tells the worker why it cannot join. A link that is gone needs no explanation. */

@@ -95,8 +95,8 @@ export class WorkerMessages {
     session.heldStep = session.step;
     this.placeInBook(session, session.step);
     this.parts.chronicle.ready(session);
-    const { endpoint, share, workers } = message;
-    this.parts.roster.apply({ type: 'ready', workerId: session.workerId, endpoint, share, workers });
+    const { endpoint, linkKey, share, workers } = message;
+    this.parts.roster.apply({ type: 'ready', workerId: session.workerId, endpoint, linkKey, share, workers });
   }
 
   /**

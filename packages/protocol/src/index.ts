@@ -11,6 +11,7 @@ export * from './layout.js';
 export * from './limits.js';
 export * from './messages.js';
 export * from './metrics.js';
+export * from './peer-messages.js';
 export * from './random.js';
 export * from './run-spec.js';
 export * from './state.js';

@@ -1,6 +1,6 @@
 /**
- * Join handshake: mutual challenge and response over the join token. Each side proves that it knows the token without
- * sending it, over both nonces, so an old recording proves nothing.
+ * Proofs: what a side says to show that it knows a secret without sending it. Every proof names its prover's role and covers
+ * both sides' nonces, so a recording proves nothing later and neither side's proof can be echoed as the other's.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 
@@ -9,18 +9,39 @@ export type Prover = 'worker' | 'coordinator';
 export const createNonce = (): string => randomBytes(24).toString('base64url');
 export const createToken = (): string => randomBytes(24).toString('base64url');
 
+/** HMAC-SHA256 (RFC 2104) over the parts, in order; JSON keeps their borders apart. */
+export function keyedProof(key: string, parts: readonly (string | number)[]): string {
+  return createHmac('sha256', key).update(JSON.stringify(parts)).digest('base64url');
+}
+
+/** Takes the same time wherever the first difference is. */
+export function isKeyedProof(proof: string, key: string, parts: readonly (string | number)[]): boolean {
+  const expected = Buffer.from(keyedProof(key, parts));
+  const given = Buffer.from(proof);
+  return given.length === expected.length && timingSafeEqual(given, expected);
+}
+
 export interface Nonces {
   readonly serverNonce: string;
   readonly clientNonce: string;
 }
 
-export function joinProof(token: string, prover: Prover, nonces: Nonces): string {
-  const text = `coord join\n${prover}\n${nonces.serverNonce}\n${nonces.clientNonce}`;
-  return createHmac('sha256', token).update(text).digest('base64url');
+/** What both sides of a join know: their nonces, and which encrypted channel they speak through. */
+export interface JoinContext extends Nonces {
+  /** The link's `channelBinding`; none on a plain link. With TLS, whoever stands between the two has another one on either side. */
+  readonly channelBinding?: string;
 }
 
-export function isJoinProof(proof: string, token: string, prover: Prover, nonces: Nonces): boolean {
-  const expected = Buffer.from(joinProof(token, prover, nonces));
-  const given = Buffer.from(proof);
-  return given.length === expected.length && timingSafeEqual(given, expected);
-}
+const joinParts = (prover: Prover, { serverNonce, clientNonce, channelBinding = '' }: JoinContext) => [
+  'coord join',
+  prover,
+  serverNonce,
+  clientNonce,
+  channelBinding,
+];
+
+export const joinProof = (token: string, prover: Prover, context: JoinContext): string =>
+  keyedProof(token, joinParts(prover, context));
+
+export const isJoinProof = (proof: string, token: string, prover: Prover, context: JoinContext): boolean =>
+  isKeyedProof(proof, token, joinParts(prover, context));

@@ -21,7 +21,7 @@ import { numericIdentitySchema } from './identity.js';
 import { LIMITS } from './limits.js';
 import { runSpecSchema } from './run-spec.js';
 import { stateHeaderSchema } from './state.js';
-import { peerEndpointSchema, viewSchema } from './view.js';
+import { linkKeySchema, peerEndpointSchema, viewSchema } from './view.js';
 
 /** Raised whenever an old and a new worker or coordinator would misunderstand each other. */
 export const PROTOCOL_VERSION = 2;
@@ -104,6 +104,7 @@ export const workerMessageSchema = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('ready'),
     endpoint: peerEndpointSchema,
+    linkKey: linkKeySchema.optional(),
     identity: numericIdentitySchema,
     /** Step of the state that the worker already holds; undefined when it holds none. */
     step: step.optional(),

@@ -22,10 +22,14 @@ export type NatsEndpoint = z.infer<typeof natsEndpointSchema>;
 export const peerEndpointSchema = z.union([endpointSchema, natsEndpointSchema]);
 export type PeerEndpoint = z.infer<typeof peerEndpointSchema>;
 
+export const linkKeySchema = z.string().regex(/^[\w-]{43}$/);
+
 export const memberSchema = z.object({
   workerId: z.string().min(1).max(LIMITS.nameLength),
   name: z.string().min(1).max(LIMITS.nameLength),
   endpoint: peerEndpointSchema,
+  /** Public half of what its links are authenticated with: X25519, 32 bytes in base64url. Without it nobody links to the host. */
+  linkKey: linkKeySchema.optional(),
   /** Relative amount of grains; a positive integer. */
   share: z.number().int().min(1).max(1_000_000),
   /** Compute threads of the host. */

@@ -13,6 +13,11 @@ export interface Link {
   /** Address of this end; what others on the same network may reach it by. */
   readonly localAddress: string;
   /**
+   * Names the encrypted channel below, the same at both ends of it and different for every other channel (RFC 9266);
+   * empty on a plain link. A proof that covers it cannot be passed on by whoever stands between.
+   */
+  readonly channelBinding: string;
+  /**
    * Resolves when the message is handed to the operating system; whoever awaits it cannot flood a slow peer. The bytes may
    * be reused then.
    *

@@ -26,6 +26,7 @@ export function createLinkPair(options: LinkPairOptions = {}): [MemoryLink, Memo
 }
 
 class MemoryEnd implements MemoryLink {
+  readonly channelBinding = '';
   readonly closed: Promise<LinkClosed>;
   private readonly inbox: Inbox;
   private readonly maxMessageBytes: number;

@@ -16,6 +16,8 @@ export interface NatsLinkOptions {
 export class NatsLink implements Link {
   readonly remote: string;
   readonly localAddress: string;
+  /** The server reads everything: what lies below is a channel to it, not to the other end. */
+  readonly channelBinding = '';
   private readonly channel: NatsChannel;
   private readonly inbox: Inbox;
   private unreadBytes = 0;

@@ -15,6 +15,10 @@ import { WsSegmentSender } from './ws-segment-sender.js';
 
 /** Dials that nobody waits for yet; more are turned away. */
 const MAX_HELD_DIALS = 64;
+/** Of one link: without the key nobody can tell which of them is the right one. */
+const MAX_HELD_DIALS_OF_LINK = 4;
+/** Proofs that one generation takes; a peer that dials more often than that is broken. */
+const MAX_SPENT_NONCES = 65_536;
 
 interface Held {
   readonly dial: DialRequest;
@@ -35,10 +39,12 @@ const linkName = ({
 }: Pick<SegmentLinkOptions, 'generation' | 'rank' | 'purpose'>) => `${generation}/${rank}/${purpose}`;
 
 export class SegmentAcceptor {
-  private readonly held = new Map<string, Held>();
+  private readonly held = new Set<Held>();
   private readonly waiting = new Map<string, Waiting>();
   private readonly open = new Set<Socket>();
   private newestGeneration = 0;
+  /** Nonces of the dials that were taken in the newest generation: a recorded dial does not work twice. */
+  private readonly spent = new Set<string>();
   private isClosed = false;
 
   /** @param holdMs how long a dial is kept that nobody waits for. */
@@ -67,10 +73,9 @@ export class SegmentAcceptor {
     this.enter(options.generation);
     return new Promise((resolve, reject) => {
       const waiting = this.wait(options, resolve, reject);
-      const held = this.held.get(linkName(options));
-      if (held) {
+      for (const held of this.heldFor(options)) {
         held.release();
-        this.complete(waiting, held.dial, held.socket);
+        if (this.complete(waiting, held.dial, held.socket)) break;
       }
     });
   }
@@ -78,14 +83,16 @@ export class SegmentAcceptor {
   close(): void {
     this.isClosed = true;
     for (const { reject } of [...this.waiting.values()]) reject(this.closedError());
-    for (const held of [...this.held.values()]) this.turnAway(held, 503, 'this host is leaving');
+    for (const held of [...this.held]) this.turnAway(held, 503, 'this host is leaving');
     for (const socket of this.open) socket.destroy();
   }
 
   /** Dials of older generations are refused from now on. */
   private enter(generation: number): void {
-    this.newestGeneration = Math.max(this.newestGeneration, generation);
-    for (const held of [...this.held.values()]) {
+    if (generation <= this.newestGeneration) return;
+    this.newestGeneration = generation;
+    this.spent.clear();
+    for (const held of [...this.held]) {
       if (held.dial.generation < this.newestGeneration) this.turnAway(held, 409, 'this generation is over');
     }
   }
@@ -116,11 +123,21 @@ export class SegmentAcceptor {
     return waiting;
   }
 
-  private complete({ options, resolve }: Waiting, dial: DialRequest, socket: Socket): void {
+  private heldFor(link: Parameters<typeof linkName>[0]): Held[] {
+    return [...this.held].filter(({ dial }) => linkName(dial) === linkName(link));
+  }
+
+  /** @returns false when the dialer was refused, and the right one is still waited for. */
+  private complete({ options, resolve }: Waiting, dial: DialRequest, socket: Socket): boolean {
     if (!isLinkProof(dial.proof, 'dial', options.key, dial)) {
       refuseUpgrade(socket, 403, 'the proof is wrong for this generation and rank');
-      return;
+      return false;
     }
+    if (this.spent.has(dial.nonce) || this.spent.size >= MAX_SPENT_NONCES) {
+      refuseUpgrade(socket, 403, 'this dial has been here before');
+      return false;
+    }
+    this.spent.add(dial.nonce);
     socket.setNoDelay(true);
     socket.setKeepAlive(true);
     socket.setTimeout(0);
@@ -129,12 +146,12 @@ export class SegmentAcceptor {
     const sender = new WsSegmentSender(socket, `rank ${dial.rank} at ${remoteOf(socket)}`);
     socket.write(writeAcceptResponse(options.key, dial));
     resolve(sender);
+    return true;
   }
 
   private hold(dial: DialRequest, socket: Socket): void {
-    const earlier = this.held.get(linkName(dial));
-    if (earlier) this.turnAway(earlier, 409, 'dialed again');
-    if (this.isClosed || this.held.size >= MAX_HELD_DIALS) {
+    const isFull = this.held.size >= MAX_HELD_DIALS || this.heldFor(dial).length >= MAX_HELD_DIALS_OF_LINK;
+    if (this.isClosed || isFull) {
       refuseUpgrade(socket, 503, 'too many dials are waiting');
       return;
     }
@@ -152,10 +169,10 @@ export class SegmentAcceptor {
       release: () => {
         clearTimeout(timer);
         for (const event of events) socket.off(event, drop);
-        this.held.delete(linkName(dial));
+        this.held.delete(held);
       },
     };
-    this.held.set(linkName(dial), held);
+    this.held.add(held);
   }
 
   private turnAway(held: Held, status: number, reason: string): void {

@@ -1,7 +1,7 @@
 /** Dials a Link over WebSocket. */
+import type { Socket } from 'node:net';
 import { CoordError, LIMITS } from '@coord/protocol';
 import { WebSocket } from 'ws';
-import { plainAddress } from './address.js';
 import { CHECK_BYTES } from './checked-message.js';
 import type { Link } from './link.js';
 import { WsLink } from './ws-link.js';
@@ -19,15 +19,15 @@ export interface ConnectOptions {
 export async function connectLink(url: string, options: ConnectOptions): Promise<Link> {
   if (options.signal?.aborted) throw givenUp(url, options.signal);
   const socket = openSocket(url, options);
-  let localAddress = 'unknown';
+  let connection: Socket | undefined;
   socket.once('upgrade', (response) => {
-    localAddress = plainAddress(response.socket.localAddress);
-    response.socket.setKeepAlive(true);
+    connection = response.socket;
+    connection.setKeepAlive(true);
   });
   const link = new WsLink(socket, {
     remote: url,
     maxMessageBytes: options.maxMessageBytes,
-    localAddress: () => localAddress,
+    socket: () => connection,
   });
   await opened(socket, url, options.signal);
   return link;

@@ -1,6 +1,9 @@
 /** A Link over a WebSocket of the `ws` library. */
+import type { Socket } from 'node:net';
 import { LIMITS } from '@coord/protocol';
 import type { WebSocket } from 'ws';
+import { plainAddress } from './address.js';
+import { channelBindingOf } from './channel-binding.js';
 import { addCheck, removeCheck } from './checked-message.js';
 import { Inbox } from './inbox.js';
 import { type Link, type LinkClosed, linkClosedError, messageTooLargeError } from './link.js';
@@ -21,8 +24,8 @@ const PAUSE_AT_BYTES = 16 * 1024 * 1024;
 export interface WsLinkOptions {
   readonly remote: string;
   readonly maxMessageBytes?: number;
-  /** Asked when first needed: a client has no local address before it is connected. */
-  localAddress(): string;
+  /** Asked when first needed: a client has no socket before it is connected. */
+  socket(): Socket | undefined;
 }
 
 export class WsLink implements Link {
@@ -33,6 +36,7 @@ export class WsLink implements Link {
   private closeReason: string | undefined;
   private failure: string | undefined;
   private outcome: LinkClosed | undefined;
+  private localAddressSeen: string | undefined;
   private resolveClosed!: (closed: LinkClosed) => void;
 
   /** `socket` may be connecting: no message is missed when it is wrapped in the tick of its birth. */
@@ -52,7 +56,15 @@ export class WsLink implements Link {
   }
 
   get localAddress(): string {
-    return this.options.localAddress();
+    // A socket forgets its address when it closes.
+    const address = this.options.socket()?.localAddress;
+    if (address !== undefined) this.localAddressSeen = address;
+    return plainAddress(this.localAddressSeen);
+  }
+
+  get channelBinding(): string {
+    const socket = this.options.socket();
+    return socket ? channelBindingOf(socket) : '';
   }
 
   send(message: Uint8Array): Promise<void> {

@@ -3,7 +3,7 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { LIMITS } from '@coord/protocol';
 import { WebSocketServer } from 'ws';
-import { plainAddress, remoteOf } from './address.js';
+import { remoteOf } from './address.js';
 import { CHECK_BYTES } from './checked-message.js';
 import type { Link } from './link.js';
 import { refuseUpgrade, routeUpgrades } from './upgrade-router.js';
@@ -42,12 +42,11 @@ export function listenLinks(
     }
     const connection = socket as Socket;
     connection.setKeepAlive(true);
-    const localAddress = plainAddress(connection.localAddress);
     acceptor.handleUpgrade(request, socket, head, (accepted) => {
       const link = new WsLink(accepted, {
         remote: remoteOf(connection),
         maxMessageBytes,
-        localAddress: () => localAddress,
+        socket: () => connection,
       });
       open.add(link);
       void link.closed.then(() => open.delete(link));

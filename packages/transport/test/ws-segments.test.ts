@@ -267,6 +267,43 @@ describe('a peer listener', () => {
     }
   });
 
+  it('takes a recorded dial only once', async () => {
+    const listener = await startListener();
+    const recorded = writeDialRequest('x', link().key, {
+      generation: 3,
+      rank: 1,
+      purpose: 'ring',
+      nonce: createDialNonce(),
+    });
+    const replay = async () => {
+      const socket = connect(listener.endpoint.port, HOST);
+      socket.write(recorded);
+      const [answer] = await once(socket, 'data');
+      socket.destroy();
+      return String(answer).split('\r\n', 1)[0];
+    };
+    const first = listener.acceptSegments(link());
+    expect(await replay()).toMatch(/^HTTP\/1\.1 101/);
+    await first;
+    const second = listener.acceptSegments(link());
+    expect(await replay()).toMatch(/^HTTP\/1\.1 403/);
+    const receiver = await dialSegments(listener.endpoint, link());
+    await second;
+    receiver.close();
+  });
+
+  it('finds the right dial among those of strangers that came first', async () => {
+    const listener = await startListener();
+    const strangers = [1, 2].map((n) => dialSegments(listener.endpoint, link({ key: `guess ${n}` })));
+    const refusals = strangers.map((dial) => expect(dial).rejects.toMatchObject({ code: 'RING_BROKEN' }));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const dialed = dialSegments(listener.endpoint, link());
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await listener.acceptSegments(link());
+    (await dialed).close();
+    await Promise.all(refusals);
+  });
+
   it('survives garbage instead of HTTP', async () => {
     const listener = await startListener();
     const socket = connect(listener.endpoint.port, HOST);

@@ -61,13 +61,17 @@ export class CoordinatorSession {
   static async join(link: Link, identity: JoinIdentity): Promise<CoordinatorSession> {
     const challenge = await expectMessage(link, 'challenge');
     requireVersion(challenge.protocolVersion, link.remote);
-    const nonces = { serverNonce: challenge.serverNonce, clientNonce: createNonce() };
+    const context = {
+      serverNonce: challenge.serverNonce,
+      clientNonce: createNonce(),
+      channelBinding: link.channelBinding,
+    };
     await link.send(
       encodeMessage({
         type: 'hello',
         protocolVersion: PROTOCOL_VERSION,
-        proof: joinProof(identity.token, 'worker', nonces),
-        clientNonce: nonces.clientNonce,
+        proof: joinProof(identity.token, 'worker', context),
+        clientNonce: context.clientNonce,
         name: identity.name,
         hostName: identity.hostName,
         pid: process.pid,
@@ -75,7 +79,7 @@ export class CoordinatorSession {
       }),
     );
     const welcome = await expectMessage(link, 'welcome');
-    if (!isJoinProof(welcome.proof, identity.token, 'coordinator', nonces)) {
+    if (!isJoinProof(welcome.proof, identity.token, 'coordinator', context)) {
       throw new CoordError('TOKEN_WRONG', `the coordinator at ${link.remote} does not know this join token`, {
         hint: 'Check URL and token: paste the line that `coord start` prints.',
       });

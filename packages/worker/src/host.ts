@@ -23,6 +23,7 @@ import type { FlightRecorder } from './flight-recorder.js';
 import type { HostRecord } from './grain-book.js';
 import type { GrainLoader } from './grain-loader.js';
 import type { HostState } from './host-state.js';
+import type { LinkKeys } from './link-keys.js';
 import type { ActiveView, Membership } from './membership.js';
 import type { RecordedRing } from './recorded-ring.js';
 import { MaximaExchange, type StepMaxima } from './reduction.js';
@@ -38,6 +39,7 @@ export interface HostParts {
   readonly loader: GrainLoader;
   readonly testReader: BatchReader | undefined;
   readonly network: PeerNetwork;
+  readonly keys: LinkKeys;
   readonly timeoutMs: number;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -108,6 +110,9 @@ export class Host {
   }
   get network(): PeerNetwork {
     return this.parts.network;
+  }
+  get keys(): LinkKeys {
+    return this.parts.keys;
   }
   get arena(): Arena {
     return this.parts.compute.arena;

@@ -29,9 +29,9 @@ export class Membership {
     return this.#current?.view.generation ?? 0;
   }
 
-  /** Only members of the view in force may copy a host's state. */
-  isKeyInForce(key: string): boolean {
-    return this.#current?.view.ringKey === key;
+  /** The newest view; undefined before the first. */
+  get view(): View | undefined {
+    return this.#current?.view;
   }
 
   /** A frame of a generation that is not newer is dropped by rule. */

@@ -6,10 +6,12 @@
 import type { Arena, Clock } from '@coord/protocol';
 import { createRing, doublingPartners, type Partners, type Ring } from '@coord/ring';
 import type { PeerNetwork, SegmentReceiver, SegmentSender } from '@coord/transport';
+import type { LinkKeys } from './link-keys.js';
 import type { ActiveView } from './membership.js';
 
 export interface RingOptions {
   readonly network: PeerNetwork;
+  readonly keys: LinkKeys;
   readonly arena: Arena;
   readonly clock: Clock;
   readonly timeoutMs: number;
@@ -43,19 +45,21 @@ export async function openRing(active: ActiveView, options: RingOptions): Promis
 /** All at once, so that a view costs one round trip however many links it has. */
 async function openLinks(
   { view, rank, signal }: ActiveView,
-  { network, timeoutMs }: RingOptions,
+  { network, keys, timeoutMs }: RingOptions,
   { to, from }: { to: readonly number[]; from: readonly number[] },
 ): Promise<RingLinks> {
   const giveUp = new AbortController();
   const link = {
     generation: view.generation,
-    key: view.ringKey,
     timeoutMs,
     signal: AbortSignal.any([signal, giveUp.signal]),
   };
-  const accepting = to.map((peer) => network.acceptSegments({ ...link, senderRank: rank, rank: peer }));
-  const dialing = from.map((peer) =>
-    network.dialSegments(view.members[peer].endpoint, { ...link, senderRank: peer, rank }),
+  const keyTo = (peer: number) => keys.pairKey(view.members[peer].linkKey, view);
+  const accepting = to.map(async (peer) =>
+    network.acceptSegments({ ...link, key: keyTo(peer), senderRank: rank, rank: peer }),
+  );
+  const dialing = from.map(async (peer) =>
+    network.dialSegments(view.members[peer].endpoint, { ...link, key: keyTo(peer), senderRank: peer, rank }),
   );
   try {
     const [senders, receivers] = await Promise.all([Promise.all(accepting), Promise.all(dialing)]);

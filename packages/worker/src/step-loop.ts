@@ -77,8 +77,8 @@ async function settle(session: Session): Promise<Agreement> {
   const { host, active, ring } = session;
   host.enter('syncing');
   const { view, rank, signal } = active;
-  const { run, network, timeoutMs } = host;
-  const context = { ring, view, rank, signal, run, network, timeoutMs };
+  const { run, network, keys, clock, timeoutMs } = host;
+  const context = { ring, view, rank, signal, run, network, keys, clock, timeoutMs };
   const agreement = await synchronise(context, host.state, host.record());
   host.adopt(agreement, rank);
   await evaluateWhenDue(session);

@@ -3,6 +3,7 @@
  * at the highest step. With grains there is nothing to vote on or to roll back: a step has one possible result.
  */
 import {
+  type Clock,
   CoordError,
   decodeMessage,
   encodeMessage,
@@ -15,12 +16,12 @@ import type { Ring } from '@coord/ring';
 import type { Link, PeerNetwork } from '@coord/transport';
 import { decodeRecord, encodeRecord, type HostRecord, settleHeldGrains } from './grain-book.js';
 import type { HostState } from './host-state.js';
+import type { KeyedView, LinkKeys } from './link-keys.js';
+import { challengePeer, greetPeer } from './peer-handshake.js';
 import { StateReceiver, sendState } from './state-transfer.js';
 
 /** Service of the peer network at which a host's state is had. */
 const STATE_SERVICE = 'state';
-/** Proves knowledge of the view's key to the peer whose state is asked for. */
-const VIEW_KEY = 'view-key';
 
 export interface Agreement {
   /** Grains of the step in progress that each rank's sums already hold. */
@@ -31,11 +32,13 @@ export interface Agreement {
 
 export interface SyncContext {
   readonly network: PeerNetwork;
+  readonly keys: LinkKeys;
   readonly ring: Ring;
   readonly view: View;
   readonly rank: number;
   readonly signal: AbortSignal;
   readonly run: RunSpec;
+  readonly clock: Clock;
   readonly timeoutMs: number;
 }
 
@@ -63,11 +66,13 @@ async function copyState(context: SyncContext, fromRank: number, state: HostStat
   const link = await context.network.dialLink(member.endpoint, STATE_SERVICE, {
     timeoutMs: context.timeoutMs,
     signal: context.signal,
-    meta: { [VIEW_KEY]: context.view.ringKey },
   });
   const stop = () => void link.close('the membership has changed');
   context.signal.addEventListener('abort', stop, { once: true });
   try {
+    const { view, keys } = context;
+    const greeting = greetPeer(link, { service: STATE_SERVICE, view, keys, peerKey: member.linkKey });
+    await closeWhenLate(link, context, greeting);
     await state.mutate(async () => {
       state.step = await receiveState(link, new StateReceiver(state, from), from);
       state.weightsSha256 = hashWeights(state.layout, state.weights);
@@ -88,14 +93,33 @@ async function receiveState(link: Link, receiver: StateReceiver, from: string): 
   }
 }
 
+export interface StateService {
+  readonly network: PeerNetwork;
+  readonly keys: LinkKeys;
+  /** The view in force. */
+  readonly view: () => KeyedView | undefined;
+  readonly clock: Clock;
+  /** Time for a peer to prove itself. */
+  readonly timeoutMs: number;
+}
+
 /** Lets the members of the current view copy this host's state. */
-export function serveState(network: PeerNetwork, state: HostState, isViewKey: (key: string) => boolean): void {
-  network.onLink(STATE_SERVICE, (link, meta) => {
-    const key = meta[VIEW_KEY];
-    if (key === undefined || !isViewKey(key)) return void link.close('not a member of the view in force');
-    void state
-      .snapshot()
-      .then((snapshot) => sendState(snapshot, (message) => link.send(encodeMessage(message))))
-      .catch(() => link.close('the state could not be sent'));
+export function serveState({ network, keys, view, clock, timeoutMs }: StateService, state: HostState): void {
+  const serve = async (link: Link): Promise<void> => {
+    await closeWhenLate(link, { clock, timeoutMs }, challengePeer(link, { service: STATE_SERVICE, keys, view }));
+    await sendState(await state.snapshot(), (message) => link.send(encodeMessage(message)));
+  };
+  network.onLink(STATE_SERVICE, (link) => {
+    serve(link).catch((error) => link.close(error instanceof Error ? error.message : String(error)));
   });
+}
+
+interface Patience {
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+}
+
+async function closeWhenLate<T>(link: Link, { clock, timeoutMs }: Patience, handshake: Promise<T>): Promise<T> {
+  const cancel = clock.after(timeoutMs, () => void link.close(`no handshake within ${timeoutMs} ms`));
+  return handshake.finally(cancel);
 }

@@ -19,6 +19,7 @@ import { FlightRecorder, flightFile, formatFlightRecord, writeFlightRecord } fro
 import { GrainLoader } from './grain-loader.js';
 import { Host } from './host.js';
 import { HostState } from './host-state.js';
+import { LinkKeys } from './link-keys.js';
 import { Membership } from './membership.js';
 import type { Reach } from './reach.js';
 import { StateReceiver, sendState } from './state-transfer.js';
@@ -144,7 +145,8 @@ async function participate(
     const state = new HostState(layout, weights, slots, exponents);
     await connection.ask((session) => fetchState(session, state));
     network = await reach.openNetwork({ host: options.advertiseHost ?? connection.localAddress });
-    serveState(network, state, (key) => membership.isKeyInForce(key));
+    const keys = new LinkKeys();
+    serveState({ network, keys, view: () => membership.view, clock, timeoutMs: ringTimeoutMs }, state);
     const readers = around.openReaders(connection, options);
     const host = new Host({
       run,
@@ -154,6 +156,7 @@ async function participate(
       loader: new GrainLoader(readers.train, run.seed, run.data.train.samples),
       testReader: readers.test,
       network,
+      keys,
       timeoutMs: ringTimeoutMs,
       logger,
       clock,
@@ -171,6 +174,7 @@ async function participate(
     connection.announce(() => ({
       type: 'ready',
       endpoint,
+      linkKey: keys.publicKey,
       identity,
       step: state.step,
       share: size,

@@ -2,6 +2,7 @@ import { createArena, type View } from '@coord/protocol';
 import { doublingPartners, RING_SCRATCH_BYTES, type Ring } from '@coord/ring';
 import { createWsNetwork, type PeerNetwork } from '@coord/transport';
 import { afterEach, describe, expect, it } from 'vitest';
+import { LinkKeys } from '../src/link-keys.js';
 import type { ActiveView } from '../src/membership.js';
 import { openRing } from '../src/ring-links.js';
 
@@ -9,6 +10,7 @@ const TIMEOUT_MS = 10_000;
 /** Small enough for recursive doubling, and too large for it. */
 const [SMALL, LARGE] = [1000, 100_000];
 
+const keysOf = new WeakMap<PeerNetwork, LinkKeys>();
 const opened: { close(): unknown }[] = [];
 afterEach(async () => {
   await Promise.all(opened.splice(0).map((one) => one.close()));
@@ -17,14 +19,16 @@ afterEach(async () => {
 async function openNetworks(count: number): Promise<PeerNetwork[]> {
   const networks = await Promise.all(Array.from({ length: count }, () => createWsNetwork({ host: '127.0.0.1' })));
   opened.push(...networks);
+  for (const network of networks) keysOf.set(network, new LinkKeys());
   return networks;
 }
 
 function viewOver(networks: readonly PeerNetwork[], generation = 1): View {
-  const members = networks.map(({ endpoint }, rank) => ({
+  const members = networks.map((network, rank) => ({
     workerId: `w${rank}`,
     name: `worker ${rank}`,
-    endpoint,
+    endpoint: network.endpoint,
+    linkKey: keysOf.get(network)?.publicKey,
     share: 1,
     workers: 1,
   }));
@@ -33,7 +37,8 @@ function viewOver(networks: readonly PeerNetwork[], generation = 1): View {
 
 function open(view: View, rank: number, network: PeerNetwork, signal = new AbortController().signal): Promise<Ring> {
   const active: ActiveView = { view, rank, signal };
-  return openRing(active, { network, arena: createArena(RING_SCRATCH_BYTES), timeoutMs: TIMEOUT_MS });
+  const keys = keysOf.get(network)!;
+  return openRing(active, { network, keys, arena: createArena(RING_SCRATCH_BYTES), timeoutMs: TIMEOUT_MS });
 }
 
 async function openAll(networks: readonly PeerNetwork[], view: View): Promise<Ring[]> {

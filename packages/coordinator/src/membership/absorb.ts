@@ -116,9 +116,9 @@ function makeCandidate(
   event: Extract<MembershipEvent, { type: 'ready' }>,
   options: MembershipOptions,
 ): Draft {
-  const { endpoint, workers = 1 } = event;
+  const { endpoint, linkKey, workers = 1 } = event;
   const share = event.share * draft.state.shareUnit;
-  const candidate = { endpoint, share, workers, late: draft.state.stopping };
+  const candidate = { endpoint, linkKey, share, workers, late: draft.state.stopping };
   const state = welcomeBack(nowMs, withWorker(draft.state, { ...worker, candidate }), worker);
   const joinDeadlineMs = state.stopping ? undefined : (state.joinDeadlineMs ?? nowMs + options.joinWindowMs);
   return { ...draft, state: { ...state, joinDeadlineMs }, notes: [`${nameOf(state, worker.workerId)} is ready`] };

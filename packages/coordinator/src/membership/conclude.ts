@@ -45,8 +45,8 @@ function formView(
 }
 
 const memberOf = ({ workerId, name, candidate }: WorkerRecord): Member => {
-  const { endpoint, share, workers } = candidate!;
-  return { workerId, name, endpoint, share, workers };
+  const { endpoint, linkKey, share, workers } = candidate!;
+  return { workerId, name, endpoint, linkKey, share, workers };
 };
 
 /** Says so once for every number of candidates: a reason is worth a line only when it changes. */

@@ -17,6 +17,7 @@ export interface MembershipOptions {
 
 export interface Candidate {
   readonly endpoint: PeerEndpoint;
+  readonly linkKey: string | undefined;
   readonly share: number;
   /** Compute threads of the host. */
   readonly workers: number;
@@ -82,6 +83,7 @@ export type MembershipEvent =
       readonly type: 'ready';
       readonly workerId: string;
       readonly endpoint: PeerEndpoint;
+      readonly linkKey?: string | undefined;
       readonly share: number;
       readonly workers?: number;
     }
