@@ -55,19 +55,35 @@ describe('what cannot be compiled is refused', () => {
   it('names layer and kernel when there is no rule for a kernel', async () => {
     const error = await refusalOf(customLayer('Spectrum', (x) => tf.real(tf.fft(tf.complex(x, tf.zerosLike(x))))));
     expect(error.code).toBe('ENGINE_UNSUPPORTED');
-    expect(error.message).toMatch(/layer "mySpectrum".*Complex/);
+    expect(error.message).toMatch(/layer "mySpectrum" \(Spectrum\), .*test\/errors\.test\.ts:\d+.*Complex/);
     expect(error.hint).toContain('engine: tfjs-cpu');
   });
 
   it('names the layer that draws random numbers, instead of freezing them', async () => {
     const error = await refusalOf(customLayer('Noise', (x) => tf.add(x, tf.randomNormal(x.shape))));
     expect(error.code).toBe('ENGINE_UNSUPPORTED');
-    expect(error.message).toMatch(/layer "myNoise".*random/);
+    expect(error.message).toMatch(/layer "myNoise" \(Noise\), .*errors\.test\.ts:\d+.*random/);
+    expect(error.hint).not.toContain('tfjs-cpu');
   });
 
   it('names the layer that reads values', async () => {
     const error = await refusalOf(customLayer('Reader', (x) => tf.mul(x, tf.max(x).dataSync()[0])));
-    expect(error.message).toMatch(/layer "myReader".*reads/);
+    expect(error.message).toMatch(/layer "myReader" \(Reader\), .*errors\.test\.ts:\d+.*reads/);
+  });
+
+  it.each([
+    [
+      'a kernel without rule',
+      () => customLayer('EagerSpectrum', (x) => tf.real(tf.fft(tf.complex(x, tf.zerosLike(x))))),
+    ],
+    ['values read', () => customLayer('EagerReader', (x) => tf.mul(x, tf.max(x).dataSync()[0]))],
+  ] as const)('and the eager engine computes it: %s', async (_, layer) => {
+    const spec = specWith(layer());
+    const step = await (await createEngine({ name: 'tfjs-cpu', threads: 1 })).compile(spec);
+    const out = new Float32Array(step.layout.totalSize);
+    const batch = randomBatch(spec, 2, 1);
+    await step.gradient(randomWeights(spec.topology, 1), batch, { step: 0, grain: 0 }, out);
+    expect(out.some((value) => value !== 0)).toBe(true);
   });
 
   it('leaves the thread able to compile the next model', async () => {
@@ -76,6 +92,54 @@ describe('what cannot be compiled is refused', () => {
     const step = await (await createEngine({ name: 'ort', threads: 1 })).compile(spec);
     const sums = await step.evaluate(randomWeights(spec.topology, 1), randomBatch(spec, 2, 1));
     expect(sums.samples).toBe(2);
+  });
+});
+
+const L = tfl.layers;
+
+/** A model of one layer, which knows its input's shape. */
+function alone(layer: tfl.layers.Layer): tfl.LayersModel {
+  const input = tfl.input({ batchShape: layer.batchInputShape });
+  return tfl.model({ inputs: input, outputs: layer.apply(input) as tfl.SymbolicTensor });
+}
+
+describe.each(['ort', 'tfjs-cpu'] as const)('%s refuses what is no function of a grain', (name) => {
+  const cells = { units: 2, recurrentInitializer: 'glorotUniform' } as const;
+
+  it.each([
+    [
+      'a stateful layer',
+      () => L.lstm({ ...cells, stateful: true, batchInputShape: [2, 3, 4], name: 'it' }),
+      /LSTM.*state/,
+    ],
+    [
+      'one inside another',
+      () =>
+        L.bidirectional({
+          layer: L.gru({ ...cells, stateful: true, name: 'inner' }) as tfl.RNN,
+          batchInputShape: [2, 3, 4],
+          name: 'it',
+        }),
+      /"it" \(Bidirectional\).*state/,
+    ],
+    [
+      'images of random width',
+      () => L.randomWidth({ factor: 0.2, inputShape: [4, 4, 1], name: 'it' }),
+      /RandomWidth.*chance/,
+    ],
+    [
+      'dilation that tf.layers ignores',
+      () => L.depthwiseConv2d({ kernelSize: 2, dilationRate: 2, inputShape: [4, 4, 1], name: 'it' }),
+      /DepthwiseConv2D.*dilationRate/,
+    ],
+  ] as const)('%s', async (_, make, message) => {
+    const spec = {
+      ...specWith(customLayer('Plain', (x) => x)),
+      topology: topologyOf(alone(make())),
+    };
+    const error = await failureOf((await createEngine({ name, threads: 1 })).compile(spec));
+    expect(error.code).toBe('ENGINE_UNSUPPORTED');
+    expect(error.message).toMatch(message);
   });
 });
 

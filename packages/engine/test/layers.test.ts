@@ -5,7 +5,8 @@ import type { Engine, StepSpec } from '../src/engine.js';
 import { createOrtEngine } from '../src/ort/ort-engine.js';
 import { withBackend } from '../src/tensors.js';
 import { createEagerEngine } from '../src/tfjs/eager-engine.js';
-import { LAYER_CASES, type LayerCase } from './layer-cases.js';
+import { LAYER_CASES } from './layer-cases/all.js';
+import type { LayerCase } from './layer-cases/case.js';
 import { gradientOf, inputField, labelField, randomBatch, randomWeights, worstDifference } from './support.js';
 
 const CLASSES = 3;

@@ -94,6 +94,44 @@ describe('models of every shape', () => {
     expect(penalised.loss - plain.loss).toBeCloseTo(0.1 * squares * penalised.batch.count, 3);
   });
 
+  it('count the regularizers of recurrent cells, which tf.layers overlooks', async () => {
+    const recurrent = (regularizer?: ReturnType<typeof tfl.regularizers.l2>) => {
+      const layer = L.lstm({
+        name: 'inner',
+        units: 2,
+        recurrentInitializer: 'glorotUniform',
+        recurrentRegularizer: regularizer,
+      }) as tfl.RNN;
+      const topology = sequential(
+        L.bidirectional({ name: 'both', layer, inputShape: [3, 4] }),
+        L.dense({ name: 'd', units: 3, activation: 'softmax' }),
+      );
+      return { ...classification(topology), inputs: [inputField([3, 4])] };
+    };
+    const penalised = await agreement(recurrent(tfl.regularizers.l2({ l2: 0.1 })));
+    const plain = await gradientOf(engine, recurrent(), penalised.weights, penalised.batch);
+    const squares = penalised.layout.parameters
+      .filter(({ name }) => name.includes('recurrent_kernel'))
+      .flatMap((parameter) => [...viewOf(parameter, penalised.weights)])
+      .reduce((sum, weight) => sum + weight * weight, 0);
+    expect(penalised.loss - plain.loss).toBeCloseTo(0.1 * squares * penalised.batch.count, 3);
+  });
+
+  it.each([
+    ['l1', tfl.regularizers.l1({ l1: 0.05 })],
+    ['l1 and l2', tfl.regularizers.l1l2({ l1: 0.05, l2: 0.02 })],
+  ] as const)('agree on %s of kernel and bias', async (_, regularizer) => {
+    const layer = L.dense({
+      name: 'd',
+      units: 3,
+      activation: 'softmax',
+      kernelRegularizer: regularizer,
+      biasRegularizer: regularizer,
+      inputShape: [4],
+    });
+    await agreement(classification(sequential(layer)));
+  });
+
   it('give frozen layers no gradient', async () => {
     const topology = sequential(
       L.dense({ name: 'frozen', units: 4, trainable: false, inputShape: [4] }),

@@ -63,7 +63,8 @@ function construct(topology: JsonObject, zeroWeights: boolean): tfl.LayersModel 
   const entry = tf.serialization.SerializationMap.getMap().classNameMap[className];
   if (!entry) throw new Error(`tf.layers has no class "${className}"`);
   const [modelClass, fromConfig] = entry as [(typeof entry)[0], FromConfig];
-  const config = toCamelCaseKeys(topology.config, 'config') as tf.serialization.ConfigDict;
+  const translated = toCamelCaseKeys(topology.config, 'config');
+  const config = (zeroWeights ? withoutInitializers(translated) : translated) as tf.serialization.ConfigDict;
   const model = fromConfig(modelClass, config, {}, zeroWeights) as unknown as tfl.LayersModel;
   if (!Array.isArray(model.weights) || model.outputs === undefined) throw new Error(`"${className}" is no model`);
   return model;
@@ -97,6 +98,17 @@ function toCamelCaseKeys(value: Json, key: string): Json {
   const entries = Object.entries(value).map(([name, item]): [string, Json] => {
     const camel = camelCase(name);
     return [camel, camel === 'name' && typeof item === 'string' ? item : toCamelCaseKeys(item, camel)];
+  });
+  return Object.fromEntries(entries);
+}
+
+/** Zeros everywhere: tf.layers passes its own switch for that on to some layers inside layers only. */
+function withoutInitializers(value: Json): Json {
+  if (Array.isArray(value)) return value.map(withoutInitializers);
+  if (!isJsonObject(value)) return value;
+  const entries = Object.entries(value).map(([key, item]): [string, Json] => {
+    const isInitializer = key.endsWith('Initializer') && item !== null;
+    return [key, isInitializer ? { className: 'Zeros', config: {} } : withoutInitializers(item)];
   });
   return Object.fromEntries(entries);
 }

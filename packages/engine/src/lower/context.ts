@@ -34,7 +34,7 @@ export class LowerContext {
     return this.formOf(value, 'plain', (forms) =>
       forms.blocked === undefined
         ? this.transpose(this.nchw(value), TO_CHANNELS_LAST)
-        : this.op('ReorderOutput', [forms.blocked], { channels: value.shape[3], channels_last: 1 }, BLOCKED),
+        : this.unblocked(value, forms.blocked, { channels_last: 1 }),
     );
   }
 
@@ -42,16 +42,26 @@ export class LowerContext {
     return this.formOf(value, 'nchw', (forms) =>
       forms.blocked === undefined
         ? this.transpose(this.plain(value), TO_CHANNELS_FIRST)
-        : this.op('ReorderOutput', [forms.blocked], { channels: value.shape[3] }, BLOCKED),
+        : this.unblocked(value, forms.blocked, {}),
     );
   }
 
   blocked(value: Value): Name {
     return this.formOf(value, 'blocked', (forms) =>
       forms.nchw === undefined
-        ? this.op('ReorderInput', [this.plain(value)], { channels_last: 1 }, BLOCKED)
-        : this.op('ReorderInput', [forms.nchw], {}, BLOCKED),
+        ? this.reordered('ReorderInput', value, this.plain(value), { channels_last: 1 })
+        : this.reordered('ReorderInput', value, forms.nchw, {}),
     );
+  }
+
+  private unblocked(value: Value, name: Name, attributes: Attributes): Name {
+    return this.reordered('ReorderOutput', value, name, { channels: value.shape[3], ...attributes });
+  }
+
+  /** The reorders take floats alone. */
+  private reordered(type: string, { dtype }: Value, name: Name, attributes: Attributes): Name {
+    if (dtype === 'float32') return this.op(type, [name], attributes, BLOCKED);
+    return this.cast(this.op(type, [this.cast(name, 'float32')], attributes, BLOCKED), dtype);
   }
 
   private formOf(value: Value, form: Form, make: (forms: Partial<Record<Form, Name>>) => Name): Name {

@@ -58,3 +58,29 @@ export function outputPadding(info: Conv2DInfo): number[] {
     info.inWidth + padInfo.left + padInfo.right - covered(info.outWidth, info.strideWidth, info.effectiveFilterWidth),
   ];
 }
+
+export type VolumeInfo = tf.backend_util.Conv3DInfo;
+type Shape5D = [number, number, number, number, number];
+
+/** Shapes are NDHWC and DHWIO. */
+export function convolutionInfo3D(
+  x: readonly number[],
+  filter: readonly number[],
+  attrs: Pick<tf.Conv3DAttrs, 'strides' | 'pad'> & Partial<Pick<tf.Conv3DAttrs, 'dilations'>>,
+): VolumeInfo {
+  return tf.backend_util.computeConv3DInfo(
+    x as Shape5D,
+    filter as Shape5D,
+    attrs.strides,
+    attrs.dilations ?? 1,
+    attrs.pad,
+  );
+}
+
+export function poolInfo3D(
+  x: readonly number[],
+  attrs: Pick<tf.MaxPool3DAttrs, 'filterSize' | 'strides' | 'pad' | 'dimRoundingMode'>,
+): VolumeInfo {
+  const { filterSize, strides, pad, dimRoundingMode } = attrs;
+  return tf.backend_util.computePool3DInfo(x as Shape5D, filterSize, strides, 1, pad, dimRoundingMode);
+}

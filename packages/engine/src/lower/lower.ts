@@ -14,8 +14,9 @@ import { ownRules } from './own-kernels.js';
 import { poolingRules } from './pooling.js';
 import { reduceRules } from './reduce.js';
 import { resizeRules } from './resize.js';
+import { volumeRules } from './volume.js';
 
-const KERNEL_RULES: KernelRules = {
+export const KERNEL_RULES: KernelRules = {
   ...elementwiseRules,
   ...reduceRules,
   ...arrangeRules,
@@ -24,6 +25,7 @@ const KERNEL_RULES: KernelRules = {
   ...poolingRules,
   ...depthwiseRules,
   ...resizeRules,
+  ...volumeRules,
   ...ownRules,
   Conv2D: convolution,
   FusedConv2D: convolution,

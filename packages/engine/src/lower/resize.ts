@@ -1,21 +1,41 @@
-/** Enlarging images by whole factors, each pixel becoming a block. */
-import type { Node, Value } from '../trace/graph.js';
-import { placeOf, unsupported } from '../trace/graph.js';
+/** Resizing images. */
+import type { tf } from '../tensors.js';
+import type { Node } from '../trace/graph.js';
 import type { KernelRule, KernelRules } from './context.js';
+import { nearestPlaces } from './interpolation.js';
 
-/** @throws CoordError ENGINE_UNSUPPORTED when it is no enlargement by whole factors. */
-function factorsOf(node: Node, small: Value, large: Value): [number, number] {
-  const factors: [number, number] = [large.shape[1] / small.shape[1], large.shape[2] / small.shape[2]];
-  if (factors.every(Number.isInteger) && !node.attrs.alignCorners) return factors;
-  throw unsupported(placeOf(node), 'only enlarging by whole factors is lowered');
+type Shape4D = [number, number, number, number];
+
+/** Rows and columns that each pixel becomes, where the image is enlarged by whole factors. */
+function wholeFactors({ inputs: { images }, outputs: [out], attrs }: Node): [number, number] | undefined {
+  const factors: [number, number] = [out.shape[1] / images.shape[1], out.shape[2] / images.shape[2]];
+  return factors.every(Number.isInteger) && !attrs.alignCorners ? factors : undefined;
 }
 
-const enlarge: KernelRule = (node, context) => {
+const nearest: KernelRule = (node, context) => {
   const { images } = node.inputs;
   const [out] = node.outputs;
-  const scales = context.onnx.constant('float32', [1, 1, ...factorsOf(node, images, out)], [4]);
-  const attributes = { mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' };
-  context.set(out, 'nchw', context.op('Resize', [context.nchw(images), '', scales], attributes));
+  const factors = wholeFactors(node);
+  if (factors) {
+    const scales = context.onnx.constant('float32', [1, 1, ...factors], [4]);
+    const attributes = { mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' };
+    return context.set(out, 'nchw', context.op('Resize', [context.nchw(images), '', scales], attributes));
+  }
+  const attrs = node.attrs as unknown as tf.ResizeNearestNeighborAttrs;
+  const resized = [1, 2].reduce((name, axis) => {
+    const places = nearestPlaces(images.shape[axis], out.shape[axis], attrs);
+    return context.op('Gather', [name, context.onnx.integers(places)], { axis });
+  }, context.plain(images));
+  context.set(out, 'plain', resized);
 };
 
-export const resizeRules: KernelRules = { ResizeNearestNeighbor: enlarge };
+const bilinear: KernelRule = (node, context) => {
+  const { alignCorners, halfPixelCenters } = node.attrs as unknown as tf.ResizeBilinearAttrs;
+  const [out] = node.outputs;
+  const [count, height, width, channels] = out.shape as Shape4D;
+  const mode = alignCorners ? 'align_corners' : halfPixelCenters ? 'half_pixel' : 'asymmetric';
+  const operands = [context.nchw(node.inputs.images), '', '', context.onnx.integers([count, channels, height, width])];
+  context.set(out, 'nchw', context.op('Resize', operands, { mode: 'linear', coordinate_transformation_mode: mode }));
+};
+
+export const resizeRules: KernelRules = { ResizeNearestNeighbor: nearest, ResizeBilinear: bilinear };

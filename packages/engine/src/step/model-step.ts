@@ -7,9 +7,12 @@ import { modelFromTopology } from '@coord/models';
 import type { Field } from '@coord/protocol';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import { tf } from '../tensors.js';
+import { layersWithin } from './layer-tree.js';
 import { LOSS_RULES } from './losses/registry.js';
 import { withOwnGradients } from './own-gradients.js';
+import { penaltiesOf } from './penalties.js';
 import type { PreparedStep } from './prepare.js';
+import { repairLayers } from './repairs/repair-layers.js';
 
 /** A model with its variables in layout order. */
 export interface StepModel {
@@ -23,6 +26,7 @@ export interface StepModel {
 /** Weights are zero until the caller sets them. */
 export function buildModel(topology: string): StepModel {
   const model = modelFromTopology(topology, { initialise: false });
+  repairLayers(layersWithin(model));
   const variablesOf = (weights: readonly tfl.LayerVariable[]) => weights.map((weight) => weight.read() as tf.Variable);
   const [variables, trained] = [variablesOf(model.weights), variablesOf(model.trainableWeights)];
   return { model, variables, trained, dispose: () => void model.dispose() };
@@ -72,7 +76,7 @@ export function gradientStep(
   const objective = () => {
     const sums = sumsOf(step, apply(model, inputs, true), targets);
     hits = tf.keep(sums.correct);
-    const penalties = model.calculateLosses();
+    const penalties = penaltiesOf(model);
     return (penalties.length > 0 ? tf.add(sums.loss, tf.mul(total(penalties), count)) : sums.loss) as tf.Scalar;
   };
   const { value, grads } = withOwnGradients(() => tf.variableGrads(objective, trained));

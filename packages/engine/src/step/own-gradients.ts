@@ -1,7 +1,6 @@
-/** Gradients of tfjs that are replaced, for both engines. */
+/** Gradients of tfjs that are replaced or missing, for both engines. */
 import { tf } from '../tensors.js';
-
-type Shape4D = [number, number, number, number];
+import { resizeBilinear, resizeNearestNeighbor } from './resize-gradients.js';
 
 /** tfjs adds up one slice a repetition, which is right but makes thousands of nodes: LayerNorm tiles to its whole width. */
 const tile: tf.GradConfig = {
@@ -17,39 +16,39 @@ const tile: tf.GradConfig = {
   }),
 };
 
-/**
- * The gradient kernel of tfjs-backend-cpu 4.22 finds a sample's rows by the stride of the small image, and so mixes samples
- * up. Enlarging by whole factors, which is all that layers do, needs no kernel: each pixel gathers its block.
- */
-const resizeNearestNeighbor: tf.GradConfig = {
-  kernelName: 'ResizeNearestNeighbor',
-  inputsToSave: ['images'],
-  gradFunc: (dy, [images]) => ({
-    images: () => {
-      const [count, height, width, channels] = images.shape as Shape4D;
-      const [, largeHeight, largeWidth] = (dy as tf.Tensor).shape as Shape4D;
-      const [rows, columns] = [largeHeight / height, largeWidth / width];
-      const blocks = tf.reshape(dy as tf.Tensor, [count, height, rows, width, columns * channels]);
-      const summedRows = tf.reshape(tf.sum(blocks, 2), [count, height, width, columns, channels]);
-      return tf.sum(summedRows, 3);
-    },
-  }),
+/** What a transposed convolution in three dimensions computes; tfjs has no gradient for it. */
+const conv3DBackpropInput: tf.GradConfig = {
+  kernelName: 'Conv3DBackpropInputV2',
+  inputsToSave: ['dy', 'filter'],
+  gradFunc: (slope, [dy, filter], attrs) => {
+    const { strides, pad } = attrs as unknown as tf.Conv3DBackpropInputV2Attrs;
+    const dx = slope as tf.Tensor5D;
+    return {
+      dy: () => tf.conv3d(dx, filter as tf.Tensor5D, strides as [number, number, number], pad),
+      filter: () => {
+        const inputs = { x: dx, dy } as unknown as tf.NamedTensorMap;
+        const window = { strides, pad, filterShape: filter.shape } as unknown as tf.NamedAttrMap;
+        return tf.engine().runKernel('Conv3DBackpropFilterV2', inputs, window) as tf.Tensor;
+      },
+    };
+  },
 };
 
-const REPLACEMENTS = [tile, resizeNearestNeighbor];
+const OWN_GRADIENTS = [tile, resizeNearestNeighbor, resizeBilinear, conv3DBackpropInput];
 
-/** Puts the replacements in place while `work` runs. */
+/** Puts our own in place while `work` runs. */
 export function withOwnGradients<Result>(work: () => Result): Result {
-  const originals = REPLACEMENTS.map(({ kernelName }) => tf.getGradient(kernelName));
-  REPLACEMENTS.forEach(install);
+  const originals = OWN_GRADIENTS.map(({ kernelName }) => tf.getGradient(kernelName));
+  OWN_GRADIENTS.forEach(install);
   try {
     return work();
   } finally {
-    originals.forEach(install);
+    for (const { kernelName } of OWN_GRADIENTS) tf.unregisterGradient(kernelName);
+    for (const original of originals) if (original) tf.registerGradient(original);
   }
 }
 
 function install(gradient: tf.GradConfig): void {
-  tf.unregisterGradient(gradient.kernelName);
+  if (tf.getGradient(gradient.kernelName)) tf.unregisterGradient(gradient.kernelName);
   tf.registerGradient(gradient);
 }

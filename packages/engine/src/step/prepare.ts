@@ -12,6 +12,7 @@ import type { StepSpec } from '../engine.js';
 import { withBackend } from '../tensors.js';
 import { withoutFinalActivations } from './logits.js';
 import { LOSS_RULES } from './losses/registry.js';
+import { refuseLayers } from './refuse-layers.js';
 
 export interface PreparedStep {
   readonly spec: StepSpec;
@@ -22,7 +23,7 @@ export interface PreparedStep {
   readonly finalActivations: readonly (string | undefined)[];
 }
 
-/** @throws CoordError MODEL_INVALID, LOSS_UNKNOWN, DATASET_INVALID when the dataset's fields do not fit the model */
+/** @throws CoordError MODEL_INVALID, ENGINE_UNSUPPORTED, LOSS_UNKNOWN, DATASET_INVALID when the dataset's fields do not fit the model */
 export function prepareStep(spec: StepSpec): PreparedStep {
   const rule = LOSS_RULES[spec.loss];
   if (!rule) {
@@ -30,6 +31,7 @@ export function prepareStep(spec: StepSpec): PreparedStep {
   }
   const model = withBackend('cpu', () => modelFromTopology(spec.topology, { initialise: false }));
   try {
+    refuseLayers(model);
     checkFields('input', spec.inputs.length, model.inputs.length);
     checkFields('target', spec.targets.length, model.outputs.length);
     const { topology, removed } = withoutFinalActivations(spec.topology, rule.logitsOf);

@@ -1,17 +1,19 @@
 /**
  * Layers that draw random numbers take them from the engine instead of Math.random. Formulas as in tf.layers.
  *
- * Whatever else draws (dropout inside recurrent cells, say) meets `refusingRandom` and is refused by name.
+ * Whatever else draws meets `refusingRandom` and is refused by name.
  */
 import { CoordError } from '@coord/protocol';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import { tf } from '../tensors.js';
+import { layersWithin } from './layer-tree.js';
 import type { RandomDraw } from './random-values.js';
+import { dropInside, isRecurrent } from './recurrent-dropout.js';
 
 /** Where a draw's values come from: an input of the compiled step, or the generator itself. */
 export type RandomSource = (draw: RandomDraw) => tf.Tensor;
 
-type Drawn = (shape: readonly number[], distribution: RandomDraw['distribution']) => tf.Tensor;
+export type Drawn = (shape: readonly number[], distribution: RandomDraw['distribution']) => tf.Tensor;
 type Noise = (layer: NoiseLayer, x: tf.Tensor, draw: Drawn) => tf.Tensor;
 
 interface NoiseLayer extends tfl.layers.Layer {
@@ -84,6 +86,7 @@ export function drawFrom(model: tfl.LayersModel, source: RandomSource): DrawCoun
   for (const layer of layersWithin(model)) {
     const noise = NOISE[layer.getClassName()];
     if (noise) layer.call = callOf(layer as NoiseLayer, noise, drawn(layer.name));
+    if (isRecurrent(layer)) dropInside(layer, drawn);
   }
   return { restart: () => counts.clear() };
 }
@@ -93,13 +96,6 @@ function callOf(layer: NoiseLayer, noise: Noise, draw: Drawn): tfl.layers.Layer[
     const x = [inputs].flat()[0];
     return options?.training ? tf.tidy(() => noise(layer, x, draw)) : x;
   };
-}
-
-/** The layers of a model, those of models inside it included. */
-export function layersWithin(model: tfl.LayersModel): tfl.layers.Layer[] {
-  return model.layers.flatMap((layer) =>
-    'layers' in layer ? [layer, ...layersWithin(layer as unknown as tfl.LayersModel)] : [layer],
-  );
 }
 
 /** Runs `work`; anything that calls Math.random meanwhile is refused, since its numbers would differ on every worker. */
@@ -115,7 +111,8 @@ export function refusingRandom<Result>(refusal: () => Error, work: () => Result)
   }
 }
 
-export const unrecognisedRandom = (): CoordError =>
-  new CoordError('ENGINE_UNSUPPORTED', 'a layer of the model draws random numbers in a way that is not recognised', {
-    hint: 'Put Dropout layers between the others instead of dropout inside recurrent ones.',
+/** @param where the layer, as far as it is known. */
+export const unrecognisedRandom = (where = 'a layer of the model'): CoordError =>
+  new CoordError('ENGINE_UNSUPPORTED', `${where} draws random numbers in a way that is not recognised`, {
+    hint: 'Draw with the layers of tf.layers: Dropout, GaussianNoise and their kin.',
   });

@@ -4,9 +4,10 @@ import type { tf } from '../tensors.js';
 import { capture, type TraceScope } from '../trace/capture.js';
 import type { Graph } from '../trace/graph.js';
 import { replaceFormulas } from '../trace/layers/replace.js';
+import { describeLayer, layersWithin } from './layer-tree.js';
 import { batchShape, buildModel, evaluationStep, gradientStep, predictionStep, type StepModel } from './model-step.js';
 import type { PreparedStep } from './prepare.js';
-import { drawFrom, layersWithin } from './random-layers.js';
+import { drawFrom } from './random-layers.js';
 import type { RandomDraw } from './random-values.js';
 
 /** Names of a graph's inputs and outputs. */
@@ -72,7 +73,7 @@ function trace(step: PreparedStep, work: (scope: TraceScope, model: StepModel) =
 function nameLayers(scope: TraceScope, { model }: StepModel): void {
   for (const layer of layersWithin(model)) {
     const call = layer.call.bind(layer);
-    layer.call = (inputs, options) => scope.inLayer(layer.name, () => call(inputs, options));
+    layer.call = (inputs, options) => scope.inLayer(describeLayer(layer), () => call(inputs, options));
   }
 }
 

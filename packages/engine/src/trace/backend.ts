@@ -6,6 +6,7 @@ import { tf } from '../tensors.js';
 import { Graph, type Node, unsupported, type Value } from './graph.js';
 import type { Inputs, ShapeRule, TensorSpec } from './shape-rule.js';
 import { SHAPE_RULES } from './shape-rules.js';
+import { sourceLine } from './source-line.js';
 
 export const TRACE_BACKEND = 'trace';
 
@@ -14,7 +15,7 @@ export class TraceBackend extends tf.KernelBackend {
   private readonly values = new WeakMap<object, Value>();
   private readonly references = new WeakMap<object, number>();
   private tensorCount = 0;
-  /** Layers whose `call` is running, outermost first. */
+  /** What the layers are called whose `call` is running, outermost first. */
   readonly layerStack: string[] = [];
 
   begin(): Graph {
@@ -64,7 +65,17 @@ export class TraceBackend extends tf.KernelBackend {
   }
 
   refusal(why: string): Error {
-    return unsupported(this.currentLayer === undefined ? 'the step' : `layer "${this.currentLayer}"`, why);
+    return unsupported(this.place(new Error().stack), why);
+  }
+
+  /** The running layer, and the line of its code that a stack leads to. */
+  place(stack: string | undefined): string {
+    const line = sourceLine(stack);
+    return line === undefined ? this.layer : `${this.layer}, ${line}`;
+  }
+
+  private get layer(): string {
+    return this.currentLayer ?? 'the step';
   }
 
   dataIdOf(value: Value): object {

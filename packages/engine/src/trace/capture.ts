@@ -1,9 +1,10 @@
 /** Runs a function on the trace backend and returns the graph of what it would have computed. */
 import { isCoordError } from '@coord/protocol';
-import { refusingRandom } from '../step/random-layers.js';
+import { refusingRandom, unrecognisedRandom } from '../step/random-layers.js';
 import { tf, withBackend } from '../tensors.js';
 import { registerTraceBackend, TRACE_BACKEND, type TraceBackend } from './backend.js';
 import { type Graph, tidyGraph, unsupported } from './graph.js';
+import { withDeepStacks } from './source-line.js';
 
 /** What the captured function may declare. */
 export interface TraceScope {
@@ -13,7 +14,7 @@ export interface TraceScope {
   /** Makes a tensor an output of the graph. A variable counts with the value that it was last assigned. */
   output(name: string, tensor: tf.Tensor): void;
   /** Kernels recorded while `work` runs belong to this layer. */
-  inLayer<Result>(name: string, work: () => Result): Result;
+  inLayer<Result>(layer: string, work: () => Result): Result;
 }
 
 /**
@@ -26,9 +27,11 @@ export function capture(work: (scope: TraceScope) => void): Graph {
     const backend = tf.backend() as TraceBackend;
     const graph = backend.begin();
     try {
-      refusingRandom(
-        () => backend.refusal('it draws random numbers in a way that is not recognised'),
-        () => tf.tidy(() => work(scopeOf(backend, graph))),
+      withDeepStacks(() =>
+        refusingRandom(
+          () => unrecognisedRandom(backend.place(new Error().stack)),
+          () => tf.tidy(() => work(scopeOf(backend, graph))),
+        ),
       );
     } catch (error) {
       throw explained(error, backend);
@@ -50,8 +53,8 @@ function scopeOf(backend: TraceBackend, graph: Graph): TraceScope {
     output(name, tensor) {
       graph.outputs.push({ name, value: backend.traced(tensor.dataId) });
     },
-    inLayer(name, inner) {
-      backend.layerStack.push(name);
+    inLayer(layer, inner) {
+      backend.layerStack.push(layer);
       const result = inner();
       backend.layerStack.pop();
       return result;
@@ -63,7 +66,6 @@ function explained(error: unknown, backend: TraceBackend): unknown {
   if (isCoordError(error)) return error;
   const message = error instanceof Error ? error.message : String(error);
   const kernel = /Kernel '(\w+)' not registered/.exec(message)?.[1];
-  const layer = backend.currentLayer;
-  const where = layer === undefined ? 'the step' : `layer "${layer}"`;
+  const where = backend.place(error instanceof Error ? error.stack : undefined);
   return unsupported(where, kernel ? `there is no rule for kernel ${kernel}` : message, error);
 }

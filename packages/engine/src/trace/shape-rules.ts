@@ -7,6 +7,7 @@ import { linearShapes } from './shapes/linear.js';
 import { ownShapes } from './shapes/own.js';
 import { poolingShapes } from './shapes/pooling.js';
 import { reduceShapes } from './shapes/reduce.js';
+import { volumeShapes } from './shapes/volume.js';
 
 export const SHAPE_RULES: ShapeRules = {
   ...elementwiseShapes,
@@ -15,5 +16,6 @@ export const SHAPE_RULES: ShapeRules = {
   ...indexShapes,
   ...linearShapes,
   ...poolingShapes,
+  ...volumeShapes,
   ...ownShapes,
 };

@@ -2,6 +2,7 @@
 import type * as tfl from '@tensorflow/tfjs-layers';
 import { tf } from '../../tensors.js';
 import { batchNorm } from './batch-norm.js';
+import { categoryEncoding } from './category-encoding.js';
 import type { LayerFormula } from './formula.js';
 import { replaceGelu } from './gelu.js';
 import { layerNorm } from './layer-norm.js';
@@ -9,6 +10,7 @@ import { layerNorm } from './layer-norm.js';
 const FORMULAS: Readonly<Record<string, LayerFormula>> = {
   BatchNormalization: batchNorm,
   LayerNormalization: layerNorm,
+  CategoryEncoding: categoryEncoding,
 };
 
 export function replaceFormulas(layers: readonly tfl.layers.Layer[]): void {

@@ -1,7 +1,7 @@
 /** Kernels that move, repeat or select elements. */
 import type { DataType } from '@tensorflow/tfjs-core';
 import { tf } from '../../tensors.js';
-import { forKernels, type Inputs, type ShapeRules } from '../shape-rule.js';
+import type { Inputs, ShapeRules } from '../shape-rule.js';
 
 const { backend_util: backend, slice_util: slices, util } = tf;
 
@@ -13,13 +13,11 @@ const inserted = (shape: readonly number[], at: number, extent: number) => [
   ...shape.slice(at),
 ];
 
-const padded: ShapeRules = forKernels('PadV2 MirrorPad', ({ x }, { paddings }: { paddings: [number, number][] }) => ({
-  shape: x.shape.map((extent, index) => extent + paddings[index][0] + paddings[index][1]),
-  dtype: x.dtype,
-}));
-
 export const arrangeShapes: ShapeRules = {
-  ...padded,
+  PadV2: ({ x }, { paddings }: { paddings: [number, number][] }) => ({
+    shape: x.shape.map((extent, index) => extent + paddings[index][0] + paddings[index][1]),
+    dtype: x.dtype,
+  }),
   Reshape: ({ x }, attrs: { shape: number[] }) => ({
     shape: util.inferFromImplicitShape(attrs.shape, util.sizeFromShape(x.shape)),
     dtype: x.dtype,
@@ -61,20 +59,6 @@ export const arrangeShapes: ShapeRules = {
     shape: slices.parseSliceParams(x as tf.TensorInfo, begin, size)[1],
     dtype: x.dtype,
   }),
-  StridedSlice({ x }, a: tf.StridedSliceAttrs) {
-    const info = slices.sliceInfo(
-      x.shape,
-      a.begin,
-      a.end,
-      a.strides,
-      a.beginMask,
-      a.endMask,
-      a.ellipsisMask,
-      a.newAxisMask,
-      a.shrinkAxisMask,
-    );
-    return { shape: info.finalShape, dtype: x.dtype };
-  },
   Tile: ({ x }, { reps }: { reps: number[] }) => ({
     shape: x.shape.map((extent, index) => extent * reps[index]),
     dtype: x.dtype,

@@ -16,14 +16,13 @@ const broadcast =
 const UNARY =
   'Abs Acos Acosh Asin Asinh Atan Atanh Ceil ClipByValue Cos Cosh Elu Erf Exp Expm1 Floor LeakyRelu Log Log1p LogicalNot ' +
   'Neg OnesLike Prelu Reciprocal Relu Relu6 Round Rsqrt Selu Sigmoid Sign Sin Sinh Softplus Sqrt Square Step Tan Tanh ' +
-  'ZerosLike Reverse Cumsum Cumprod';
+  'ZerosLike Reverse';
 
 export const elementwiseShapes: ShapeRules = {
   ...forKernels(UNARY, like('x')),
   ...forKernels('Softmax LogSoftmax', like('logits')),
   ...forKernels('EluGrad', like('dy')),
-  ...forKernels('IsNan IsInf IsFinite', ({ x }) => ({ shape: x.shape, dtype: 'bool' })),
-  ...forKernels('Add Sub Multiply RealDiv Maximum Minimum Pow Mod SquaredDifference FloorDiv Atan2', broadcast()),
+  ...forKernels('Add Sub Multiply RealDiv Maximum Minimum Pow SquaredDifference FloorDiv', broadcast()),
   ...forKernels('Equal NotEqual Greater GreaterEqual Less LessEqual LogicalAnd LogicalOr', broadcast('bool')),
   AddN: like('0'),
   Cast: ({ x }, attrs: { dtype: DataType }) => ({ shape: x.shape, dtype: attrs.dtype }),

@@ -8,9 +8,12 @@ export const poolingShapes: ShapeRules = {
     dtype: x.dtype,
   })),
   ...forKernels('MaxPoolGrad AvgPoolGrad', ({ input }) => ({ shape: input.shape, dtype: 'float32' })),
-  ResizeNearestNeighbor: ({ images: { shape } }, { size }: tf.ResizeNearestNeighborAttrs) => ({
-    shape: [shape[0], ...size, shape[3]],
-    dtype: 'float32',
-  }),
+  ...forKernels(
+    'ResizeNearestNeighbor ResizeBilinear',
+    ({ images: { shape } }, { size }: tf.ResizeNearestNeighborAttrs) => ({
+      shape: [shape[0], ...size, shape[3]],
+      dtype: 'float32',
+    }),
+  ),
   FusedBatchNorm: ({ x }) => ({ shape: x.shape, dtype: 'float32' }),
 };
