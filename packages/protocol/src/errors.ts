@@ -50,6 +50,7 @@ export const ERROR_RULES = {
   CHECKPOINT_WRITE_FAILED: fatal(EXIT_CODE.checkpoint),
   LEDGER_CORRUPT: fatal(EXIT_CODE.checkpoint),
   TOKEN_WRONG: fatal(EXIT_CODE.refused),
+  CERTIFICATE_WRONG: fatal(EXIT_CODE.refused),
   PROTOCOL_VERSION: fatal(EXIT_CODE.refused),
   JOIN_REFUSED: fatal(EXIT_CODE.refused),
   PORT_IN_USE: fatal(EXIT_CODE.network),

@@ -9,6 +9,15 @@ export const endpointSchema = z.object({
 /** A listening socket. */
 export type Endpoint = z.infer<typeof endpointSchema>;
 
+/** 32 bytes: a key, a hash. */
+const base64url32 = z.string().regex(/^[\w-]{43}$/);
+
+export const socketEndpointSchema = endpointSchema.extend({
+  /** Fingerprint of the certificate that it shows: it is spoken to through TLS, and only if it shows this one. */
+  certificateSha256: base64url32.optional(),
+});
+export type SocketEndpoint = z.infer<typeof socketEndpointSchema>;
+
 export const natsEndpointSchema = z.strictObject({
   /** Root of the host's own subjects; no wildcards, so that nobody's neighbour is everybody. */
   natsSubject: z
@@ -19,10 +28,10 @@ export const natsEndpointSchema = z.strictObject({
 export type NatsEndpoint = z.infer<typeof natsEndpointSchema>;
 
 /** Where a host is reached by its peers. */
-export const peerEndpointSchema = z.union([endpointSchema, natsEndpointSchema]);
+export const peerEndpointSchema = z.union([socketEndpointSchema, natsEndpointSchema]);
 export type PeerEndpoint = z.infer<typeof peerEndpointSchema>;
 
-export const linkKeySchema = z.string().regex(/^[\w-]{43}$/);
+export const linkKeySchema = base64url32;
 
 export const memberSchema = z.object({
   workerId: z.string().min(1).max(LIMITS.nameLength),

@@ -1,7 +1,7 @@
 /** Dials the receiving end of a segment link. */
-import type { NetConnectOpts } from 'node:net';
-import { CoordError, type Endpoint } from '@coord/protocol';
+import { CoordError, type SocketEndpoint } from '@coord/protocol';
 import { hostForUrl } from './address.js';
+import { channelBindingOf } from './channel-binding.js';
 import { DEFAULT_PURPOSE, givenUpError, type SegmentLinkOptions, type SegmentReceiver } from './segment-link.js';
 import { createDialNonce, faultOfAccept, parseAcceptResponse, writeDialRequest } from './ws-handshake.js';
 import { WsSegmentReceiver } from './ws-segment-receiver.js';
@@ -12,10 +12,10 @@ import { WsSegmentReceiver } from './ws-segment-receiver.js';
  * @param options.rank this end's own rank.
  * @throws CoordError RING_BROKEN (nobody there, refused: wrong generation or key), LINK_TIMEOUT, or the signal's reason.
  */
-export async function dialSegments(endpoint: Endpoint, options: SegmentLinkOptions): Promise<SegmentReceiver> {
+export async function dialSegments(endpoint: SocketEndpoint, options: SegmentLinkOptions): Promise<SegmentReceiver> {
   const remote = `${hostForUrl(endpoint.host)}:${endpoint.port}`;
   if (options.signal?.aborted) throw givenUpError(remote, options.signal);
-  const receiver = new WsSegmentReceiver(endpoint satisfies NetConnectOpts, remote);
+  const receiver = new WsSegmentReceiver(endpoint, remote);
   const watch = giveUpWhenLate(receiver, remote, options);
   try {
     await shakeHands(receiver, remote, options);
@@ -30,7 +30,9 @@ export async function dialSegments(endpoint: Endpoint, options: SegmentLinkOptio
 
 async function shakeHands(receiver: WsSegmentReceiver, remote: string, options: SegmentLinkOptions): Promise<void> {
   const { generation, rank, key, purpose = DEFAULT_PURPOSE } = options;
-  const identity = { generation, rank, purpose, nonce: createDialNonce() };
+  await receiver.secured;
+  const channelBinding = channelBindingOf(receiver.socket);
+  const identity = { generation, rank, purpose, nonce: createDialNonce(), channelBinding };
   receiver.socket.write(writeDialRequest(remote, key, identity));
   const fault = faultOfAccept(parseAcceptResponse(await receiver.head), key, identity);
   if (fault !== undefined) throw new Error(fault);

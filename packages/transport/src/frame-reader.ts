@@ -12,8 +12,10 @@ import { type PartsRead, PartsReadQueue } from './parts-read.js';
 import { frameInvalidError } from './segment-link.js';
 
 const STASH_READ_BYTES = 16 * 1024;
+/** What TLS has decrypted of one read of its own, and delivers although it was told to pause. */
+const STASH_BYTES_OF_TLS = 4 * STASH_READ_BYTES;
 /** At most one read below the pause mark, one that crosses it, and one buffer handed out while paused. */
-const STASH_BYTES = 3 * STASH_READ_BYTES;
+const STASH_BYTES = 3 * STASH_READ_BYTES + STASH_BYTES_OF_TLS;
 
 export interface FrameReaderOptions {
   /** Who sends, for errors. */

@@ -41,6 +41,7 @@ const identityOf = (
   { generation, rank, senderRank, purpose = DEFAULT_PURPOSE }: NatsSegmentOptions,
   nonce: string,
 ) => ({
+  channelBinding: '',
   generation,
   rank,
   purpose: `${purpose} from ${senderRank}`,

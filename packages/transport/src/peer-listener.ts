@@ -1,11 +1,13 @@
 /** Peer listener: the one server of a host, for segment links of the ring and message links by path. */
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { CoordError, type Endpoint } from '@coord/protocol';
+import { CoordError, type Endpoint, type SocketEndpoint } from '@coord/protocol';
+import { createGuardedServer } from './guarded-server.js';
 import type { Link } from './link.js';
 import { SegmentAcceptor } from './segment-acceptor.js';
 import type { SegmentLinkOptions, SegmentSender } from './segment-link.js';
+import type { Certificate } from './tls.js';
 import { routeUpgrades } from './upgrade-router.js';
 import { SEGMENT_PATH } from './ws-handshake.js';
 import { type LinkListener, type ListenOptions, listenLinks } from './ws-listen.js';
@@ -16,10 +18,12 @@ export interface PeerListenerOptions {
   readonly port?: number;
   /** How long a dial is kept that nobody waits for yet. Default 30 s. */
   readonly holdMs?: number;
+  /** Peers speak to this host through TLS. */
+  readonly certificate?: Certificate | undefined;
 }
 
 export interface PeerListener {
-  readonly endpoint: Endpoint;
+  readonly endpoint: SocketEndpoint;
   /**
    * Waits for the rank that must dial; resolves with the sending end. The dial may have come before.
    *
@@ -40,10 +44,10 @@ const HOLD_MS = 30_000;
 
 /** @throws CoordError PORT_IN_USE; UNREACHABLE when the host is no address of this machine. */
 export async function createPeerListener(options: PeerListenerOptions): Promise<PeerListener> {
-  const server = createServer((_request, response) => {
+  const server = createGuardedServer((_request, response) => {
     response.writeHead(404, { 'content-type': 'text/plain' }).end('links only\n');
-  });
-  const endpoint = await listen(server, options);
+  }, options.certificate);
+  const endpoint = { ...(await listen(server, options)), certificateSha256: options.certificate?.sha256 };
   const acceptor = new SegmentAcceptor(options.holdMs ?? HOLD_MS);
   routeUpgrades(server, SEGMENT_PATH, (request, socket, head) => acceptor.handleUpgrade(request, socket, head));
   const owners: LinkListener[] = [];

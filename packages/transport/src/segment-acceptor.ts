@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { CoordError } from '@coord/protocol';
 import { remoteOf } from './address.js';
+import { channelBindingOf } from './channel-binding.js';
 import { linkClosedError } from './link.js';
 import { DEFAULT_PURPOSE, givenUpError, type SegmentLinkOptions, type SegmentSender } from './segment-link.js';
 import { refuseUpgrade } from './upgrade-router.js';
@@ -129,7 +130,8 @@ export class SegmentAcceptor {
 
   /** @returns false when the dialer was refused, and the right one is still waited for. */
   private complete({ options, resolve }: Waiting, dial: DialRequest, socket: Socket): boolean {
-    if (!isLinkProof(dial.proof, 'dial', options.key, dial)) {
+    const identity = { ...dial, channelBinding: channelBindingOf(socket) };
+    if (!isLinkProof(dial.proof, 'dial', options.key, identity)) {
       refuseUpgrade(socket, 403, 'the proof is wrong for this generation and rank');
       return false;
     }
@@ -144,7 +146,7 @@ export class SegmentAcceptor {
     this.open.add(socket);
     socket.once('close', () => this.open.delete(socket));
     const sender = new WsSegmentSender(socket, `rank ${dial.rank} at ${remoteOf(socket)}`);
-    socket.write(writeAcceptResponse(options.key, dial));
+    socket.write(writeAcceptResponse(options.key, identity));
     resolve(sender);
     return true;
   }

@@ -1,9 +1,11 @@
 /** Dials a Link over WebSocket. */
 import type { Socket } from 'node:net';
-import { CoordError, LIMITS } from '@coord/protocol';
+import type { TLSSocket } from 'node:tls';
+import { CoordError, isCoordError, LIMITS } from '@coord/protocol';
 import { WebSocket } from 'ws';
 import { CHECK_BYTES } from './checked-message.js';
 import type { Link } from './link.js';
+import { connectTls } from './tls.js';
 import { WsLink } from './ws-link.js';
 
 export interface ConnectOptions {
@@ -13,12 +15,18 @@ export interface ConnectOptions {
   readonly maxMessageBytes?: number;
   /** Gives up a connection attempt; an open link is not touched. */
   readonly signal?: AbortSignal;
+  /** Fingerprint that the certificate behind a `wss:` address must have; without it, authorities must vouch for it. */
+  readonly certificateSha256?: string | undefined;
 }
 
-/** @throws CoordError UNREACHABLE (nobody there, refused, or too slow), LINK_CLOSED (given up through `signal`). */
+/**
+ * @throws CoordError UNREACHABLE (nobody there, refused, or too slow), CERTIFICATE_WRONG, LINK_CLOSED (given up through
+ *   `signal`).
+ */
 export async function connectLink(url: string, options: ConnectOptions): Promise<Link> {
   if (options.signal?.aborted) throw givenUp(url, options.signal);
-  const socket = openSocket(url, options);
+  const secure = /^wss:/i.test(url) ? await connectSecurely(url, options) : undefined;
+  const socket = openSocket(url, options, secure);
   let connection: Socket | undefined;
   socket.once('upgrade', (response) => {
     connection = response.socket;
@@ -33,20 +41,51 @@ export async function connectLink(url: string, options: ConnectOptions): Promise
   return link;
 }
 
-function openSocket(url: string, { timeoutMs, headers, maxMessageBytes }: ConnectOptions): WebSocket {
+/** The right certificate is seen before anything is said. */
+async function connectSecurely(url: string, options: ConnectOptions): Promise<TLSSocket> {
+  const { hostname, port } = parse(url);
+  const target = {
+    host: hostname.replace(/^\[|\]$/g, ''),
+    port: Number(port || 443),
+    certificateSha256: options.certificateSha256,
+  };
+  try {
+    return await connectTls(target, options);
+  } catch (cause) {
+    if (options.signal?.aborted) throw givenUp(url, options.signal);
+    if (isCoordError(cause)) throw cause;
+    throw unreachable(url, cause as Error);
+  }
+}
+
+/** @throws CoordError UNREACHABLE */
+function parse(url: string): URL {
+  if (URL.canParse(url)) return new URL(url);
+  throw noAddress(url, undefined);
+}
+
+const noAddress = (url: string, cause: unknown): CoordError =>
+  new CoordError('UNREACHABLE', `"${url}" is no WebSocket address`, {
+    hint: 'Write it like ws://host:port/path.',
+    facts: { url },
+    cause,
+  });
+
+function openSocket(
+  url: string,
+  { timeoutMs, headers, maxMessageBytes }: ConnectOptions,
+  secure: TLSSocket | undefined,
+): WebSocket {
   try {
     return new WebSocket(url, {
       handshakeTimeout: timeoutMs,
       headers,
       maxPayload: (maxMessageBytes ?? LIMITS.messageBytes) + CHECK_BYTES,
       perMessageDeflate: false,
+      createConnection: secure && (() => secure),
     });
   } catch (cause) {
-    throw new CoordError('UNREACHABLE', `"${url}" is no WebSocket address`, {
-      hint: 'Write it like ws://host:port/path.',
-      facts: { url },
-      cause,
-    });
+    throw noAddress(url, cause);
   }
 }
 

@@ -1,13 +1,14 @@
 /**
  * Opening handshake of a segment link: a WebSocket upgrade (RFC 6455, section 4) in which both ends prove that they know
- * the view's key.
+ * the key of their link.
  *
- * The dialer's proof covers (generation, rank, purpose, nonce), where the nonce is the request's Sec-WebSocket-Key; the listener's
- * proof covers the same, under another label, so neither can be echoed as the other. A listener takes each (generation,
- * rank, purpose) only when it waits for it, so a recorded request proves nothing later.
+ * The dialer's proof covers (generation, rank, purpose, nonce, channel), where the nonce is the request's Sec-WebSocket-Key; the
+ * listener's proof covers the same, under another label, so neither can be echoed as the other. A listener takes each nonce
+ * once, and each (generation, rank, purpose) only when it waits for it, so a recorded request proves nothing later.
  */
-import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { isKeyedProof, keyedProof } from '@coord/protocol';
 
 export const SEGMENT_PATH = '/ring';
 const ACCEPT_GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
@@ -19,9 +20,11 @@ export interface DialIdentity {
   readonly rank: number;
   readonly purpose: string;
   readonly nonce: string;
+  /** Of the connection below; see `Link`. */
+  readonly channelBinding: string;
 }
 
-export interface DialRequest extends DialIdentity {
+export interface DialRequest extends Omit<DialIdentity, 'channelBinding'> {
   readonly proof: string;
 }
 
@@ -29,16 +32,21 @@ export const createDialNonce = (): string => randomBytes(16).toString('base64');
 
 type ProofLabel = 'dial' | 'accept';
 
-export function linkProof(label: ProofLabel, key: string, { generation, rank, purpose, nonce }: DialIdentity): string {
-  const text = `coord ring\n${label}\n${generation}\n${rank}\n${purpose}\n${nonce}`;
-  return createHmac('sha256', key).update(text).digest('base64url');
-}
+const partsOf = (label: ProofLabel, { generation, rank, purpose, nonce, channelBinding }: DialIdentity) => [
+  'coord ring',
+  label,
+  generation,
+  rank,
+  purpose,
+  nonce,
+  channelBinding,
+];
 
-export function isLinkProof(proof: string, label: ProofLabel, key: string, identity: DialIdentity): boolean {
-  const expected = Buffer.from(linkProof(label, key, identity));
-  const given = Buffer.from(proof);
-  return given.length === expected.length && timingSafeEqual(given, expected);
-}
+export const linkProof = (label: ProofLabel, key: string, identity: DialIdentity): string =>
+  keyedProof(key, partsOf(label, identity));
+
+export const isLinkProof = (proof: string, label: ProofLabel, key: string, identity: DialIdentity): boolean =>
+  isKeyedProof(proof, key, partsOf(label, identity));
 
 export function writeDialRequest(host: string, key: string, identity: DialIdentity): string {
   const { generation, rank, purpose, nonce } = identity;

@@ -1,36 +1,45 @@
 /** The peer network over WebSockets: every host listens, and its peers dial it. */
-import { CoordError, type Endpoint, type PeerEndpoint } from '@coord/protocol';
+import { CoordError, type PeerEndpoint, type SocketEndpoint } from '@coord/protocol';
 import { hostForUrl } from './address.js';
 import { dialSegments } from './dial-segments.js';
+import type { Link } from './link.js';
 import { createPeerListener, type PeerListenerOptions } from './peer-listener.js';
 import type { DialMeta, PeerNetwork } from './peer-network.js';
-import { connectLink } from './ws-connect.js';
+import { type ConnectOptions, connectLink } from './ws-connect.js';
 
 const HEADER_PREFIX = 'x-coord-';
 
 /** @throws CoordError PORT_IN_USE; UNREACHABLE when the host is no address of this machine. */
 export async function createWsNetwork(options: PeerListenerOptions): Promise<PeerNetwork> {
   const listener = await createPeerListener(options);
+  /** Who speaks TLS does not speak to peers without. @throws CoordError RING_BROKEN */
+  const sameSafety = (peer: SocketEndpoint): SocketEndpoint => {
+    if (!options.certificate || peer.certificateSha256 !== undefined) return peer;
+    throw new CoordError('RING_BROKEN', `${peer.host}:${peer.port} has no certificate, and this run is encrypted`);
+  };
   return {
     endpoint: listener.endpoint,
     acceptSegments: (link) => listener.acceptSegments(link),
-    dialSegments: async (peer, link) => dialSegments(socketOf(peer), link),
+    dialSegments: async (peer, link) => dialSegments(sameSafety(socketOf(peer)), link),
     onLink(service, handler) {
       listener.onLink(pathOf(service), (link, { headers }) => handler(link, metaOf(headers)));
     },
     dialLink: async (peer, service, { meta = {}, ...dial }) =>
-      connectLink(urlOf(socketOf(peer), service), { ...dial, headers: headersOf(meta) }),
+      connectPeer(sameSafety(socketOf(peer)), service, { ...dial, headers: headersOf(meta) }),
     close: () => listener.close(),
   };
 }
 
 const pathOf = (service: string): string => `/${service}`;
 
-const urlOf = ({ host, port }: Endpoint, service: string): string =>
-  `ws://${hostForUrl(host)}:${port}${pathOf(service)}`;
+function connectPeer(peer: SocketEndpoint, service: string, options: ConnectOptions): Promise<Link> {
+  const { host, port, certificateSha256 } = peer;
+  const scheme = certificateSha256 === undefined ? 'ws' : 'wss';
+  return connectLink(`${scheme}://${hostForUrl(host)}:${port}${pathOf(service)}`, { ...options, certificateSha256 });
+}
 
 /** @throws CoordError UNREACHABLE for a peer of another transport. */
-function socketOf(peer: PeerEndpoint): Endpoint {
+function socketOf(peer: PeerEndpoint): SocketEndpoint {
   if ('host' in peer) return peer;
   throw new CoordError('UNREACHABLE', `${peer.natsSubject} is reached over NATS, not by a socket`, {
     hint: 'All hosts of a run use one transport: give workers the address that `coord start` printed.',

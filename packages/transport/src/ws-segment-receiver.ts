@@ -1,14 +1,16 @@
 /**
  * Receiving end of a segment link: dials, and reads WebSocket frames from the socket straight into the given buffers.
  *
- * Source of the method: the `onread` option of `net.connect`, which reuses a buffer that we choose before every read.
+ * Source of the method: the `onread` option of `net.connect` and `tls.connect`, which reuses a buffer that we choose before
+ * every read.
  */
-import { connect, type NetConnectOpts, type Socket } from 'node:net';
-import { isCoordError } from '@coord/protocol';
+import { connect, type Socket } from 'node:net';
+import { isCoordError, type SocketEndpoint } from '@coord/protocol';
 import { CLOSE_CODE } from './frame.js';
 import { FrameReader } from './frame-reader.js';
 import { type LinkClosed, linkClosedError } from './link.js';
 import type { SegmentReceiver } from './segment-link.js';
+import { openTls, secured } from './tls.js';
 import { ClosingHandshake } from './ws-close.js';
 
 /** A promise to memory on one side and to the ring's segments on the other. */
@@ -18,6 +20,8 @@ const HEAD_END = '\r\n\r\n';
 
 export class WsSegmentReceiver implements SegmentReceiver {
   readonly socket: Socket;
+  /** Resolves when something may be written: at once where there is no TLS. */
+  readonly secured: Promise<void>;
   /** The answer to the opening handshake; rejects when the connection ends before. */
   readonly head: Promise<string>;
   private readonly closing: ClosingHandshake;
@@ -28,7 +32,7 @@ export class WsSegmentReceiver implements SegmentReceiver {
   private settleHead!: { resolve(head: string): void; reject(error: Error): void };
 
   constructor(
-    address: NetConnectOpts,
+    { host, port, certificateSha256 }: SocketEndpoint,
     private readonly remote: string,
   ) {
     this.reader = new FrameReader({
@@ -40,8 +44,18 @@ export class WsSegmentReceiver implements SegmentReceiver {
     this.head = new Promise((resolve, reject) => {
       this.settleHead = { resolve, reject };
     });
+    // Whoever fails before the answer does not wait for it.
+    this.head.catch(() => {});
     const onread = { buffer: () => this.nextBuffer(), callback: (count: number) => this.onBytes(count) };
-    this.socket = connect({ ...address, noDelay: true, keepAlive: true, onread });
+    if (certificateSha256 === undefined) {
+      this.socket = connect({ host, port, noDelay: true, keepAlive: true, onread });
+      this.secured = Promise.resolve();
+    } else {
+      const target = { host, port, certificateSha256 };
+      const socket = openTls(target, onread);
+      this.socket = socket;
+      this.secured = secured(socket, target);
+    }
     this.closing = new ClosingHandshake(this.socket, remote, true);
     this.socket.once('error', (error) => this.settleHead.reject(error));
     this.socket.once('close', () => this.onSocketClosed());

@@ -197,7 +197,9 @@ describe('bringing dial and accept together', () => {
     const impostor = createServer((socket) => {
       socket.once('data', (bytes) => {
         const nonce = /Sec-WebSocket-Key: (\S+)/.exec(bytes.toString())?.[1] ?? '';
-        socket.write(writeAcceptResponse('a guessed key', { generation: 3, rank: 1, purpose: 'ring', nonce }));
+        socket.write(
+          writeAcceptResponse('a guessed key', { generation: 3, rank: 1, purpose: 'ring', nonce, channelBinding: '' }),
+        );
       });
     });
     impostor.listen(0, HOST);
@@ -248,7 +250,13 @@ describe('a peer listener', () => {
 
   it('refuses a dial that is malformed', async () => {
     const listener = await startListener();
-    const good = writeDialRequest('x', 'key', { generation: 1, rank: 0, purpose: 'ring', nonce: createDialNonce() });
+    const good = writeDialRequest('x', 'key', {
+      generation: 1,
+      rank: 0,
+      purpose: 'ring',
+      nonce: createDialNonce(),
+      channelBinding: '',
+    });
     const bad = [
       good.replace('generation=1', 'generation=one'),
       good.replace('rank=0', 'rank=-1'),
@@ -274,6 +282,7 @@ describe('a peer listener', () => {
       rank: 1,
       purpose: 'ring',
       nonce: createDialNonce(),
+      channelBinding: '',
     });
     const replay = async () => {
       const socket = connect(listener.endpoint.port, HOST);
@@ -326,7 +335,13 @@ describe('RFC 6455 conformance', () => {
       perMessageDeflate: false,
       finishRequest(request) {
         const nonce = String(request.getHeader('sec-websocket-key'));
-        const text = writeDialRequest(HOST, key, { generation: 3, rank: 1, purpose: 'ring', nonce });
+        const text = writeDialRequest(HOST, key, {
+          generation: 3,
+          rank: 1,
+          purpose: 'ring',
+          nonce,
+          channelBinding: '',
+        });
         proof = /x-coord-proof: (\S+)/.exec(text)?.[1] ?? '';
         request.setHeader('x-coord-proof', proof);
         request.end();
@@ -382,7 +397,13 @@ describe('RFC 6455 conformance', () => {
     await once(server, 'listening');
     server.on('headers', (headers, request) => {
       const nonce = String(request.headers['sec-websocket-key']);
-      const answer = writeAcceptResponse(link().key, { generation: 3, rank: 1, purpose: 'ring', nonce });
+      const answer = writeAcceptResponse(link().key, {
+        generation: 3,
+        rank: 1,
+        purpose: 'ring',
+        nonce,
+        channelBinding: '',
+      });
       headers.push(/x-coord-proof: \S+/.exec(answer)?.[0] ?? '');
     });
     const { port } = server.address() as { port: number };
@@ -454,7 +475,9 @@ describe('RFC 6455 conformance', () => {
         socket.on('error', () => {});
         socket.once('data', (bytes) => {
           const nonce = /Sec-WebSocket-Key: (\S+)/.exec(bytes.toString())?.[1] ?? '';
-          socket.write(writeAcceptResponse(link().key, { generation: 3, rank: 1, purpose: 'ring', nonce }));
+          socket.write(
+            writeAcceptResponse(link().key, { generation: 3, rank: 1, purpose: 'ring', nonce, channelBinding: '' }),
+          );
           socket.write(garbage);
         });
       });
@@ -469,11 +492,17 @@ describe('RFC 6455 conformance', () => {
   });
 
   it('the two proofs of a handshake differ, so neither can be echoed as the other', () => {
-    const identity = { generation: 3, rank: 1, purpose: 'ring', nonce: createDialNonce() };
+    const identity = { generation: 3, rank: 1, purpose: 'ring', nonce: createDialNonce(), channelBinding: '' };
     const dialProof = /x-coord-proof: (\S+)/.exec(writeDialRequest('x', 'key', identity))?.[1] ?? '';
     expect(isLinkProof(dialProof, 'dial', 'key', identity)).toBe(true);
     expect(isLinkProof(dialProof, 'accept', 'key', identity)).toBe(false);
-    for (const other of [{ generation: 4 }, { rank: 2 }, { purpose: 'doubling' }, { nonce: createDialNonce() }]) {
+    for (const other of [
+      { generation: 4 },
+      { rank: 2 },
+      { purpose: 'doubling' },
+      { nonce: createDialNonce() },
+      { channelBinding: 'x' },
+    ]) {
       expect(isLinkProof(dialProof, 'dial', 'key', { ...identity, ...other })).toBe(false);
     }
   });
