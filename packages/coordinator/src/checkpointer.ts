@@ -21,7 +21,9 @@ export interface CheckpointerOptions {
   settledHash(step: number): Promise<string>;
   /** Writes it to the disk and returns its path. */
   save(state: TrainingState): Promise<string>;
-  /** A worker's state is not what it should be, or does not come. */
+  /** A worker's weights are not those that all agreed on; the replicas see to its repair. */
+  diverged(session: WorkerSession, step: number, weightsSha256: string, agreedSha256: string): void;
+  /** A worker's state breaks a rule, or does not come. */
   distrust(session: WorkerSession, error: CoordError): void;
   onSaved(saved: SavedCheckpoint): void;
 }
@@ -105,7 +107,8 @@ export class Checkpointer {
     const isHeld = header.step === this.held.header.step;
     const agreed = isHeld ? this.held.header.weightsSha256 : await this.settledHash(session, header.step);
     if (header.weightsSha256 === agreed) return;
-    throw this.distrust(session, diverged(session, header.step, header.weightsSha256, agreed));
+    this.options.diverged(session, header.step, header.weightsSha256, agreed);
+    throw diverged(session, header.step, header.weightsSha256, agreed);
   }
 
   private distrust(session: WorkerSession, error: CoordError): CoordError {

@@ -1,5 +1,6 @@
 /** Chronicle: every fact of the run is told once, here, to all who want it: the log, the ledger, the starter's events. */
 import {
+  type ArrayDifference,
   type CoordError,
   type Endpoint,
   type ErrorRecord,
@@ -110,7 +111,26 @@ export class Chronicle {
 
   diverged(session: WorkerSession, step: number, weightsSha256: string, majoritySha256: string): void {
     this.ledger.append({ type: 'worker-diverged', workerId: session.workerId, step, weightsSha256, majoritySha256 });
-    const message = `${session.label} came to other weights at step ${step} than the majority: ${weightsSha256} instead of ${majoritySha256}`;
+    const { workerId, hello } = session;
+    this.emit({ event: 'worker-diverged', workerId, name: hello.name, step, weightsSha256, majoritySha256 });
+    const message = `${session.label} came to other weights or metrics at step ${step} than the majority: ${weightsSha256} instead of ${majoritySha256}`;
+    this.warn({ code: 'REPLICA_DIVERGED', message });
+  }
+
+  repaired(session: WorkerSession, step: number, isIntact: boolean, differences: readonly ArrayDifference[]): void {
+    const { workerId, hello } = session;
+    const arrays = differences.map(({ name, count }) => ({ name, count }));
+    this.log.warn({ workerId, step, isIntact, arrays }, "worker repaired: it holds the majority's state now");
+    this.ledger.append({ type: 'worker-repaired', workerId, step, isIntact, arrays });
+    this.emit({ event: 'worker-repaired', workerId, name: hello.name, step, isIntact, arrays });
+  }
+
+  /** Nobody could say who is right. */
+  split(step: number, opinions: readonly { workerId: string; weightsSha256: string }[], startsFrom: number): void {
+    const brief = opinions.map(({ workerId, weightsSha256 }) => ({ workerId, weightsSha256 }));
+    this.ledger.append({ type: 'replicas-split', step, opinions: brief, startsFrom });
+    const text = brief.map(({ workerId, weightsSha256 }) => `${workerId} ${weightsSha256.slice(0, 12)}…`).join(', ');
+    const message = `workers hold different weights after step ${step} and none has a majority (${text}): all compute again from step ${startsFrom + 1} on`;
     this.warn({ code: 'REPLICA_DIVERGED', message });
   }
 

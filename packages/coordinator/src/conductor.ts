@@ -15,6 +15,7 @@ import {
 import type { Link } from '@coord/transport';
 import { Checkpointer } from './checkpointer.js';
 import type { Chronicle } from './chronicle.js';
+import { Divergences, type Evidence } from './divergences.js';
 import { Endings } from './endings.js';
 import type { RunResult } from './events.js';
 import type { Admission } from './handshake.js';
@@ -41,6 +42,8 @@ export interface ConductorOptions extends Omit<CoordinatorOptions, 'listen' | 'l
   readonly chronicle: Chronicle;
   /** Writes a state to the run directory and returns the checkpoint's path. */
   readonly save: (state: HashedState['state']) => Promise<string>;
+  /** Writes what a replica had otherwise to the run directory. */
+  readonly keepEvidence: (evidence: Evidence) => Promise<void>;
 }
 
 export class Conductor {
@@ -52,6 +55,7 @@ export class Conductor {
   private readonly chronicle: Chronicle;
   private readonly endings: Endings;
   private readonly messages: WorkerMessages;
+  private readonly divergences: Divergences;
   private stopReason = '';
   private readonly returns = new Returns();
   private readonly shares: ShareKeeper;
@@ -70,8 +74,10 @@ export class Conductor {
       dismiss: (session, error) => this.dismiss(session, error),
       flushLedger: () => this.flushLedger(),
     });
+    this.divergences = this.createDivergences();
     this.messages = new WorkerMessages({
       ...parts,
+      divergences: this.divergences,
       settleSteps: () => this.settleSteps(),
       endIfAllFinished: () => this.endings.endIfAllFinished(),
       remove: (session, left, reason) => this.remove(session, left, reason),
@@ -179,6 +185,7 @@ export class Conductor {
       sources: () => this.roster.participants().filter(({ stage }) => stage !== 'ready'),
       settledHash: (step) => this.progress.book.whenSettled(step),
       save: (state) => this.save(state),
+      diverged: (...incident) => this.divergences.strike(...incident),
       distrust: (session, error) => this.dismiss(session, error),
       onSaved: (saved) => this.chronicle.checkpoint(saved),
     });
@@ -196,14 +203,24 @@ export class Conductor {
     const actions: ProgressActions = {
       sessionOf: (workerId) => this.roster.get(workerId),
       isAnyoneAt: (step) => this.roster.all.some((session) => session.heldStep >= step),
-      settled: (step) => this.onSettled(step),
-      expel: (session, error) => this.dismiss(session, error),
+      settled: (step, weightsSha256) => this.onSettled(step, weightsSha256),
+      strike: (...incident) => this.divergences.strike(...incident),
       fail: (error) => this.endings.fail(error),
     };
     return new Progress(run, this.clock, book, this.chronicle, actions, past.lastEvaluation);
   }
 
-  private onSettled(step: number): void {
+  private createDivergences(): Divergences {
+    return new Divergences(this.chronicle, {
+      sessionOf: (workerId) => this.roster.get(workerId),
+      settledHash: (step) => this.progress.book.settledHash(step),
+      expel: (session, error) => this.dismiss(session, error),
+      keepEvidence: (evidence) => this.options.keepEvidence(evidence).catch((error) => this.chronicle.warnOf(error)),
+    });
+  }
+
+  private onSettled(step: number, weightsSha256: string): void {
+    this.divergences.settled(step, weightsSha256);
     if (this.progress.lastStep) this.shares.see(this.progress.lastStep);
     this.checkpointIfDue(step);
   }

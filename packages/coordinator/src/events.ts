@@ -28,6 +28,26 @@ export type CoordinatorEvent =
       readonly left: boolean;
       readonly reason: string;
     }
+  /** Its weights were not those of the majority. */
+  | {
+      readonly event: 'worker-diverged';
+      readonly workerId: string;
+      readonly name: string;
+      readonly step: number;
+      readonly weightsSha256: string;
+      readonly majoritySha256: string;
+    }
+  /** It has copied the majority's state. */
+  | {
+      readonly event: 'worker-repaired';
+      readonly workerId: string;
+      readonly name: string;
+      readonly step: number;
+      /** False: its weights had changed in memory; true: its update itself came out otherwise. */
+      readonly isIntact: boolean;
+      /** Parameters, optimizer slots or exponents that differed, and in how many elements. */
+      readonly arrays: readonly { readonly name: string; readonly count: number }[];
+    }
   | {
       readonly event: 'view';
       readonly generation: number;

@@ -30,6 +30,23 @@ export const ledgerEntrySchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('worker-left'), workerId: name, reason: name }),
   z.object({ type: z.literal('worker-lost'), workerId: name, reason: name }),
   z.object({ type: z.literal('worker-diverged'), workerId: name, step, weightsSha256: name, majoritySha256: name }),
+  /** It has copied the state of the majority, and goes on. */
+  z.object({
+    type: z.literal('worker-repaired'),
+    workerId: name,
+    step,
+    /** False: its weights had changed in memory; true: its update itself came out otherwise. */
+    isIntact: z.boolean(),
+    /** What differed, and in how many elements. */
+    arrays: z.array(z.object({ name, count: z.number().int().min(1) })),
+  }),
+  /** Replicas differed after this step without a majority: all go back to the state of `startsFrom`. */
+  z.object({
+    type: z.literal('replicas-split'),
+    step,
+    opinions: z.array(z.object({ workerId: name, weightsSha256: name })),
+    startsFrom: step,
+  }),
   z.object({
     type: z.literal('view'),
     generation: z.number().int().min(1),

@@ -15,8 +15,9 @@ export interface ProgressActions {
   /** Does a worker that is still there hold this step, or a later one? */
   isAnyoneAt(step: number): boolean;
   /** Step and hash of every worker agree. */
-  settled(step: number): void;
-  expel(session: WorkerSession, error: CoordError): void;
+  settled(step: number, weightsSha256: string): void;
+  /** The worker came to something else than all others. */
+  strike(session: WorkerSession, step: number, weightsSha256: string, agreedSha256: string): void;
   fail(error: CoordError): void;
 }
 
@@ -78,7 +79,9 @@ export class Progress {
     if (report.step <= this.book.step && !this.actions.isAnyoneAt(this.book.step)) this.rewind(report.step - 1);
     if (this.book.add(session.workerId, report)) return;
     const known = this.book.settledHash(report.step);
-    if (known !== undefined && known !== report.weightsSha256) this.nameDissenter(session, report, known);
+    if (known !== undefined && known !== report.weightsSha256) {
+      this.actions.strike(session, report.step, report.weightsSha256, known);
+    }
   }
 
   /** The report is the proof: only a ring in which nobody holds a settled step computes it again. */
@@ -92,8 +95,8 @@ export class Progress {
     const dissent: Dissent[] = [];
     for (const settlement of this.book.settle(members)) {
       if (!settlement.agreed) {
-        this.actions.fail(noMajority(settlement.step, settlement.reports));
-        return;
+        this.awaitRetreat(settlement);
+        break;
       }
       this.accept(settlement, settlement.agreed);
       dissent.push(...dissentOf(settlement, settlement.agreed));
@@ -101,8 +104,20 @@ export class Progress {
     // Last: an expulsion forms a view, and that settles what follows.
     for (const { workerId, report, agreedSha256 } of dissent) {
       const session = this.actions.sessionOf(workerId);
-      if (session) this.nameDissenter(session, report, agreedSha256);
+      if (session) this.actions.strike(session, report.step, report.weightsSha256, agreedSha256);
     }
+  }
+
+  /** Workers notice by themselves that they differ, and go back; one that goes on instead has not noticed. */
+  private awaitRetreat({ step, reports }: Settlement): void {
+    if (this.book.isPassed(step)) this.actions.fail(noMajority(step, reports));
+  }
+
+  /** The worker has gone back to this step, because nobody could say whose later state is right. */
+  retreat(session: WorkerSession, step: number): void {
+    session.step = step;
+    session.heldStep = step;
+    this.book.retreat(session.workerId, step);
   }
 
   evaluated(session: WorkerSession, { step, epoch, metrics, durationMs }: EvaluationReport): void {
@@ -136,7 +151,7 @@ export class Progress {
     this.lastStep = this.stepEvent(agreed, reports);
     this.chronicle.step(this.lastStep, agreed.generation, before !== agreed.weightsSha256);
     this.publishEvaluations();
-    this.actions.settled(step);
+    this.actions.settled(step, agreed.weightsSha256);
   }
 
   private stepEvent(agreed: StepReport, reports: ReadonlyMap<string, StepReport>): StepEvent {
@@ -154,27 +169,11 @@ export class Progress {
     return { event: 'step', ...facts, ...meansOf(agreed.metrics), times, ownSamples };
   }
 
-  private nameDissenter(session: WorkerSession, report: StepReport, agreedSha256: string): void {
-    this.chronicle.diverged(session, report.step, report.weightsSha256, agreedSha256);
-    this.actions.expel(session, divergedError(session, report, agreedSha256));
-  }
-
   /** Legitimate only between workers of different numeric identity: the reader must know. */
   private warnOfOtherResult(step: number, before: string, { weightsSha256 }: StepReport): void {
     const message = `step ${step} was computed again and came out as ${weightsSha256}, not ${before} as before: the engines differ`;
     this.chronicle.warn({ code: 'UNEXPECTED', message });
   }
-}
-
-function divergedError(session: WorkerSession, report: StepReport, agreedSha256: string): CoordError {
-  return new CoordError(
-    'REPLICA_DIVERGED',
-    `${session.label} came to other weights or metrics at step ${report.step} than the majority`,
-    {
-      facts: { workerId: session.workerId, step: report.step, weightsSha256: report.weightsSha256, agreedSha256 },
-      hint: 'Check that machine: memory faults and mismatched builds are the usual causes. The other workers go on.',
-    },
-  );
 }
 
 function noMajority(step: number, reports: ReadonlyMap<string, StepReport>): CoordError {

@@ -6,7 +6,9 @@ import { listenLinks } from '@coord/transport';
 import { reachableUrls } from './addresses.js';
 import { Chronicle } from './chronicle.js';
 import { Conductor } from './conductor.js';
+import type { Evidence } from './divergences.js';
 import { createDoor } from './door.js';
+import { writeEvidence } from './evidence.js';
 import { createHttpServer, listen } from './http-server.js';
 import { type Ledger, openLedger } from './ledger.js';
 import { type NatsDoor, openNatsDoor } from './nats-door.js';
@@ -102,7 +104,8 @@ function createConductor(options: CoordinatorOptions, clock: Clock, ledger: Ledg
   const past = livingPast(readPast(ledger.path, ledger.past, run));
   const timings = { ...DEFAULT_TIMINGS, ...options.timings };
   const save = (state: TrainingState) => saveState(options, state);
-  return new Conductor({ ...options, clock, timings, initial, past, ledger, chronicle, save });
+  const keepEvidence = (evidence: Evidence) => writeEvidence(options.runDir, evidence);
+  return new Conductor({ ...options, clock, timings, initial, past, ledger, chronicle, save, keepEvidence });
 }
 
 const livingPast = (past: RunPast): RunPast => ({ ...past, awaited: past.awaited.filter(mayReturn) });

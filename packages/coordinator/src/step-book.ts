@@ -73,8 +73,19 @@ export class StepBook {
     });
   }
 
+  /** The worker has gone back to the state of this step: what it said about later ones is void. */
+  retreat(workerId: string, step: number): void {
+    this.lastStep.set(workerId, step);
+    for (const [pending, reports] of this.pending) {
+      if (pending <= step) continue;
+      reports.delete(workerId);
+      if (reports.size === 0) this.pending.delete(pending);
+    }
+  }
+
   /**
-   * Settles what can be: in order, every pending step that all members have reported or are past.
+   * Settles what can be: in order, every pending step that all members have reported or are past. A step without a majority
+   * is not settled; it comes last, and those after it have to wait.
    *
    * @param members workers of the view in force; a member that has not reported anything yet holds everything up.
    */
@@ -82,7 +93,18 @@ export class StepBook {
     if (members.length === 0) return [];
     const passed = Math.min(...members.map((id) => this.lastStep.get(id) ?? -1));
     const ripe = [...this.pending.keys()].filter((step) => step <= passed).sort((a, b) => a - b);
-    return ripe.map((step) => this.settleStep(step));
+    const settlements: Settlement[] = [];
+    for (const step of ripe) {
+      const settlement = this.settleStep(step);
+      settlements.push(settlement);
+      if (!settlement.agreed) break;
+    }
+    return settlements;
+  }
+
+  /** Someone has reported a step after this one. */
+  isPassed(step: number): boolean {
+    return [...this.pending.keys()].some((pending) => pending > step);
   }
 
   /**
@@ -97,10 +119,12 @@ export class StepBook {
   private settleStep(step: number): Settlement {
     const skipped = this.missingBefore(step);
     const reports = this.pending.get(step)!;
-    this.pending.delete(step);
-    this.settledStep = step;
     const { majority, dissenters } = countVotes(new Map([...reports].map(([id, report]) => [id, opinionOf(report)])));
     const agreed = [...reports.values()].find((report) => opinionOf(report) === majority);
+    if (agreed) {
+      this.pending.delete(step);
+      this.settledStep = step;
+    }
     return { step, reports, agreed, dissenters, skipped };
   }
 

@@ -17,6 +17,7 @@ const TURNS: Readonly<Record<WorkerMessage['type'], Turn>> = {
   heartbeat: always,
   'step-report': inTraining,
   'evaluation-report': afterView,
+  diverged: afterView,
   'ring-failed': afterView,
   'block-request': always,
   'state-request': always,

@@ -9,6 +9,7 @@ import {
 } from '@coord/protocol';
 import type { Checkpointer } from './checkpointer.js';
 import type { Chronicle } from './chronicle.js';
+import type { Divergences } from './divergences.js';
 import type { CoordinatorOptions } from './options.js';
 import type { RunPast } from './past.js';
 import type { Progress } from './progress.js';
@@ -26,6 +27,7 @@ export interface MessageParts {
   readonly progress: Progress;
   readonly checkpointer: Checkpointer;
   readonly chronicle: Chronicle;
+  readonly divergences: Divergences;
   /** Steps that all members have reported are settled. */
   settleSteps(): void;
   endIfAllFinished(): void;
@@ -56,6 +58,9 @@ export class WorkerMessages {
         break;
       case 'evaluation-report':
         this.parts.progress.evaluated(session, message);
+        break;
+      case 'diverged':
+        this.onDiverged(session, message);
         break;
       case 'ring-failed':
         this.onRingFailed(session, message);
@@ -118,6 +123,11 @@ export class WorkerMessages {
     this.parts.roster.apply({ type: 'step-reported', workerId, generation: message.generation });
     this.parts.progress.report(session, message);
     this.parts.settleSteps();
+  }
+
+  private onDiverged(session: WorkerSession, message: WorkerMessageOf<'diverged'>): void {
+    if (message.startsFrom !== undefined) this.parts.progress.retreat(session, message.startsFrom);
+    this.parts.divergences.hear(session, message);
   }
 
   private onRingFailed(session: WorkerSession, message: WorkerMessageOf<'ring-failed'>): void {

@@ -252,6 +252,7 @@ export class Simulation {
       ledger: this.ledger,
       chronicle,
       save: async (saved) => `memory/step-${saved.step}`,
+      keepEvidence: async () => {},
     });
     const { handshakeTimeoutMs } = DEFAULT_TIMINGS;
     this.door = createDoor({ token: this.token, clock, handshakeTimeoutMs, conductor: this.conductor, chronicle });

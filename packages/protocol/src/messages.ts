@@ -100,6 +100,31 @@ export const helloSchema = z.object({
   returns: z.object({ runId: name, workerId: name, generation }).optional(),
 });
 
+/** A replica that differs from others of its step. */
+const dissenterSchema = z.object({
+  workerId: name,
+  /** Of its weights when the difference was found. */
+  weightsSha256: sha256Schema,
+  /** False: they had changed since its last update, so its memory is at fault. True: the update itself came out otherwise. */
+  isIntact: z.boolean(),
+});
+
+/** Differences that are told one by one. */
+export const MAX_DIFFERENCES = 64;
+
+/** A parameter, optimizer slot or the exponents of a state that is not what it should be. */
+export const arrayDifferenceSchema = z.object({
+  name: text,
+  /** Elements that differ in at least one bit. */
+  count: z.number().int().min(1),
+  /** The first of them. */
+  firstIndex: z.number().int().min(0),
+  /** Its value; text, because it may be infinite or not a number. */
+  found: text,
+  expected: text,
+});
+export type ArrayDifference = z.infer<typeof arrayDifferenceSchema>;
+
 export const workerMessageSchema = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('ready'),
@@ -152,6 +177,20 @@ export const workerMessageSchema = z.discriminatedUnion('type', [
     message: text,
     /** Worker that the reporter lost or waits for, where it knows. */
     suspect: name.optional(),
+  }),
+  /** Replicas at one step differed. Who was one of the dissenters says so too, with what it had otherwise. */
+  z.object({
+    type: z.literal('diverged'),
+    generation,
+    step,
+    /** Weights of the majority, which all hold now; absent when nobody could say who is right. */
+    agreedSha256: sha256Schema.optional(),
+    /** All that had another state; all of that step when nobody could say who is right. */
+    dissenters: z.array(dissenterSchema).min(1).max(LIMITS.members),
+    /** Where the sender's state was another than the majority's. */
+    differences: z.array(arrayDifferenceSchema).max(MAX_DIFFERENCES).default([]),
+    /** Step that the sender went back to, since nobody could say who is right. */
+    startsFrom: step.optional(),
   }),
   z.object({ type: z.literal('block-request'), sha256: sha256Schema }),
   z.object({ type: z.literal('state-request') }),

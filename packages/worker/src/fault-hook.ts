@@ -1,32 +1,64 @@
 /**
  * Faults on order, for tests of the whole system. The environment variable COORD_FAULT of one worker process names one:
  *
- *   slow-grains=MS   every grain takes so much longer
+ *   slow-grains=MS     every grain takes so much longer
+ *   flip-weight=STEP   after update STEP (from 1), one bit of the weights changes in memory
+ *   wrong-update=STEP  update STEP itself comes to a weight with one other bit; repeated with STEP,STEP
  *
  * Nothing else reads the variable, and without it nothing happens (docs/testing.md).
  */
-import { CoordError } from '@coord/protocol';
+import { CoordError, hashWeights } from '@coord/protocol';
+import type { HostState } from './host-state.js';
 
 const VARIABLE = 'COORD_FAULT';
+
+/** What a fault may change. */
+type Replica = Pick<HostState, 'step' | 'weights' | 'layout' | 'weightsSha256'>;
 
 export interface FaultHook {
   /** Called when a grain has been computed. */
   afterGrain(): Promise<void>;
+  /** Called when an update has been applied. */
+  afterUpdate(state: Replica): void;
 }
 
-const NO_FAULT: FaultHook = { afterGrain: async () => {} };
+const NO_FAULT: FaultHook = { afterGrain: async () => {}, afterUpdate() {} };
 
 /** @throws CoordError USAGE when the variable names no fault. */
 export function faultFrom(env: Readonly<Record<string, string | undefined>>): FaultHook {
   const text = env[VARIABLE] ?? '';
   if (text === '') return NO_FAULT;
-  const [, delayMs] = /^slow-grains=(\d+)$/.exec(text) ?? [];
-  if (delayMs !== undefined) return slowGrains(Number(delayMs));
+  const [, name, numbers] = /^([a-z-]+)=(\d+(?:,\d+)*)$/.exec(text) ?? [];
+  const values = (numbers ?? '').split(',').map(Number);
+  if (name === 'slow-grains') return slowGrains(values[0]);
+  if (name === 'flip-weight') return wrongWeights(values, false);
+  if (name === 'wrong-update') return wrongWeights(values, true);
   throw new CoordError('USAGE', `${VARIABLE}=${text} names no fault`, {
-    hint: 'It is for tests: slow-grains=MS. Unset it.',
+    hint: 'It is for tests: slow-grains=MS, flip-weight=STEP, wrong-update=STEP. Unset it.',
   });
 }
 
 const slowGrains = (delayMs: number): FaultHook => ({
+  ...NO_FAULT,
   afterGrain: () => new Promise((resolve) => setTimeout(resolve, delayMs)),
 });
+
+/** @param isHashed the replica believes in the wrong weights: its own hash is of them. */
+const wrongWeights = (steps: readonly number[], isHashed: boolean): FaultHook => {
+  const due = new Set(steps);
+  return {
+    ...NO_FAULT,
+    afterUpdate(state) {
+      // Once each: a step that is computed again comes out right.
+      if (!due.delete(state.step)) return;
+      flipBit(state.weights);
+      if (isHashed) state.weightsSha256 = hashWeights(state.layout, state.weights);
+    },
+  };
+};
+
+/** The lowest bit of the mantissa: nothing that a loss would show. */
+function flipBit(weights: Float32Array): void {
+  const bits = new Uint32Array(weights.buffer, weights.byteOffset, weights.length);
+  bits[0] ^= 1;
+}

@@ -34,8 +34,9 @@ export class FlightRecorder {
   }
 }
 
-/** `flight-w3.jsonl`: one file a worker of a run. */
-export const flightFile = (directory: string, workerId: string): string => join(directory, `flight-${workerId}.jsonl`);
+/** `flight-w3.jsonl`: one file a worker of a run, and more where something must not be overwritten. */
+export const flightFile = (directory: string, workerId: string, title?: string): string =>
+  join(directory, title === undefined ? `flight-${workerId}.jsonl` : `${title}-${workerId}.jsonl`);
 
 export const formatFlightRecord = (header: FlightHeader, events: readonly FlightEvent[]): string =>
   `${[header, ...events].map((line) => JSON.stringify(line)).join('\n')}\n`;

@@ -15,6 +15,8 @@ export interface HostRecord {
   /** The run was stopped after `step`. */
   readonly stopped: boolean;
   readonly attempt: Attempt;
+  /** Of the whole state; replicas at one step have the same. */
+  readonly checkNumber: number;
   readonly held: ReadonlySet<number>;
 }
 
@@ -47,7 +49,7 @@ export function assignGrains(
   return assignByShare(missing, shares, plan.step);
 }
 
-const HEADER_BYTES = 10;
+const HEADER_BYTES = 14;
 
 export const recordBytes = (grains: number): number => HEADER_BYTES + Math.ceil(grains / 8);
 
@@ -58,6 +60,7 @@ export function encodeRecord(record: HostRecord, grains: number): Uint8Array {
   view.setInt32(4, record.evaluatedStep, true);
   view.setUint8(8, record.attempt);
   view.setUint8(9, record.stopped ? 1 : 0);
+  view.setUint32(10, record.checkNumber, true);
   for (const grain of record.held) bytes[HEADER_BYTES + (grain >> 3)] |= 1 << (grain & 7);
   return bytes;
 }
@@ -73,6 +76,7 @@ export function decodeRecord(bytes: Uint8Array, grains: number): HostRecord {
     evaluatedStep: view.getInt32(4, true),
     attempt: view.getUint8(8) === 0 ? 0 : 1,
     stopped: view.getUint8(9) === 1,
+    checkNumber: view.getUint32(10, true),
     held,
   };
 }

@@ -2,7 +2,9 @@
  * The host's replica of the training state, and who may look at it when. The weights change only inside `mutate`; a
  * snapshot taken outside is always of one completed step.
  */
-import type { Layout, TrainingState } from '@coord/protocol';
+import { hashState, hashWeights, type Layout, type TrainingState } from '@coord/protocol';
+import { DIGEST_BYTES } from './replica-digest.js';
+import type { Testimony } from './replica-verdict.js';
 import { snapshotOf } from './state-transfer.js';
 
 export class HostState {
@@ -16,7 +18,31 @@ export class HostState {
     readonly weights: Float32Array,
     readonly slots: ReadonlyMap<string, Float32Array>,
     readonly exponents: Uint8Array,
+    private readonly checksum: (bytes: Uint8Array) => number,
   ) {}
+
+  /** What must be equal on all replicas, as it is now, before anybody adds up what was computed from it. Costs one reading. */
+  digest(): Uint8Array {
+    const bytes = Buffer.alloc(DIGEST_BYTES);
+    bytes.write(this.weightsSha256, 0, 8, 'hex');
+    bytes.writeInt32LE(this.checksum(bytesOf(this.weights)), 8);
+    bytes.writeInt32LE(this.checksum(this.exponents), 12);
+    return bytes;
+  }
+
+  /** Checksum of everything that decides the rest of the run, as it is now. */
+  checkNumber(): number {
+    const slots = [...this.slots.values()].map((values) => this.checksum(bytesOf(values)));
+    const digest = this.digest();
+    return this.checksum(Buffer.concat([digest, Buffer.from(Int32Array.from(slots).buffer)])) >>> 0;
+  }
+
+  /** What this replica has to say when replicas differ: hashes of the state as it is now. */
+  testimony(): Testimony {
+    const weightsSha256 = hashWeights(this.layout, this.weights);
+    const isIntact = weightsSha256 === this.weightsSha256;
+    return { step: this.step, weightsSha256, stateSha256: hashState(this), isIntact };
+  }
 
   /** Runs `change`, which moves the state from one completed step to another, with nobody looking. */
   mutate<T>(change: () => Promise<T>): Promise<T> {
@@ -31,3 +57,6 @@ export class HostState {
     return snapshotOf(this);
   }
 }
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);

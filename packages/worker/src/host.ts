@@ -13,11 +13,13 @@ import {
   type StepPlan,
   stepsPerEpoch,
   totalSteps,
+  type View,
   type WorkerMessage,
 } from '@coord/protocol';
 import type { PeerNetwork } from '@coord/transport';
 import type { Logger } from 'pino';
 import type { Compute } from './compute/compute-pool.js';
+import { divergenceReport, splitReport, undecidable } from './divergence-report.js';
 import type { FaultHook } from './fault-hook.js';
 import type { FlightRecorder } from './flight-recorder.js';
 import type { HostRecord } from './grain-book.js';
@@ -29,7 +31,7 @@ import type { RecordedRing } from './recorded-ring.js';
 import { MaximaExchange, type StepMaxima } from './reduction.js';
 import type { Report } from './report-log.js';
 import { StepProgress } from './step-progress.js';
-import type { Agreement } from './synchronise.js';
+import type { Agreement, Divergence, Split } from './synchronise.js';
 
 export interface HostParts {
   readonly run: RunSpec;
@@ -47,13 +49,18 @@ export interface HostParts {
   /** Says goodbye to the coordinator and takes no further view. */
   leave(reason: string): void;
   readonly fault: FaultHook;
-  /** Puts the flight record where people find it. */
-  saveFlight(): Promise<void>;
+  /** Puts the flight record where people find it; in a file of its own where it has a title. */
+  saveFlight(title?: string): Promise<void>;
+  /** Takes over the newest state that the coordinator holds: one that all replicas agreed on. */
+  fetchState(): Promise<void>;
   /** For what the coordinator must have, sooner or later. */
   report(report: Report): void;
   /** For what means something at once or not at all. */
   send(message: WorkerMessage): void;
 }
+
+/** Times that all go back together before the run ends as undecidable. */
+const MAX_SPLITS = 2;
 
 export interface StepResult {
   readonly generation: number;
@@ -80,6 +87,7 @@ export class Host {
   #drainReason: string | undefined;
   #evaluatedStep = -1;
   #ownSamples = 0;
+  #splits = 0;
 
   constructor(private readonly parts: HostParts) {
     const { run, compute, clock } = parts;
@@ -162,15 +170,40 @@ export class Host {
       evaluatedStep: this.#evaluatedStep,
       stopped: this.stopped,
       attempt,
+      checkNumber: this.state.checkNumber(),
       held: this.progress.grainsHeld(),
     };
   }
 
   /** Takes over what the hosts of a view have agreed on. */
-  adopt(agreement: Agreement, rank: number): void {
+  adopt(agreement: Agreement, { view, rank }: ActiveView): void {
+    const { divergence } = agreement;
+    if (divergence) this.#reportDivergence(divergence, view, rank);
     if (agreement.held[rank].size === 0) this.progress.restart(0);
     this.#evaluatedStep = agreement.evaluatedStep;
     this.stopped = agreement.stopped;
+  }
+
+  /** Nobody can say who is right, so everybody computes again from what all agreed on last: the coordinator's newest state. */
+  async startOver(split: Split, { view, rank }: ActiveView): Promise<void> {
+    if (this.#splits++ >= MAX_SPLITS) throw undecidable(split);
+    this.parts.logger.warn({ step: split.step, rank }, 'replicas differ without a majority: computing again');
+    this.progress.restart(0);
+    await this.parts.fetchState();
+    this.#evaluatedStep = Math.min(this.#evaluatedStep, this.state.step);
+    this.parts.send(splitReport(split, view, this.state.step));
+  }
+
+  #reportDivergence(divergence: Divergence, view: View, rank: number): void {
+    const { step, dissenters } = divergence;
+    const { generation } = view;
+    const isOdd = dissenters.includes(rank);
+    const message = isOdd ? 'this replica differed, and has copied the majority' : 'another replica differed';
+    this.parts.logger.warn({ step, generation, rank, dissenters }, message);
+    this.recorder.record({ kind: 'failure', step, generation, code: 'REPLICA_DIVERGED', message });
+    if (isOdd) void this.parts.saveFlight(`diverged-step-${step}`);
+    const report = divergenceReport(divergence, view, rank);
+    if (report) this.parts.send(report);
   }
 
   completeStep(plan: StepPlan, { generation, metrics, maxima, times }: StepResult): void {

@@ -5,13 +5,24 @@
 import { type Layout, type MetricSums, parameterOfBlock, readMetrics } from '@coord/protocol';
 import type { Ring } from '@coord/ring';
 import type { Compute, GrainOutcome } from './compute/compute-pool.js';
+import { isUnanimous, SPREAD_BYTES, spreadDigest } from './replica-digest.js';
 
 const NOT_FINITE = 255;
 const FLAG_OVERFLOW = 0;
 const FLAG_STOP = 1;
 const FLAG_COUNT = 2;
 
+/** What one host brings beside its exponents. */
+export interface StepNotice {
+  readonly outcomes: ReadonlyMap<number, GrainOutcome>;
+  readonly stop: boolean;
+  /** Of the state that the grains were computed from. */
+  readonly digest: Uint8Array;
+}
+
 export interface StepMaxima {
+  /** All hosts have computed from the same state. */
+  readonly agreed: boolean;
   readonly exponents: Uint8Array;
   readonly overflow: boolean;
   readonly stop: boolean;
@@ -19,11 +30,12 @@ export interface StepMaxima {
   readonly nonFinite: { readonly parameter: string; readonly grain: number } | undefined;
 }
 
-/** Layout of the bytes that are reduced by max: exponents, flags, one byte a grain that is set where it is not finite. */
+/** Layout of the bytes that are reduced by max: exponents, flags, digest, one byte a grain that is set where it is not finite. */
 export class MaximaExchange {
   readonly #bytes: Uint8Array;
   readonly #exponents: Uint8Array;
   readonly #flags: Uint8Array;
+  readonly #digest: Uint8Array;
   readonly #grains: Uint8Array;
 
   constructor(
@@ -31,18 +43,14 @@ export class MaximaExchange {
     grains: number,
   ) {
     const { blockCount } = layout;
-    this.#bytes = new Uint8Array(blockCount + FLAG_COUNT + grains);
+    this.#bytes = new Uint8Array(blockCount + FLAG_COUNT + SPREAD_BYTES + grains);
     this.#exponents = this.#bytes.subarray(0, blockCount);
     this.#flags = this.#bytes.subarray(blockCount, blockCount + FLAG_COUNT);
-    this.#grains = this.#bytes.subarray(blockCount + FLAG_COUNT);
+    this.#digest = this.#bytes.subarray(blockCount + FLAG_COUNT, blockCount + FLAG_COUNT + SPREAD_BYTES);
+    this.#grains = this.#bytes.subarray(blockCount + FLAG_COUNT + SPREAD_BYTES);
   }
 
-  async reduce(
-    ring: Ring,
-    compute: Compute,
-    outcomes: ReadonlyMap<number, GrainOutcome>,
-    stop: boolean,
-  ): Promise<StepMaxima> {
+  async reduce(ring: Ring, compute: Compute, { outcomes, stop, digest }: StepNotice): Promise<StepMaxima> {
     this.#bytes.fill(0);
     compute.collectExponents(this.#exponents);
     for (const [grain, outcome] of outcomes) {
@@ -50,8 +58,10 @@ export class MaximaExchange {
       if (outcome.nonFinite) this.#grains[grain] = 1;
     }
     this.#flags[FLAG_STOP] = stop ? 1 : 0;
+    spreadDigest(digest, this.#digest);
     await ring.allReduceMax(this.#bytes);
     return {
+      agreed: isUnanimous(this.#digest),
       exponents: this.#exponents,
       overflow: this.#flags[FLAG_OVERFLOW] === 1,
       stop: this.#flags[FLAG_STOP] === 1,

@@ -55,6 +55,11 @@ export class StateReceiver {
     this.#sections = stateSections({ ...buffers, step: 0 });
   }
 
+  /** Of the state that was announced; verified once `accept` has said so. */
+  get weightsSha256(): string {
+    return this.#header?.weightsSha256 ?? '';
+  }
+
   /**
    * @returns the state's step once it is complete and verified, undefined before.
    * @throws CoordError STATE_UNAVAILABLE (wrong order, sizes or hash), CHECKPOINT_MISMATCH (a state of another model or optimizer).

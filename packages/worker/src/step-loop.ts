@@ -16,6 +16,7 @@ import type { ActiveView } from './membership.js';
 import { type PhaseTimer, startPhaseTimer } from './phase-timer.js';
 import { recordRing } from './recorded-ring.js';
 import { reduceSums, type StepMaxima } from './reduction.js';
+import { isUnanimous, SPREAD_BYTES, spreadDigest } from './replica-digest.js';
 import { openRing } from './ring-links.js';
 import { type Agreement, synchronise } from './synchronise.js';
 
@@ -62,30 +63,53 @@ async function nextView(host: Host): Promise<ActiveView | undefined> {
 }
 
 async function trainInView(session: Session): Promise<void> {
+  while (!(await trainWhileAlike(session))) {
+    // Replicas differ: they are made alike first, on this same ring.
+  }
+}
+
+/** @returns false as soon as replicas differ, before anything is added up that was computed from different states. */
+async function trainWhileAlike(session: Session): Promise<boolean> {
   const { host } = session;
   let { held } = await settle(session);
+  if (!(await evaluateWhenDue(session))) return false;
   while (!host.isComplete()) {
-    await trainStep(session, held);
+    if (!(await trainStep(session, held))) return false;
     held = session.shares.map(() => NOTHING_HELD);
-    await evaluateWhenDue(session);
-    if (host.leaveIfDrained()) return;
+    if (!(await evaluateWhenDue(session))) return false;
+    if (host.leaveIfDrained()) return true;
   }
+  if (!(await areReplicasAlike(session))) return false;
   host.reportFinished();
+  return true;
 }
 
 async function settle(session: Session): Promise<Agreement> {
   const { host, active, ring } = session;
-  host.enter('syncing');
   const { view, rank, signal } = active;
   const { run, network, keys, clock, timeoutMs } = host;
   const context = { ring, view, rank, signal, run, network, keys, clock, timeoutMs };
-  const agreement = await synchronise(context, host.state, host.record());
-  host.adopt(agreement, rank);
-  await evaluateWhenDue(session);
-  return agreement;
+  for (;;) {
+    host.enter('syncing');
+    const outcome = await synchronise(context, host.state, host.record());
+    if (outcome.type === 'agreed') {
+      host.adopt(outcome, active);
+      return outcome;
+    }
+    await host.startOver(outcome, active);
+  }
 }
 
-async function trainStep(session: Session, held: readonly ReadonlySet<number>[]): Promise<void> {
+/** Where no maxima are exchanged that would show it. */
+async function areReplicasAlike({ host, ring }: Session): Promise<boolean> {
+  const bytes = new Uint8Array(SPREAD_BYTES);
+  spreadDigest(host.state.digest(), bytes);
+  await ring.allReduceMax(bytes);
+  return isUnanimous(bytes);
+}
+
+/** @returns false, and leaves the state as it was, when replicas differ. */
+async function trainStep(session: Session, held: readonly ReadonlySet<number>[]): Promise<boolean> {
   const { host, active, ring, shares } = session;
   const { compute, state, progress } = host;
   const plan = planStep(host.batchPlan, state.step);
@@ -96,6 +120,7 @@ async function trainStep(session: Session, held: readonly ReadonlySet<number>[])
   const mine = assignGrains(plan, shares, held)[active.rank];
   await computeGrains(session, plan, mine, timer);
   const maxima = await exchangeMaxima(session, timer);
+  if (!maxima.agreed) return false;
   refuseNonFinite(host, plan, maxima);
   if (maxima.overflow && !maxima.nonFinite) {
     // Some value did not fit the predicted quanta: all grains again, with the exponents just learnt.
@@ -110,6 +135,7 @@ async function trainStep(session: Session, held: readonly ReadonlySet<number>[])
   host.enter('optimizer');
   await timer.measure('optimizerMs', () => update(host, plan, maxima));
   host.completeStep(plan, { metrics, maxima, times: timer.times(), generation: active.view.generation });
+  return true;
 }
 
 async function computeGrains(
@@ -150,7 +176,8 @@ function prefetchNext({ host, active, shares }: Session, plan: StepPlan): void {
 async function exchangeMaxima({ host, ring }: Session, timer: PhaseTimer): Promise<StepMaxima> {
   host.enter('ring');
   const { compute, progress, stopRequested } = host;
-  return timer.measure('waitMs', () => host.maxima.reduce(ring, compute, progress.outcomes, stopRequested));
+  const notice = { outcomes: progress.outcomes, stop: stopRequested, digest: host.state.digest() };
+  return timer.measure('waitMs', () => host.maxima.reduce(ring, compute, notice));
 }
 
 function refuseNonFinite(host: Host, plan: StepPlan, { nonFinite }: StepMaxima): void {
@@ -190,16 +217,21 @@ async function update(host: Host, plan: StepPlan, maxima: StepMaxima): Promise<v
       rememberExponents(state.exponents, maxima.exponents);
     }
     state.step = plan.step + 1;
+    host.fault.afterUpdate(state);
   });
 }
 
-async function evaluateWhenDue({ host, active, ring, shares }: Session): Promise<void> {
+/** @returns false when replicas differ: what they would measure is worth nothing. */
+async function evaluateWhenDue(session: Session): Promise<boolean> {
+  const { host, active, ring, shares } = session;
   const { run, compute, testReader } = host;
   const epoch = host.epochToEvaluate();
-  if (epoch === undefined || !testReader) return;
+  if (epoch === undefined || !testReader) return true;
+  if (!(await areReplicasAlike(session))) return false;
   host.enter('evaluating');
   const startedMs = host.clock.nowMs();
   const { rank, signal } = active;
   const metrics = await evaluate({ run, ring, rank, shares, signal }, compute, testReader);
   host.completeEvaluation(epoch, metrics, host.clock.nowMs() - startedMs);
+  return true;
 }

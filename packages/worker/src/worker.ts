@@ -142,8 +142,9 @@ async function participate(
     compute = await around.startCompute(run, options.computeThreads ?? 1, options.engine);
     logger.info({ model: run.model.name }, `engine ${identityText(compute.identity)} is ready`);
     const { layout, weights, slots, exponents } = compute;
-    const state = new HostState(layout, weights, slots, exponents);
-    await connection.ask((session) => fetchState(session, state));
+    const state = new HostState(layout, weights, slots, exponents, compute.checksum);
+    const fetch = () => connection.ask((session) => fetchState(session, state));
+    await fetch();
     network = await reach.openNetwork({ host: options.advertiseHost ?? connection.localAddress });
     const keys = new LinkKeys();
     serveState({ network, keys, view: () => membership.view, clock, timeoutMs: ringTimeoutMs }, state);
@@ -163,7 +164,8 @@ async function participate(
       leave: (reason) => leaveNow(connection, membership, reason),
       fault: faultFrom(process.env),
       recorder: flight.recorder,
-      saveFlight: () => flight.write(),
+      saveFlight: (title) => flight.write(title),
+      fetchState: fetch,
       report: (report) => connection.report(report),
       send: (message) => void connection.say(message),
     });
@@ -263,7 +265,7 @@ function sendHeartbeat(
 interface Flight {
   readonly recorder: FlightRecorder;
   /** Writes the record where the worker has a directory for it. A full disk is no reason to stop. */
-  write(): Promise<void>;
+  write(title?: string): Promise<void>;
 }
 
 function createFlight(
@@ -277,7 +279,7 @@ function createFlight(
   const { logDirectory, logger, name = hostname() } = options;
   return {
     recorder,
-    async write() {
+    async write(title) {
       if (logDirectory === undefined) return;
       const who = { runId: run.runId, workerId, name, hostName: hostname(), pid: process.pid };
       const header = {
@@ -288,7 +290,7 @@ function createFlight(
         dropped: recorder.dropped,
       } as const;
       const text = formatFlightRecord(header, recorder.events());
-      await writeFlightRecord(flightFile(logDirectory, workerId), text).catch((error) => logger.warn(error));
+      await writeFlightRecord(flightFile(logDirectory, workerId, title), text).catch((error) => logger.warn(error));
     },
   };
 }

@@ -92,6 +92,12 @@ function evaluationLine(plan: Plan, event: EvaluationEvent): string {
   return `epoch ${event.epoch}/${plan.epochs} done: ${accuracy}test loss ${formatLoss(event.loss)} · ${plural(event.samples, 'sample')} in ${took}`;
 }
 
+function repairLine({ name, step, isIntact, arrays }: Extract<CoordinatorEvent, { event: 'worker-repaired' }>): string {
+  const what = arrays.slice(0, 3).map(({ name: array, count }) => `${array} (${plural(count, 'element')})`);
+  const cause = isIntact ? 'its update came out otherwise' : 'its memory changed';
+  return `worker ${name} was repaired at step ${step}: ${cause} in ${what.join(', ')}${arrays.length > 3 ? ' …' : ''}`;
+}
+
 /** Reasons may carry a stack; all of it is in the log. */
 const firstLine = (text: string): string => text.split('\n', 1)[0];
 
@@ -114,6 +120,9 @@ export function eventLine(plan: Plan, event: CoordinatorEvent): string | undefin
       return `checkpoint of step ${formatCount(event.step)} written to ${event.path}`;
     case 'warning':
       return `warning: ${firstLine(event.message)} (${event.code})`;
+    case 'worker-repaired':
+      return repairLine(event);
+    case 'worker-diverged': // A warning says the same, with both hashes.
     case 'listening':
     case 'stopping':
     case 'step':

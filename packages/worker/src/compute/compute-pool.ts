@@ -18,6 +18,7 @@ import {
   type NumericIdentity,
   type RunSpec,
 } from '@coord/protocol';
+import { createKernels } from '@coord/ring';
 import { ComputeClient, type ComputeThread } from './compute-client.js';
 import type { ThreadBuffers } from './requests.js';
 
@@ -63,11 +64,16 @@ export class ComputePool {
     readonly total: Int32Array,
     private readonly threads: readonly ComputeThread[],
     private readonly buffers: readonly PoolBuffers[],
-  ) {}
+  ) {
+    this.checksum = createKernels(arena.memory).checksum;
+  }
 
   get size(): number {
     return this.threads.length;
   }
+
+  /** Of bytes that lie in the arena; computed by the caller's thread. */
+  readonly checksum: (bytes: Uint8Array) => number;
 
   /**
    * @param engine instead of the run's: integer sums keep the replicas equal, though not equal to a run on one engine.
