@@ -1,5 +1,5 @@
 /** A pair of Links in memory. It obeys the contract of the real ones: latency, limits, back-pressure, loss. */
-import { LIMITS } from '@coord/protocol';
+import { type Clock, LIMITS, systemClock } from '@coord/protocol';
 import { Inbox } from './inbox.js';
 import { type Link, type LinkClosed, linkClosedError, messageTooLargeError } from './link.js';
 import { MemoryPipe, type MemoryPipeOptions } from './memory-pipe.js';
@@ -7,19 +7,28 @@ import { MemoryPipe, type MemoryPipeOptions } from './memory-pipe.js';
 export interface LinkPairOptions extends MemoryPipeOptions {
   /** Default: LIMITS.messageBytes. */
   readonly maxMessageBytes?: number;
+  /**
+   * Clocks by which mail reaches the first and the second end, where they differ: a clock that stands still holds mail up, as
+   * a stopped process or a cut cable does. Default: `clock` for both.
+   */
+  readonly clocks?: readonly [Clock, Clock];
   /** What each end calls itself. Default `memory:a` and `memory:b`. */
   readonly names?: readonly [string, string];
 }
 
 export interface MemoryLink extends Link {
-  /** Loses the connection, with all that is under way, as when a cable is cut. */
+  /**
+   * Loses the connection, with all that is under way, as when a cable is cut. With `clocks` the other end notices when mail
+   * could reach it.
+   */
   cut(): void;
 }
 
 export function createLinkPair(options: LinkPairOptions = {}): [MemoryLink, MemoryLink] {
   const [nameA, nameB] = options.names ?? ['memory:a', 'memory:b'];
-  const a = new MemoryEnd(nameA, nameB, options);
-  const b = new MemoryEnd(nameB, nameA, options);
+  const [toA, toB] = options.clocks ?? [options.clock ?? systemClock, options.clock ?? systemClock];
+  const a = new MemoryEnd(nameA, nameB, { ...options, clock: toB });
+  const b = new MemoryEnd(nameB, nameA, { ...options, clock: toA });
   a.connect(b);
   b.connect(a);
   return [a, b];
@@ -81,7 +90,8 @@ class MemoryEnd implements MemoryLink {
   cut(): void {
     const lost = { reason: 'the connection was lost', clean: false };
     this.finish(lost);
-    this.peer.finish(lost);
+    if (this.options.clocks) this.outgoing.whenReached(() => this.peer.finish(lost));
+    else this.peer.finish(lost);
   }
 
   private arrive(bytes: Uint8Array): void {

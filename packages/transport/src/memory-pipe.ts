@@ -56,6 +56,11 @@ export class MemoryPipe {
     this.schedule(0, action);
   }
 
+  /** Runs `action` as soon as anything could arrive now, past what was under way. */
+  whenReached(action: () => void): void {
+    this.clock.after(this.latencyMs, action);
+  }
+
   /** The reader has taken so many bytes out of the buffer. */
   release(sizeBytes: number): void {
     this.heldBytes -= sizeBytes;

@@ -145,6 +145,8 @@ export class CoordinatorConnection {
   #connected(): Promise<CoordinatorSession> {
     if (this.#session) return Promise.resolve(this.#session);
     if (this.#ended) return Promise.reject(this.#ended);
+    // Nobody comes after a goodbye.
+    if (this.#closing) return Promise.reject(runOver());
     return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
   }
 
@@ -167,6 +169,7 @@ export class CoordinatorConnection {
       onStop: (reason) => handlers.onStop(reason),
       onGoodbye: () => {
         this.#closing = true;
+        this.#settleWaiters((waiter) => waiter.reject(runOver()));
         handlers.onGoodbye();
       },
       onClosed: (error) => this.#onClosed(error),
@@ -288,6 +291,8 @@ async function requireSameRun(session: CoordinatorSession, { run }: Welcome): Pr
     },
   );
 }
+
+const runOver = (): CoordError => new CoordError('JOIN_REFUSED', 'the run ended before this worker could take part');
 
 const lost = (patienceMs: number): CoordError =>
   new CoordError('COORDINATOR_LOST', `the coordinator has been gone for ${Math.round(patienceMs / 1000)} s`, {

@@ -249,6 +249,17 @@ describe('a connection that ends', () => {
     expect([stage.events, stage.attemptsAtMs, stage.ended]).toEqual([['goodbye'], [], undefined]);
   });
 
+  it('answers who still asks for something at the goodbye, and after it', async () => {
+    const stage = await Stage.open();
+    const asked = stage.connection.ask((session) => session.requestBlock(SHA256));
+    asked.catch(() => {});
+    stage.coordinator!.say({ type: 'goodbye' });
+    await turn();
+    await stage.lose();
+    await expect(asked).rejects.toMatchObject({ code: 'JOIN_REFUSED' });
+    await expect(stage.connection.ask(async () => 1)).rejects.toMatchObject({ code: 'JOIN_REFUSED' });
+  });
+
   it('is not taken up again when the coordinator expels the worker for a fault', async () => {
     const stage = await Stage.open();
     stage.announce();

@@ -1,0 +1,81 @@
+/**
+ * Thousands of schedules of faults against the whole system in virtual time. A schedule that fails is shrunk, and printed with the
+ * seed that makes it again. More of them: npm run simulate -- 20000.
+ */
+import { isCoordError } from '@coord/protocol';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type Schedule, schedules } from './simulation/schedule.js';
+import { type Outcome, runOf, Simulation } from './simulation/simulation.js';
+
+/** How a worker ends that was cut off, or not yet in, when the run ended. */
+const MISSED_THE_END = ['COORDINATOR_LOST', 'UNREACHABLE', 'LINK_CLOSED', 'JOIN_REFUSED'] as const;
+
+const COUNT = Number(process.env.COORD_SIMULATIONS ?? 200);
+const SEED = process.env.COORD_SIMULATION_SEED;
+const RUN = runOf({ steps: 12 });
+const QUIET: Schedule = { seed: 1, workers: 1, faults: [] };
+
+const simulate = (schedule: Schedule): Promise<Outcome> => new Simulation(RUN, schedule).play();
+
+/** Weights after each step, from one worker that nobody disturbs. */
+const hashesOf = ({ entries }: Outcome): Map<number, string> =>
+  new Map(entries.flatMap((entry) => (entry.type === 'step' ? [[entry.step, entry.weightsSha256]] : [])));
+
+const membersByGeneration = ({ entries }: Outcome): Map<number, Set<string>> => {
+  const views = new Map<number, Set<string>>();
+  for (const entry of entries) {
+    if (entry.type !== 'view') continue;
+    const known = views.get(entry.generation) ?? new Set();
+    views.set(entry.generation, known.add(JSON.stringify(entry.members)));
+  }
+  return views;
+};
+
+function requireInvariants(outcome: Outcome, expected: Map<number, string>): void {
+  const { result, entries, endings, openConnections, isBusyAfterwards } = outcome;
+  expect(result).toMatchObject({ step: 12, weightsSha256: expected.get(12), stopped: false });
+  // One result a step, and nothing but it.
+  for (const entry of entries) if (entry.type === 'step') expect(entry.weightsSha256).toBe(expected.get(entry.step));
+  // Every step stands in the ledger, once, unless the ledger itself says why not.
+  const unreported = entries.flatMap((entry) => (entry.type === 'unreported' ? [entry] : []));
+  const isUnreported = (step: number) =>
+    unreported.some(({ firstStep, lastStep }) => step >= firstStep && step <= lastStep);
+  const steps = entries.flatMap((entry) => (entry.type === 'step' ? [entry.step] : []));
+  expect(new Set(steps).size).toBe(steps.length);
+  for (let step = 1; step <= 12; step++) expect(steps.includes(step) || isUnreported(step)).toBe(true);
+  // Generations grow, and a generation has one membership.
+  const generations = entries.flatMap((entry) => (entry.type === 'view' ? [entry.generation] : []));
+  expect(generations).toEqual([...generations].sort((a, b) => a - b));
+  for (const [generation, members] of membersByGeneration(outcome))
+    expect([generation, members.size]).toEqual([generation, 1]);
+  expect(entries.filter(({ type }) => type === 'worker-diverged')).toEqual([]);
+  // Nothing is left behind.
+  const failures = endings.flatMap((ending) => (ending.status === 'rejected' ? [ending.reason] : []));
+  expect(failures.filter((error) => !isCoordError(error, ...MISSED_THE_END))).toEqual([]);
+  expect(openConnections).toBe(0);
+  expect(isBusyAfterwards).toBe(false);
+}
+
+describe('the whole system in virtual time', () => {
+  it('plays a schedule the same way every time', async () => {
+    const faults = [
+      { afterMs: 40, fault: { kind: 'kill', worker: 1, backAfterMs: 100 } },
+      { afterMs: 30, fault: { kind: 'kill-coordinator', backAfterMs: 200 } },
+    ] as const;
+    const play = async () => {
+      const { entries, virtualMs } = await simulate({ seed: 9, workers: 3, faults });
+      return JSON.stringify([entries, virtualMs]);
+    };
+    expect(await play()).toBe(await play());
+  });
+
+  it(`comes to the one result through ${COUNT} schedules`, { timeout: 24 * 3600_000 }, async () => {
+    const expected = hashesOf(await simulate(QUIET));
+    expect(expected.size).toBe(12);
+    const property = fc.asyncProperty(schedules, async (schedule) =>
+      requireInvariants(await simulate(schedule), expected),
+    );
+    await fc.assert(property, { numRuns: COUNT, ...(SEED === undefined ? {} : { seed: Number(SEED) }) });
+  });
+});

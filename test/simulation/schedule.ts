@@ -1,0 +1,61 @@
+/** Schedules of faults, as data: fast-check makes them from a seed, and shrinks one that fails. */
+import fc from 'fast-check';
+
+export type Fault =
+  /** SIGKILL of a worker; another one joins after a while. */
+  | { readonly kind: 'kill'; readonly worker: number; readonly backAfterMs: number }
+  /** SIGSTOP and SIGCONT. */
+  | { readonly kind: 'hang'; readonly worker: number; readonly forMs: number }
+  | { readonly kind: 'join' }
+  /** `coord drain`. */
+  | { readonly kind: 'drain'; readonly worker: number }
+  /** A worker is cut off from the coordinator, from another worker, or from everybody. */
+  | {
+      readonly kind: 'partition';
+      readonly worker: number;
+      readonly from: 'coordinator' | 'peer' | 'all';
+      readonly forMs: number;
+    }
+  /** One connection is lost, whichever: control, ring, or copy of a state. */
+  | { readonly kind: 'lose-connection'; readonly pick: number }
+  | { readonly kind: 'hang-coordinator'; readonly forMs: number }
+  /** SIGKILL, and a start from what is on the disk. */
+  | { readonly kind: 'kill-coordinator'; readonly backAfterMs: number };
+
+export interface TimedFault {
+  readonly afterMs: number;
+  readonly fault: Fault;
+}
+
+const worker = fc.nat({ max: 7 });
+const forMs = fc.integer({ min: 1, max: 6000 });
+const backAfterMs = fc.integer({ min: 0, max: 4000 });
+
+const fault: fc.Arbitrary<Fault> = fc.oneof(
+  fc.record({ kind: fc.constant('kill' as const), worker, backAfterMs }),
+  fc.record({ kind: fc.constant('hang' as const), worker, forMs }),
+  fc.record({ kind: fc.constant('join' as const) }),
+  fc.record({ kind: fc.constant('drain' as const), worker }),
+  fc.record({
+    kind: fc.constant('partition' as const),
+    worker,
+    from: fc.constantFrom('coordinator' as const, 'peer' as const, 'all' as const),
+    forMs,
+  }),
+  fc.record({ kind: fc.constant('lose-connection' as const), pick: fc.double({ min: 0, max: 0.999, noNaN: true }) }),
+  fc.record({ kind: fc.constant('hang-coordinator' as const), forMs }),
+  fc.record({ kind: fc.constant('kill-coordinator' as const), backAfterMs }),
+);
+
+export interface Schedule {
+  /** Decides latencies, and nothing else. */
+  readonly seed: number;
+  readonly workers: number;
+  readonly faults: readonly TimedFault[];
+}
+
+export const schedules: fc.Arbitrary<Schedule> = fc.record({
+  seed: fc.nat(),
+  workers: fc.integer({ min: 1, max: 5 }),
+  faults: fc.array(fc.record({ afterMs: fc.integer({ min: 0, max: 150 }), fault }), { maxLength: 6 }),
+});

@@ -1,0 +1,75 @@
+/** A real worker in a simulated process: its own loop, ring, kernels and optimizer; time, network and engine are simulated. */
+import type { RunSpec } from '@coord/protocol';
+import {
+  ComputePool,
+  type ComputeThread,
+  createComputeWork,
+  type Reach,
+  type Surroundings,
+  startWorker,
+} from '@coord/worker/testing';
+import { pino } from 'pino';
+import { simulatedEngine } from './engine.js';
+import type { Network } from './network.js';
+import { type Directory, SimulatedPeers } from './peer-network.js';
+import type { Process } from './world.js';
+
+const GRAIN_MS = 4;
+const PATIENCE_MS = 120_000;
+
+export interface WorkerWorld {
+  readonly network: Network;
+  readonly directory: Directory;
+  readonly random: () => number;
+  /** How a worker gets to whichever coordinator lives now. */
+  readonly dialCoordinator: (from: Process, timeoutMs: number) => ReturnType<Reach['dialCoordinator']>;
+}
+
+/** Computes in the process itself; a grain takes `GRAIN_MS` of its time. */
+function simulatedThread({ clock }: Process): ComputeThread {
+  const answer = createComputeWork(async () => simulatedEngine);
+  return {
+    async call(request) {
+      if (request.kind === 'grain') await new Promise<void>((resolve) => clock.after(GRAIN_MS, resolve));
+      return (await answer(request)) as never;
+    },
+    async terminate() {},
+  };
+}
+
+function surroundingsOf(process: Process, world: WorkerWorld): Surroundings {
+  const reach: Reach = {
+    dialCoordinator: (timeoutMs) => world.dialCoordinator(process, timeoutMs),
+    openNetwork: async () => new SimulatedPeers(process, world.network, world.directory),
+    async close() {},
+  };
+  return {
+    clock: process.clock,
+    random: world.random,
+    openReach: async () => reach,
+    startCompute: (run: RunSpec, threads) => ComputePool.start(run, threads, undefined, () => simulatedThread(process)),
+    openReaders({ welcome }) {
+      const { samples } = welcome.run.data.train;
+      return {
+        train: {
+          samples,
+          read: async (numbers) => ({ inputs: [Int32Array.from(numbers)], targets: [], count: numbers.length }),
+        },
+        test: undefined,
+      };
+    },
+  };
+}
+
+export const startSimulatedWorker = (process: Process, token: string, world: WorkerWorld) =>
+  startWorker(
+    {
+      url: 'simulated',
+      token,
+      name: process.name,
+      cacheDirectory: 'none',
+      coordinatorPatienceMs: PATIENCE_MS,
+      logger: pino({ level: 'silent' }),
+    },
+    surroundingsOf(process, world),
+  );
