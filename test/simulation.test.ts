@@ -11,7 +11,7 @@ import { type Outcome, runOf, Simulation } from './simulation/simulation.js';
 /** How a worker ends that was cut off, or not yet in, when the run ended. */
 const MISSED_THE_END = ['COORDINATOR_LOST', 'UNREACHABLE', 'LINK_CLOSED', 'JOIN_REFUSED'] as const;
 
-const COUNT = Number(process.env.COORD_SIMULATIONS ?? 200);
+const COUNT = Number(process.env.COORD_SIMULATIONS ?? 120);
 const SEED = process.env.COORD_SIMULATION_SEED;
 const RUN = runOf({ steps: 12 });
 const QUIET: Schedule = { seed: 1, workers: 1, faults: [] };
