@@ -1,22 +1,25 @@
 /** Evaluation in one process, in a plain loop: the test split in order, batch by batch. */
 import { createBatchReader, type PreparedDataset } from '@coord/data';
 import type { CompiledStep } from '@coord/engine';
-import { addMetrics, CoordError, METRIC_WORDS, readMetrics, type TrainingState } from '@coord/protocol';
-
-export interface Evaluation {
-  readonly loss: number;
-  /** Share of samples whose largest output is the target. */
-  readonly accuracy: number;
-  readonly samples: number;
-}
+import {
+  addMetrics,
+  CoordError,
+  type MetricValues,
+  metricValues,
+  metricWords,
+  type RunSpec,
+  readMetrics,
+  type TrainingState,
+  tallyParts,
+} from '@coord/protocol';
 
 /** @throws CoordError DATASET_INVALID when the dataset has no test split. */
 export async function evaluate(
   step: CompiledStep,
   state: TrainingState,
   dataset: PreparedDataset,
-  batchSize: number,
-): Promise<Evaluation> {
+  { evaluation: { batchSize }, metrics }: RunSpec,
+): Promise<MetricValues> {
   const { test, name } = dataset.manifest;
   if (!test) {
     throw new CoordError('DATASET_INVALID', `${name} has no test split to evaluate on`, {
@@ -26,14 +29,14 @@ export async function evaluate(
   }
   const reader = createBatchReader(dataset.manifest, 'test', { get: (sha256) => blockOf(dataset, sha256) });
   // Added like on the workers, so that both come to the same bits.
-  const words = new Int32Array(METRIC_WORDS);
+  const parts = tallyParts(metrics, 'evaluation');
+  const words = new Int32Array(metricWords(parts));
   for (let first = 0; first < test.samples; first += batchSize) {
     const count = Math.min(batchSize, test.samples - first);
     const batch = await reader.read(Array.from({ length: count }, (_, index) => first + index));
-    addMetrics(await step.evaluate(state.weights, batch), words);
+    addMetrics(await step.evaluate(state.weights, batch), words, parts);
   }
-  const { loss, correct, samples } = readMetrics(words);
-  return { loss: loss / samples, accuracy: correct / samples, samples };
+  return metricValues(metrics, readMetrics(words, parts), 'evaluation');
 }
 
 async function blockOf(dataset: PreparedDataset, sha256: string): Promise<Uint8Array> {

@@ -27,6 +27,7 @@ const step = (number: number, samples: number, by: Record<string, PhaseTimes>): 
   epoch: 0,
   loss: 1,
   accuracy: 0,
+  metrics: {},
   samples,
   weightsSha256: '',
   samplesPerSecond: 0,

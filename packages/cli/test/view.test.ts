@@ -11,7 +11,6 @@ const PLAN: Plan = {
   stepsPerEpoch: 938,
   globalBatch: 64,
   noun: 'images',
-  hasAccuracy: true,
 };
 const HASH = 'ab'.repeat(32);
 
@@ -22,6 +21,7 @@ const step = (number: number, more: Partial<StepEvent> = {}): StepEvent => ({
   epoch: 0,
   loss: 0.25,
   accuracy: 0.92,
+  metrics: {},
   samples: 64,
   weightsSha256: HASH,
   samplesPerSecond: 3200,
@@ -43,6 +43,7 @@ const evaluation: CoordinatorEvent = {
   epoch: 1,
   loss: 0.05,
   accuracy: 0.9876,
+  metrics: {},
   samples: 10000,
   durationMs: 1500,
 };
@@ -69,9 +70,9 @@ describe('progress', () => {
     );
   });
 
-  it('leaves accuracy out where it means nothing', () => {
-    const progress = advance(initialProgress({ ...PLAN, hasAccuracy: false }), step(1));
-    expect(progressLine(progress)).not.toContain('accuracy');
+  it('leaves accuracy out where it means nothing, and shows what is measured instead', () => {
+    const progress = advance(initialProgress(PLAN), step(1, { accuracy: null, metrics: { mae: 0.125 } }));
+    expect(progressLine(progress)).toContain('loss 0.2500 · mae 0.1250 · 3,200');
   });
 
   it('says again that it waits when workers are lost on the way', () => {
@@ -150,7 +151,7 @@ const RESULT: RunResult = {
   epoch: 5,
   weightsSha256: HASH,
   stopped: false,
-  testMetrics: { loss: 0.03, accuracy: 0.991, samples: 10000, step: 4690, epoch: 5 },
+  testMetrics: { loss: 0.03, accuracy: 0.991, metrics: { f1: 0.98 }, samples: 10000, step: 4690, epoch: 5 },
   samples: 300000,
   seconds: 100,
   workers: 2,
@@ -165,6 +166,7 @@ describe('the summary', () => {
       epochs: 5,
       testAccuracy: 0.991,
       testLoss: 0.03,
+      testMetrics: { f1: 0.98 },
       weightsSha256: HASH,
       samplesPerSecond: 3000,
       seconds: 100,
@@ -179,6 +181,7 @@ describe('the summary', () => {
     const text = summaryLines(finishedLine(RESULT, 'runs/x'), PLAN).join('\n');
     expect(text).toContain('finished after 4,690 steps');
     expect(text).toContain('99.10 % on the test split');
+    expect(text).toMatch(/f1 +98.00 % on the test split/);
     expect(text).toContain('1 min 40 s');
     expect(text).toContain('3,000 images/s in all, 1,500 for each of 2 workers');
     expect(text).toContain('runs/x');

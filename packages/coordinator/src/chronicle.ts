@@ -74,17 +74,17 @@ export class Chronicle {
 
   /** @param isNew false when an earlier computation of the same step stands in the ledger already. */
   step(step: StepEvent, generation: number, isNew: boolean): void {
-    const { epoch, weightsSha256, loss, accuracy, samples, skipped } = step;
+    const { epoch, weightsSha256, loss, accuracy, samples, metrics, skipped } = step;
     this.log.debug({ step: step.step, epoch, loss, accuracy, weightsSha256, times: step.times }, 'step');
-    const entry = { step: step.step, epoch, generation, weightsSha256, loss, accuracy, samples, skipped };
+    const entry = { step: step.step, epoch, generation, weightsSha256, loss, accuracy, samples, metrics, skipped };
     if (isNew) this.ledger.append({ type: 'step', ...entry });
     this.emit(step);
   }
 
   evaluation(evaluation: EvaluationEvent): void {
-    const { step, epoch, loss, accuracy, samples } = evaluation;
+    const { step, epoch, loss, accuracy, samples, metrics } = evaluation;
     this.log.info({ step, epoch, loss, accuracy, samples }, 'evaluation');
-    this.ledger.append({ type: 'evaluation', step, epoch, loss, accuracy, samples });
+    this.ledger.append({ type: 'evaluation', step, epoch, loss, accuracy, samples, metrics });
     this.emit(evaluation);
   }
 

@@ -1,13 +1,5 @@
 /** What a coordinator tells whoever started it: the terminal's view, `--json`, tests. */
-import type { Endpoint, ErrorCode, PhaseTimes } from '@coord/protocol';
-
-/** Means over samples; undefined where the run has no such number. */
-export interface MetricMeans {
-  readonly loss: number;
-  /** Share of samples whose largest output is the target, 0 to 1. */
-  readonly accuracy: number;
-  readonly samples: number;
-}
+import type { Endpoint, ErrorCode, MetricValues, PhaseTimes } from '@coord/protocol';
 
 export type CoordinatorEvent =
   | { readonly event: 'listening'; readonly endpoint: Endpoint; readonly urls: readonly string[] }
@@ -62,7 +54,7 @@ export type CoordinatorEvent =
   | { readonly event: 'warning'; readonly code: ErrorCode | 'UNEXPECTED'; readonly message: string }
   | ({ readonly event: 'finished' } & RunResult);
 
-export interface StepEvent extends MetricMeans {
+export interface StepEvent extends MetricValues {
   readonly event: 'step';
   /** Steps completed, this one included. */
   readonly step: number;
@@ -79,7 +71,7 @@ export interface StepEvent extends MetricMeans {
   readonly ownSamples: Readonly<Record<string, number>>;
 }
 
-export interface EvaluationEvent extends MetricMeans {
+export interface EvaluationEvent extends MetricValues {
   readonly event: 'evaluation';
   readonly step: number;
   /** Epochs completed or begun by then: 1 after the first. */
@@ -94,7 +86,7 @@ export interface RunResult {
   readonly weightsSha256: string;
   readonly stopped: boolean;
   /** The last evaluation on the test split, if there was one. */
-  readonly testMetrics: (MetricMeans & { readonly step: number; readonly epoch: number }) | undefined;
+  readonly testMetrics: (MetricValues & { readonly step: number; readonly epoch: number }) | undefined;
   /** Samples trained on since this start. */
   readonly samples: number;
   /** From the first view to the end. */

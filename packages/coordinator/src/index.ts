@@ -1,4 +1,4 @@
-export type { CoordinatorEvent, EvaluationEvent, MetricMeans, RunResult, StepEvent } from './events.js';
+export type { CoordinatorEvent, EvaluationEvent, RunResult, StepEvent } from './events.js';
 export { readLedger } from './ledger.js';
 export type { LedgerEntry, LedgerEntryOf, LedgerRecord } from './ledger-entries.js';
 export { type Coordinator, type CoordinatorOptions, DEFAULT_TIMINGS, type Timings } from './options.js';

@@ -5,7 +5,14 @@ import { z } from 'zod';
 const step = z.number().int().min(0);
 const epoch = z.number().int().min(0);
 const name = z.string();
-const metrics = { loss: z.number().nullable(), accuracy: z.number().nullable(), samples: z.number().min(0) };
+const number = z.number().nullable();
+const metrics = {
+  loss: number,
+  accuracy: number,
+  samples: z.number().min(0),
+  /** The run's further metrics by their keys; absent in ledgers of earlier versions. */
+  metrics: z.record(name, z.union([number, z.array(z.array(z.number()).readonly()).readonly()])).default({}),
+};
 
 export const ledgerEntrySchema = z.discriminatedUnion('type', [
   z.object({

@@ -92,14 +92,15 @@ class PastReader {
   }
 }
 
-const evaluationOf = ({ step, epoch, loss, accuracy, samples }: LedgerEntryOf<'evaluation'>): EvaluationEvent => ({
+const evaluationOf = ({ step, epoch, ...values }: LedgerEntryOf<'evaluation'>): EvaluationEvent => ({
   event: 'evaluation',
   step,
   epoch,
   durationMs: 0,
-  loss: loss ?? Number.NaN,
-  accuracy: accuracy ?? Number.NaN,
-  samples,
+  accuracy: values.accuracy,
+  samples: values.samples,
+  loss: values.loss ?? Number.NaN,
+  metrics: values.metrics,
 });
 
 function otherRun(file: string, configSha256: string): CoordError {

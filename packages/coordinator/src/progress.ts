@@ -1,8 +1,16 @@
 /** Progress: step and evaluation reports come in, settled steps come out; divergence is named. */
-import type { Clock, PhaseTimes, RunSpec, WorkerMessageOf } from '@coord/protocol';
-import { CoordError } from '@coord/protocol';
+import { isDeepStrictEqual } from 'node:util';
+import {
+  type Clock,
+  CoordError,
+  type MetricValues,
+  metricValues,
+  type PhaseTimes,
+  type RunSpec,
+  type WorkerMessageOf,
+} from '@coord/protocol';
 import type { Chronicle } from './chronicle.js';
-import type { EvaluationEvent, MetricMeans, StepEvent } from './events.js';
+import type { EvaluationEvent, StepEvent } from './events.js';
 import { epochOf, totalStepsOf } from './schedule.js';
 import type { Settlement, StepBook, StepReport } from './step-book.js';
 import { Throughput } from './throughput.js';
@@ -21,10 +29,8 @@ export interface ProgressActions {
   fail(error: CoordError): void;
 }
 
-export const meansOf = ({ loss, correct, samples }: StepReport['metrics']): MetricMeans => {
-  const divisor = Math.max(1, samples);
-  return { loss: loss / divisor, accuracy: correct / divisor, samples };
-};
+const isSameEvaluation = (first: MetricValues, second: MetricValues): boolean =>
+  first.loss === second.loss && first.accuracy === second.accuracy && isDeepStrictEqual(first.metrics, second.metrics);
 
 interface Dissent {
   readonly workerId: string;
@@ -121,13 +127,13 @@ export class Progress {
   }
 
   evaluated(session: WorkerSession, { step, epoch, metrics, durationMs }: EvaluationReport): void {
-    const means = meansOf(metrics);
+    const values = metricValues(this.run.metrics, metrics, 'evaluation');
     const first = this.evaluations.get(step);
     if (!first) {
-      this.evaluations.set(step, { event: 'evaluation', step, epoch, durationMs, ...means });
+      this.evaluations.set(step, { event: 'evaluation', step, epoch, durationMs, ...values });
       this.publishEvaluations();
-    } else if (first.loss !== means.loss || first.accuracy !== means.accuracy) {
-      const message = `${session.label} evaluated step ${step} to a loss of ${means.loss}, others to ${first.loss}`;
+    } else if (!isSameEvaluation(first, values)) {
+      const message = `${session.label} evaluated step ${step} to a loss of ${values.loss}, others to ${first.loss}, or to other metrics`;
       this.chronicle.warn({ code: 'UNEXPECTED', message });
     }
   }
@@ -166,7 +172,13 @@ export class Progress {
     const totalSteps = totalStepsOf(this.run);
     const { samplesPerSecond } = this;
     const facts = { step, totalSteps, epoch, weightsSha256, samplesPerSecond, skipped, requantised };
-    return { event: 'step', ...facts, ...meansOf(agreed.metrics), times, ownSamples };
+    return {
+      event: 'step',
+      ...facts,
+      ...metricValues(this.run.metrics, agreed.metrics, 'training'),
+      times,
+      ownSamples,
+    };
   }
 
   /** Legitimate only between workers of different numeric identity: the reader must know. */

@@ -1,5 +1,12 @@
 /** Status: what GET /status answers. Plain data, for `coord status`, dashboards and scripts. */
-import { identityText, type PeerEndpoint, type PhaseTimes, type RingActivity } from '@coord/protocol';
+import {
+  identityText,
+  isMatrix,
+  type MetricValues,
+  type PeerEndpoint,
+  type PhaseTimes,
+  type RingActivity,
+} from '@coord/protocol';
 import type { Conductor } from './conductor.js';
 import type { CoordinatorOptions } from './options.js';
 import type { RunPhase } from './run-stage.js';
@@ -28,6 +35,8 @@ export interface WorkerStatus {
   readonly times: PhaseTimes | null;
 }
 
+type StatusMetrics = Pick<MetricValues, 'loss' | 'accuracy' | 'metrics'>;
+
 export interface ClusterStatus {
   readonly run: {
     readonly runId: string;
@@ -50,14 +59,9 @@ export interface ClusterStatus {
   readonly workers: readonly WorkerStatus[];
   readonly samplesPerSecond: number;
   /** Of the last settled step. */
-  readonly metrics: { readonly loss: number; readonly accuracy: number } | null;
+  readonly metrics: StatusMetrics | null;
   readonly weightsSha256: string;
-  readonly evaluation: {
-    readonly step: number;
-    readonly epoch: number;
-    readonly loss: number;
-    readonly accuracy: number;
-  } | null;
+  readonly evaluation: (StatusMetrics & { readonly step: number; readonly epoch: number }) | null;
   readonly checkpoint: { readonly step: number; readonly path: string; readonly weightsSha256: string } | null;
   /** Since the first view. */
   readonly seconds: number;
@@ -82,14 +86,18 @@ export function statusOf(conductor: Conductor, options: CoordinatorOptions, nowM
     minWorkers,
     workers: conductor.roster.all.map((session) => workerStatus(conductor, session, nowMs)),
     samplesPerSecond: progress.samplesPerSecond,
-    metrics: last ? { loss: last.loss, accuracy: last.accuracy } : null,
+    metrics: last ? metricsOf(last) : null,
     weightsSha256: last?.weightsSha256 ?? checkpointer.newest.header.weightsSha256,
-    evaluation: evaluation
-      ? { step: evaluation.step, epoch: evaluation.epoch, loss: evaluation.loss, accuracy: evaluation.accuracy }
-      : null,
+    evaluation: evaluation ? { step: evaluation.step, epoch: evaluation.epoch, ...metricsOf(evaluation) } : null,
     checkpoint: checkpointer.lastSaved ?? null,
     seconds: progress.seconds,
   };
+}
+
+/** Without matrices, which are too long for what is asked for every second. */
+function metricsOf({ loss, accuracy, metrics }: MetricValues): StatusMetrics {
+  const numbers = Object.entries(metrics).filter(([, value]) => !isMatrix(value));
+  return { loss, accuracy, metrics: Object.fromEntries(numbers) };
 }
 
 function workerStatus(conductor: Conductor, session: WorkerSession, nowMs: number): WorkerStatus {

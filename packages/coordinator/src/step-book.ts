@@ -21,7 +21,7 @@ export interface Settlement {
 
 /** Equal text, equal result. Times and own samples are each worker's own. */
 const opinionOf = ({ weightsSha256, metrics, skipped }: StepReport): string =>
-  [weightsSha256, metrics.loss, metrics.correct, metrics.samples, skipped].join(' ');
+  [weightsSha256, metrics.loss, metrics.correct, metrics.samples, metrics.tally, skipped].join(' ');
 
 export class StepBook {
   private readonly pending = new Map<number, Map<string, StepReport>>();

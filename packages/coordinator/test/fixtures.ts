@@ -26,6 +26,7 @@ export function testRun(changes: Partial<RunSpec> = {}): RunSpec {
       seed: 7,
       model: { name: 'mlp', topology: '{}' },
       loss: 'categoricalCrossentropy',
+      metrics: [{ name: 'accuracy', key: 'accuracy', ofAll: true, output: 0, kind: 'classes', classes: 4, places: 1 }],
       optimizer: { name: 'sgd' },
       schedule: { name: 'constant' },
       regularization: {},

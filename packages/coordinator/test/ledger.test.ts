@@ -23,6 +23,14 @@ const stepEntry = (step: number): LedgerEntry => ({
   weightsSha256: hashAt(step),
   loss: 0.5,
   accuracy: 0.25,
+  metrics: {
+    top5: 0.75,
+    auc: null,
+    confusionMatrix: [
+      [3, 1],
+      [0, 12],
+    ],
+  },
   samples: 16,
   skipped: false,
 });

@@ -59,7 +59,9 @@ class SplitReader implements BatchReader {
     const opened = await this.#open(new Set(samples.map((sample) => this.#blockOf(sample))));
     const arrays = this.fields.map((_, field) => this.#decode(field, samples, opened));
     const ofRole = (role: Field['role']) => arrays.filter((_, field) => this.fields[field].role === role);
-    return { count: samples.length, inputs: ofRole('input'), targets: ofRole('target') };
+    const [sampleWeights] = ofRole('weight') as Float32Array[];
+    const batch = { count: samples.length, inputs: ofRole('input'), targets: ofRole('target') };
+    return sampleWeights ? { ...batch, sampleWeights } : batch;
   }
 
   #blockOf(sample: number): number {

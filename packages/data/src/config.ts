@@ -50,11 +50,16 @@ const csvConfigSchema = z
       .array(z.string().min(1))
       .min(1)
       .optional()
-      .describe('Input columns, in order; by default all but the target.'),
+      .describe('Input columns, in order; by default all but the target and the weight.'),
     target: z
       .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
       .describe('Target column; a regression may have several.'),
     task: z.enum(['classification', 'regression']).describe('Whether the target is a label or numbers.'),
+    weight: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("Column with the factor of each sample's loss, at least 0; no column where left out."),
     classes: z
       .array(z.string())
       .min(2)
@@ -105,6 +110,7 @@ const syntheticConfigSchema = z
       .describe("Decides the samples; apart from the run's own seed.")
       .default(0),
     noise: z.number().min(0).max(1).default(0.5).describe('0: all samples of a class are equal; 1: nothing to learn.'),
+    weighted: z.boolean().default(false).describe('Give every sample a weight from 0.5 to 1.5, a factor of its loss.'),
   })
   .describe('Made-up samples that can be learnt, a pure function of the seed; for tests and benches.');
 export type SyntheticConfig = z.infer<typeof syntheticConfigSchema>;

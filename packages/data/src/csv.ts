@@ -10,7 +10,7 @@ import { invalidData } from './invalid.js';
 const MAX_ROW_CHARACTERS = 64 * 1024 * 1024;
 const DECIMAL = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
-type CsvOptions = Pick<CsvConfig, 'columns' | 'target' | 'task' | 'delimiter'>;
+type CsvOptions = Pick<CsvConfig, 'columns' | 'target' | 'task' | 'weight' | 'delimiter'>;
 
 interface CsvLabels {
   /** Different labels, in the order in which they appear. */
@@ -32,6 +32,8 @@ export interface CsvTable {
   readonly targets: Float32Array;
   /** Empty for a regression. */
   readonly labels: CsvLabels;
+  /** One a row; empty where there is no column of weights. */
+  readonly weights: Float32Array;
 }
 
 interface Row {
@@ -43,6 +45,7 @@ interface Row {
 interface Columns {
   readonly inputs: readonly Column[];
   readonly targets: readonly Column[];
+  readonly weight: Column | undefined;
 }
 
 interface Column {
@@ -100,10 +103,15 @@ function chooseColumns(file: string, header: readonly string[], options: CsvOpti
   if (options.task === 'classification' && targetNames.length > 1) {
     throw invalidData({ file, line: 1 }, `a classification has one target column, not ${targetNames.length}`);
   }
-  const inputNames = options.columns ?? header.filter((name) => !targetNames.includes(name));
+  const { weight } = options;
+  const inputNames = options.columns ?? header.filter((name) => !targetNames.includes(name) && name !== weight);
   if (inputNames.length === 0) throw invalidData({ file, line: 1 }, 'expected at least one column beside the target');
   const find = (name: string) => findColumn(file, header, name);
-  return { inputs: inputNames.map(find), targets: targetNames.map(find) };
+  return {
+    inputs: inputNames.map(find),
+    targets: targetNames.map(find),
+    weight: weight === undefined ? undefined : find(weight),
+  };
 }
 
 function findColumn(file: string, header: readonly string[], name: string): Column {
@@ -120,6 +128,7 @@ class RowCollector {
   readonly #codes = new GrowingInt32();
   readonly #codeOf = new Map<string, number>();
   readonly #firstLines: number[] = [];
+  readonly #weights = new GrowingFloat32();
   #samples = 0;
 
   constructor(
@@ -134,6 +143,7 @@ class RowCollector {
       if (this.task === 'classification') this.#codes.push(this.#code(row, column));
       else this.#targets.push(this.#number(row, column));
     }
+    if (this.columns.weight) this.#weights.push(this.#weight(row, this.columns.weight));
     this.#samples++;
   }
 
@@ -148,6 +158,7 @@ class RowCollector {
       inputs: this.#inputs.values(),
       targets: this.#targets.values(),
       labels: { names: [...this.#codeOf.keys()], firstLines: this.#firstLines, codes: this.#codes.values() },
+      weights: this.#weights.values(),
     };
   }
 
@@ -157,6 +168,13 @@ class RowCollector {
     if (Number.isFinite(value)) return value;
     const found = cell === '' ? 'an empty cell' : JSON.stringify(cell.slice(0, 80));
     throw invalidData({ file: this.file, line: row.line, column: name }, `expected a number, found ${found}`);
+  }
+
+  #weight(row: Row, column: Column): number {
+    const weight = this.#number(row, column);
+    if (weight >= 0) return weight;
+    const place = { file: this.file, line: row.line, column: column.name };
+    throw invalidData(place, `expected a weight of at least 0, found ${weight}`);
   }
 
   #code(row: Row, { name, index }: Column): number {

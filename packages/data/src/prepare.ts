@@ -2,6 +2,7 @@
 import { type BlockInfo, CoordError, type DatasetManifest, type Field, LIMITS, type Split } from '@coord/protocol';
 import { defaultBlockBytes, sampleBytes, sha256Of } from './blocks.js';
 import type { DataConfig } from './config.js';
+import { countLabels } from './count-labels.js';
 import { openCsv } from './sources/csv.js';
 import { openIdxSource } from './sources/idx.js';
 import { openMnist } from './sources/mnist.js';
@@ -25,6 +26,11 @@ export interface PreparedDataset {
    * @throws CoordError BLOCK_CORRUPT (rejects) when the source no longer gives the bytes that were hashed.
    */
   readBlock(sha256: string): Promise<Uint8Array> | undefined;
+  /**
+   * How many samples of the training split have each label (places, where a sample has several), read anew from the source.
+   * @throws CoordError DATASET_INVALID (rejects) when a label is not below `classes`.
+   */
+  countLabels(field: string, classes: number): Promise<number[]>;
 }
 
 type ReadBlock = () => Promise<Uint8Array>;
@@ -43,6 +49,7 @@ export async function prepareDataset(config: DataConfig, options: PrepareOptions
     manifest: { name: source.name, fields, classes: source.classes, train, test },
     classNames: source.classNames,
     readBlock: (sha256) => readVerified(source.name, sha256, readers.get(sha256)),
+    countLabels: (field, classes) => countLabels(source, field, train.samples, classes),
   };
 }
 

@@ -1,14 +1,18 @@
 /** The one interface of all engines: a compiled step over one flat weight buffer, pure in (weights, batch, random key). */
-import type { Batch, Field, Layout, MetricSums, NumericIdentity, RunSpec } from '@coord/protocol';
+import type { Batch, Field, Layout, LossChoice, MetricSpec, MetricSums, NumericIdentity } from '@coord/protocol';
 
 export interface StepSpec {
   /** tfjs layers topology as JSON text. */
   readonly topology: string;
-  readonly loss: RunSpec['loss'];
+  readonly loss: LossChoice;
+  /** What is measured beside loss and right answers. */
+  readonly metrics?: readonly MetricSpec[];
   /** Fields of role `input`, in the order of the model's inputs. */
   readonly inputs: readonly Field[];
   /** Fields of role `target`, in the order of the model's outputs. */
   readonly targets: readonly Field[];
+  /** Whether batches carry a weight for every sample. */
+  readonly isWeighted?: boolean;
   /** The run's seed; keys everything random in the step. */
   readonly seed: number;
 }
@@ -32,7 +36,7 @@ export interface CompiledStep {
    *   again; without a name they are.
    * @param out flat like `weights`, overwritten; padding becomes zero. A statistic's place holds the value that the grain
    *   proposes, times the grain's samples, so that the sum over grains divided by all samples is the mean.
-   * @returns sums over the grain's samples.
+   * @returns sums over the grain's samples, with the tally of training steps.
    * @throws CoordError ENGINE_UNSUPPORTED, ENGINE_FAILED
    */
   gradient(
@@ -43,7 +47,7 @@ export interface CompiledStep {
     weightsId?: string,
   ): Promise<MetricSums>;
 
-  /** Loss and hits in inference mode; nothing random takes part. */
+  /** Loss, hits and the tally of evaluations in inference mode; nothing random takes part. */
   evaluate(weights: Float32Array, batch: Batch): Promise<MetricSums>;
 
   /** The model's outputs in inference mode, one flat array an output, the batch axis first. */

@@ -6,3 +6,4 @@ export { nvidiaModels } from './ort/nvidia.js';
 export { CONCRETE_ENGINES, type ConcreteEngine, ENGINE_GUIDES } from './registry/guide.js';
 export { requireAgreement } from './registry/self-check.js';
 export { type EngineSpeed, measureSpeed } from './registry/speed.js';
+export { stepSpecOf } from './step-spec.js';

@@ -1,5 +1,5 @@
 import { topologyOf } from '@coord/models';
-import { LOSSES } from '@coord/protocol';
+import { LOSSES, type LossName, OUTPUT_KINDS } from '@coord/protocol';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { describe, expect, it } from 'vitest';
 import type { StepSpec } from '../src/engine.js';
@@ -19,12 +19,14 @@ import {
 const engine = await createOrtEngine({ threads: 1 });
 const reference = createEagerEngine();
 
+const ofClasses = (loss: StepSpec['loss']): boolean => OUTPUT_KINDS[loss as LossName] === 'classes';
+
 function specOf(
   loss: StepSpec['loss'],
   activation: 'softmax' | 'sigmoid' | 'linear',
   targets: StepSpec['targets'],
 ): StepSpec {
-  const units = targets[0].shape.length === 0 && loss !== 'categoricalCrossentropy' ? 1 : 4;
+  const units = targets[0].shape.length === 0 && !ofClasses(loss) ? 1 : 4;
   const layers = [
     tfl.layers.dense({ name: 'a', units: 6, activation: 'tanh', inputShape: [5] }),
     tfl.layers.dense({ name: 'b', units, activation }),
@@ -45,6 +47,11 @@ const CASES = [
   ['hinge', 'linear', labelField],
   ['klDivergence', 'softmax', valueField([4])],
   ['cosineProximity', 'linear', valueField([4])],
+  ['sparseCategoricalCrossentropy', 'softmax', labelField],
+  ['squaredHinge', 'linear', labelField],
+  ['categoricalHinge', 'linear', labelField],
+  ['logCosh', 'linear', valueField([4])],
+  ['poisson', 'sigmoid', valueField([4])],
 ] as const;
 
 describe('losses', () => {
@@ -56,7 +63,7 @@ describe('losses', () => {
     const spec = specOf(loss, activation, [target]);
     const weights = randomWeights(spec.topology, 4);
     const next = numbersFrom(8);
-    const batch = randomBatch(spec, 7, 2, loss === 'categoricalCrossentropy' ? 4 : 2);
+    const batch = randomBatch(spec, 7, 2, ofClasses(loss) ? 4 : 2);
     // Targets that are probabilities, not values in [-1, 1).
     if (activation !== 'linear' && target.dtype === 'float32')
       batch.targets[0].forEach((_, at, all) => {
@@ -102,6 +109,10 @@ describe('losses', () => {
     ['categoricalCrossentropy', [0.25, 0.75], [0, 1], -Math.log(0.75)],
     ['klDivergence', [0.25, 0.75], [0.5, 0.5], 0.5 * Math.log(2) + 0.5 * Math.log(2 / 3)],
     ['cosineProximity', [3, 4], [4, 3], -24 / 25],
+    ['squaredHinge', [0.5, 2], [1, 0], (0.25 + 9) / 2],
+    ['categoricalHinge', [0.5, 2], [1, 0], 2.5],
+    ['logCosh', [1, 40], [0, 0], (Math.log(Math.cosh(1)) + 40 - Math.LN2) / 2],
+    ['poisson', [2, 1], [3, 0], (2 - 3 * Math.log(2) + 1) / 2],
   ] as const)('%s of %j for %j is right', async (loss, outputs, targets, expected) => {
     expect(await lossOf(loss, [...outputs], [...targets])).toBeCloseTo(expected, 5);
   });

@@ -13,7 +13,8 @@ export const STORAGE_BYTES = { uint8: 1, int32: 4, float32: 4 } as const;
 
 export const fieldSchema = z.object({
   name: z.string().min(1).max(LIMITS.nameLength),
-  role: z.enum(['input', 'target']),
+  /** `weight`: factor of the sample's loss; a scalar, at most one field. */
+  role: z.enum(['input', 'target', 'weight']),
   /** Shape of one sample, without the batch axis; [] is a scalar. */
   shape: z.array(z.number().int().min(1)).max(8),
   storage: z.enum(['uint8', 'int32', 'float32']),
@@ -54,4 +55,6 @@ export interface Batch {
   readonly count: number;
   readonly inputs: readonly (Float32Array | Int32Array)[];
   readonly targets: readonly (Float32Array | Int32Array)[];
+  /** Factor of each sample's loss; left out where all are 1. */
+  readonly sampleWeights?: Float32Array;
 }

@@ -38,6 +38,7 @@ export const ERROR_RULES = {
   MODEL_INVALID: fatal(EXIT_CODE.usage),
   OPTIMIZER_UNKNOWN: fatal(EXIT_CODE.usage),
   LOSS_UNKNOWN: fatal(EXIT_CODE.usage),
+  LOSS_INVALID: fatal(EXIT_CODE.usage),
   ENGINE_UNAVAILABLE: fatal(EXIT_CODE.usage),
   ENGINE_UNSUPPORTED: fatal(EXIT_CODE.usage),
   ENGINE_FAILED: fatal(EXIT_CODE.unexpected),

@@ -19,12 +19,13 @@ import { z } from 'zod';
 import { sha256Schema } from './dataset.js';
 import { numericIdentitySchema } from './identity.js';
 import { LIMITS } from './limits.js';
+import { MAX_TALLY_SIZE } from './metric-spec.js';
 import { runSpecSchema } from './run-spec.js';
 import { stateHeaderSchema } from './state.js';
 import { linkKeySchema, peerEndpointSchema, viewSchema } from './view.js';
 
 /** Raised whenever an old and a new worker or coordinator would misunderstand each other. */
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 const step = z.number().int().min(0);
 const generation = z.number().int().min(0);
@@ -63,7 +64,12 @@ export const ringActivitySchema = z.object({
 });
 export type RingActivity = z.infer<typeof ringActivitySchema>;
 
-const metricsSchema = z.object({ loss: z.number(), correct: z.number(), samples: z.number().min(0) });
+const metricsSchema = z.object({
+  loss: z.number(),
+  correct: z.number(),
+  samples: z.number().min(0),
+  tally: z.array(z.number()).max(MAX_TALLY_SIZE).readonly().optional(),
+});
 
 /** Where a step's time went, on one host, in milliseconds. */
 export const phaseTimesSchema = z.object({

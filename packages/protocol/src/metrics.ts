@@ -1,52 +1,58 @@
 /**
- * Metrics travel as integers, like gradients, so that their sums do not depend on order either.
- *
- * A grain's value is rounded to a multiple of 2^-20 and written as five limbs of 14 bits (two's complement: the upper limb
- * keeps the sign), so the 65,535 grains that a step may have add up in int32 without overflow.
+ * Metrics travel as integers, like gradients, so that their sums do not depend on order either: loss, right answers and
+ * samples of a grain or evaluation batch, and behind them the run's tally (tally.ts).
  */
-const FRACTION = 2 ** 20;
-const LIMB = 2 ** 14;
-export const LIMBS = 5;
-/** Values are clamped to this magnitude; anything larger (a diverged loss) is only ever shown, never used. */
-const MAX_MAGNITUDE = 2 ** 38;
+import { addExact, COUNT, type ExactFormat, REAL, readExact } from './exact-number.js';
+import type { TallyPart } from './tally.js';
 
-/** A metric is a sum over samples; what people read is that sum divided by the number of samples. */
+/** Sums over samples; what people read is derived from them, see `metricValues`. */
 export interface MetricSums {
-  /** Sum of the per-sample losses. */
-  loss: number;
-  /** Number of samples whose largest output is the target; 0 where that has no meaning. */
-  correct: number;
-  samples: number;
+  /** Sum of the per-sample losses, weights included. */
+  readonly loss: number;
+  /** Number of samples whose output says what the target says; 0 where that has no meaning. */
+  readonly correct: number;
+  readonly samples: number;
+  /** Values of the tally's parts, one after the other; left out where nothing further is measured. */
+  readonly tally?: readonly number[];
 }
 
-export const METRIC_NAMES = ['loss', 'correct', 'samples'] as const satisfies readonly (keyof MetricSums)[];
-export const METRIC_WORDS = METRIC_NAMES.length * LIMBS;
+const SUMS = ['loss', 'correct', 'samples'] as const satisfies readonly (keyof MetricSums)[];
 
-function addExact(value: number, words: Int32Array, at: number): void {
-  const bounded = Number.isNaN(value) ? MAX_MAGNITUDE : Math.max(-MAX_MAGNITUDE, Math.min(MAX_MAGNITUDE, value));
-  let rest = Math.round(bounded * FRACTION);
-  for (let limb = 0; limb < LIMBS - 1; limb++) {
-    const low = ((rest % LIMB) + LIMB) % LIMB;
-    words[at + limb] += low;
-    rest = (rest - low) / LIMB;
-  }
-  words[at + LIMBS - 1] += rest;
-}
+const formatOf = ({ unit }: TallyPart): ExactFormat => (unit === 'count' ? COUNT : REAL);
 
-function readExact(words: Int32Array, at: number): number {
-  let value = 0;
-  for (let limb = LIMBS - 1; limb >= 0; limb--) value = value * LIMB + words[at + limb];
-  return value / FRACTION;
-}
+/** Words that the metrics take in a reduction. */
+export const metricWords = (parts: readonly TallyPart[]): number =>
+  parts.reduce((words, part) => words + part.size * formatOf(part).limbs, SUMS.length * REAL.limbs);
 
-/** Adds one grain's metrics to `words` (METRIC_WORDS long). */
-export function addMetrics(metrics: MetricSums, words: Int32Array): void {
-  METRIC_NAMES.forEach((name, index) => {
-    addExact(metrics[name], words, index * LIMBS);
+/** Adds one grain's metrics to `words` (`metricWords(parts)` long). */
+export function addMetrics(metrics: MetricSums, words: Int32Array, parts: readonly TallyPart[] = []): void {
+  SUMS.forEach((name, index) => {
+    addExact(REAL, metrics[name], words, index * REAL.limbs);
+  });
+  eachTallied(parts, (format, at, index) => {
+    addExact(format, metrics.tally?.[index] ?? 0, words, at);
   });
 }
 
-export function readMetrics(words: Int32Array): MetricSums {
-  const [loss, correct, samples] = METRIC_NAMES.map((_, index) => readExact(words, index * LIMBS));
-  return { loss, correct, samples };
+export function readMetrics(words: Int32Array, parts: readonly TallyPart[] = []): MetricSums {
+  const [loss, correct, samples] = SUMS.map((_, index) => readExact(REAL, words, index * REAL.limbs));
+  if (parts.length === 0) return { loss, correct, samples };
+  const tally: number[] = [];
+  eachTallied(parts, (format, at) => {
+    tally.push(readExact(format, words, at));
+  });
+  return { loss, correct, samples, tally };
+}
+
+/** Visits every value of the tally with its format, its first word and its number. */
+function eachTallied(
+  parts: readonly TallyPart[],
+  visit: (format: ExactFormat, at: number, index: number) => void,
+): void {
+  let at = SUMS.length * REAL.limbs;
+  let index = 0;
+  for (const part of parts) {
+    const format = formatOf(part);
+    for (let value = 0; value < part.size; value++, at += format.limbs) visit(format, at, index++);
+  }
 }

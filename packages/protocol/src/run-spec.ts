@@ -2,6 +2,8 @@
 import { z } from 'zod';
 import { datasetManifestSchema, sha256Schema } from './dataset.js';
 import { LIMITS } from './limits.js';
+import { lossChoiceSchema } from './loss-spec.js';
+import { metricSpecSchema } from './metric-spec.js';
 
 const rate = z.number().min(0).max(1e6);
 const unit = z.number().min(0).lt(1);
@@ -76,16 +78,6 @@ export const regularizationSpecSchema = z.strictObject({
 });
 export type RegularizationSpec = z.infer<typeof regularizationSpecSchema>;
 
-export const LOSSES = [
-  'categoricalCrossentropy',
-  'binaryCrossentropy',
-  'meanSquaredError',
-  'meanAbsoluteError',
-  'huber',
-  'hinge',
-  'klDivergence',
-  'cosineProximity',
-] as const;
 /** What computes gradients; `auto` takes the first that works here, in the order of docs/engines.md. */
 export const ENGINES = [
   'auto',
@@ -112,7 +104,9 @@ export const runSpecSchema = z.object({
       .min(2)
       .max(4 * 1024 * 1024),
   }),
-  loss: z.enum(LOSSES),
+  loss: lossChoiceSchema,
+  /** What is measured beside the loss; decides no weight. */
+  metrics: z.array(metricSpecSchema).max(64).default([]),
   optimizer: optimizerSpecSchema,
   schedule: scheduleSpecSchema,
   regularization: regularizationSpecSchema,

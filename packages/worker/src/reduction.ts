@@ -2,7 +2,7 @@
  * What the hosts of a view tell each other about one step: first the maxima (exponents and flags: small, and whoever is
  * early waits here), then the sums (gradients and metrics).
  */
-import { type Layout, type MetricSums, parameterOfBlock, readMetrics } from '@coord/protocol';
+import { type Layout, type MetricSums, parameterOfBlock } from '@coord/protocol';
 import type { Ring } from '@coord/ring';
 import type { Compute, GrainOutcome } from './compute/compute-pool.js';
 import { isUnanimous, SPREAD_BYTES, spreadDigest } from './replica-digest.js';
@@ -84,5 +84,5 @@ export async function reduceSums(
 ): Promise<MetricSums> {
   const own = await compute.collect([...outcomes.values()].map((outcome) => outcome.metrics));
   await ring.allReduceSum(own, compute.total);
-  return readMetrics(compute.metricWords());
+  return compute.metrics();
 }

@@ -11,6 +11,7 @@ import {
   type Engine,
   learningRateAt,
   type Optimizer,
+  stepSpecOf,
 } from '@coord/engine';
 import {
   type Batch,
@@ -72,15 +73,8 @@ export async function executeSteps(
 }
 
 async function setUp(spec: RunSpec, dataset: PreparedDataset, state: TrainingState, engine: Engine): Promise<Bench> {
-  const { fields } = spec.data;
   const { layout } = state;
-  const compiled = await engine.compile({
-    topology: spec.model.topology,
-    loss: spec.loss,
-    inputs: fields.filter((field) => field.role === 'input'),
-    targets: fields.filter((field) => field.role === 'target'),
-    seed: spec.seed,
-  });
+  const compiled = await engine.compile({ ...stepSpecOf(spec), metrics: [] });
   return {
     spec,
     state,

@@ -1,11 +1,12 @@
-import { createEngine } from '@coord/engine';
+import { createEngine, stepSpecOf } from '@coord/engine';
 import { CoordError, EXIT_CODE, identityText } from '@coord/protocol';
 import { toRunSpec } from '../config/run-spec.js';
 import { evaluate } from '../evaluate.js';
 import { type CommandIo, writeJson, writeLine } from '../io.js';
 import { type OpenCheckpoint, openCheckpoint } from '../open-checkpoint.js';
 import type { JsonOptions } from '../options.js';
-import { formatCount, formatDuration, formatLoss, formatPercent, plural } from '../view/format.js';
+import { formatCount, formatDuration, plural } from '../view/format.js';
+import { evaluationTexts, matrixTables } from '../view/metrics.js';
 
 /** @throws CoordError CHECKPOINT_*, DATASET_*, ENGINE_*. */
 export async function runEval(path: string, options: JsonOptions, io: CommandIo): Promise<number> {
@@ -15,16 +16,9 @@ export async function runEval(path: string, options: JsonOptions, io: CommandIo)
   requireSameRun(opened, spec.configSha256);
   const engine = await createEngine(spec.engine);
   try {
-    const { fields } = spec.data;
-    const step = await engine.compile({
-      topology: spec.model.topology,
-      loss: spec.loss,
-      inputs: fields.filter((field) => field.role === 'input'),
-      targets: fields.filter((field) => field.role === 'target'),
-      seed: spec.seed,
-    });
+    const step = await engine.compile(stepSpecOf(spec));
     const startMs = performance.now();
-    const { loss, accuracy, samples } = await evaluate(step, state, dataset, spec.evaluation.batchSize);
+    const measured = await evaluate(step, state, dataset, spec);
     const seconds = (performance.now() - startMs) / 1000;
     step.dispose();
     if (options.json) {
@@ -32,21 +26,22 @@ export async function runEval(path: string, options: JsonOptions, io: CommandIo)
       writeJson(io.stdout, {
         event: 'evaluated',
         step: state.step,
-        testAccuracy: accuracy,
-        testLoss: loss,
-        samples,
+        testAccuracy: measured.accuracy,
+        testLoss: measured.loss,
+        testMetrics: measured.metrics,
+        samples: measured.samples,
         seconds,
         weightsSha256,
         checkpoint: opened.path,
       });
       return EXIT_CODE.ok;
     }
-    const shownAccuracy = spec.data.classes === undefined ? '' : `accuracy ${formatPercent(accuracy)} · `;
     writeLine(io.stdout, `${record.config.model.name} after step ${formatCount(state.step)} (${opened.path})`);
     writeLine(
       io.stdout,
-      `${shownAccuracy}loss ${formatLoss(loss)} on ${plural(samples, 'test sample')}, in ${formatDuration(seconds)}`,
+      `${evaluationTexts(measured).join(' · ')} on ${plural(measured.samples, 'test sample')}, in ${formatDuration(seconds)}`,
     );
+    for (const table of matrixTables(measured, dataset.classNames)) writeLine(io.stdout, table);
     writeLine(io.stdout, `engine ${identityText(engine.identity)}`);
     writeLine(io.stdout, `weights SHA-256 ${opened.manifest.weightsSha256}`);
     return EXIT_CODE.ok;

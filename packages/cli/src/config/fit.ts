@@ -1,5 +1,5 @@
 /** Whether a model fits the samples that it is to see: better said here, by key, than by a worker in the middle of a trace. */
-import { CoordError, type DatasetManifest, type Field, type RunSpec } from '@coord/protocol';
+import { CoordError, type DatasetManifest, type Field, type LossSpec, OUTPUT_KINDS } from '@coord/protocol';
 
 /** Shapes without the batch axis; null stands for any length. */
 export interface ModelShapes {
@@ -13,7 +13,12 @@ const fits = (shape: readonly (number | null)[], wanted: readonly number[]): boo
   shape.length === wanted.length && shape.every((size, axis) => size === null || size === wanted[axis]);
 
 /** @throws CoordError CONFIG_INVALID naming what the model takes, what the data has, and the keys to change. */
-export function requireFit(model: ModelShapes, modelName: string, data: DatasetManifest, loss: RunSpec['loss']): void {
+export function requireFit(
+  model: ModelShapes,
+  modelName: string,
+  data: DatasetManifest,
+  losses: readonly LossSpec[],
+): void {
   const inputs = data.fields.filter((field) => field.role === 'input');
   if (inputs.length !== model.inputs.length) {
     throw misfit(
@@ -23,7 +28,13 @@ export function requireFit(model: ModelShapes, modelName: string, data: DatasetM
   inputs.forEach((field, index) => {
     requireInput(model.inputs[index], field, modelName, data);
   });
-  if (loss === 'categoricalCrossentropy') requireClasses(model, modelName, data);
+  const targets = data.fields.filter((field) => field.role === 'target');
+  if (targets.length !== model.outputs.length) {
+    throw misfit(
+      `model ${modelName} has ${model.outputs.length} outputs; samples of ${data.name} have ${targets.length} targets`,
+    );
+  }
+  if (losses.length === 1 && OUTPUT_KINDS[losses[0].name] === 'classes') requireClasses(model, modelName, data);
 }
 
 function requireInput(shape: readonly (number | null)[], field: Field, modelName: string, data: DatasetManifest): void {

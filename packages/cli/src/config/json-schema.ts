@@ -29,7 +29,11 @@ export function runConfigJsonSchema(): JsonSchemaNode {
 /** Text of `configs/coord.schema.json`. */
 export const jsonSchemaText = (): string => `${JSON.stringify(runConfigJsonSchema(), null, 2)}\n`;
 
-const variantsOf = (node: JsonSchemaNode): readonly JsonSchemaNode[] => node.oneOf ?? node.anyOf ?? [node];
+/** A union may hold unions: a name, or one of several mappings. */
+function variantsOf(node: JsonSchemaNode): readonly JsonSchemaNode[] {
+  const variants = node.oneOf ?? node.anyOf;
+  return variants ? variants.flatMap(variantsOf) : [node];
+}
 
 /** Names of the keys that may stand in the mapping at `path`, over all variants of every union on the way. */
 export function keysAt(path: readonly PropertyKey[]): string[] {

@@ -96,6 +96,8 @@ function invalidUnion(issue: Extract<Issue, { code: 'invalid_union' }>, root: un
     const choices = options.filter((option) => option !== undefined);
     return [wrongChoice(issue.path, valueAt(root, issue.path), choices, valueAt(root, issue.path.slice(0, -1)))];
   }
+  const meant = meantVariant(issue);
+  if (meant) return meant.flatMap((inner) => explainIssue({ ...inner, path: [...issue.path, ...inner.path] }, root));
   const expected = issue.errors
     .flat()
     .map((inner) => (inner.code === 'invalid_type' ? typeWords(inner.expected) : inner.message));
@@ -103,6 +105,13 @@ function invalidUnion(issue: Extract<Issue, { code: 'invalid_union' }>, root: un
   return [
     { path: issue.path, at: 'value', message: `expected ${[...new Set(expected)].join(' or ')}, found ${given}` },
   ];
+}
+
+/** Of a union of a name, a mapping and a list: what is wrong with the variant that has the value's type, where there is one. */
+function meantVariant({ errors }: Extract<Issue, { code: 'invalid_union' }>): Issue[] | undefined {
+  const isOfOtherType = ({ code, path }: Issue) => code === 'invalid_type' && path.length === 0;
+  const candidates = errors.filter((issues) => !issues.some(isOfOtherType));
+  return candidates.length === 1 ? candidates[0] : undefined;
 }
 
 function wrongType(issue: Extract<Issue, { code: 'invalid_type' }>, root: unknown): Problem {

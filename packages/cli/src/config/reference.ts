@@ -23,11 +23,21 @@ function boundsOf(node: JsonSchemaNode): string {
   return bounds.length === 0 ? '' : ` ${bounds.join(', ')}`;
 }
 
+/** A name, a mapping with that name and options, or a list of both: the mapping's rows say everything. */
+function optionsIn(node: JsonSchemaNode): JsonSchemaNode | undefined {
+  const variants = node.anyOf ?? node.items?.anyOf;
+  return variants?.find(({ oneOf }) => oneOf !== undefined);
+}
+
 function valuesOf(node: JsonSchemaNode): string {
   if (node.const !== undefined) return code(node.const);
   if (node.enum) return node.enum.map(code).join(', ');
   const variants = node.oneOf ?? node.anyOf;
-  if (variants) return [...new Set(variants.map(valuesOf))].join(' or ');
+  if (variants) {
+    const single = [...new Set(variants.filter((variant) => !(optionsIn(variant) && variant.items)).map(valuesOf))];
+    const isAlsoList = node.anyOf !== undefined && variants.some((variant) => optionsIn(variant) && variant.items);
+    return [...single, ...(isAlsoList ? ['list of these'] : [])].join(' or ');
+  }
   if (node.prefixItems)
     return `list of ${node.prefixItems.length}: ${[...new Set(node.prefixItems.map(valuesOf))].join(' or ')}`;
   if (node.type === 'array') return `list of ${node.items ? valuesOf(node.items) : 'values'}`;
@@ -45,8 +55,33 @@ function rowsOf(key: string, node: JsonSchemaNode, required: boolean): Row[] {
   if (node.properties) return childRows(key, node, required || node.default !== undefined);
   const discriminator = node.oneOf && discriminatorOf(node.oneOf);
   if (node.oneOf && discriminator) return unionRows(key, node, node.oneOf, discriminator);
+  const options = optionsIn(node);
+  if (options?.oneOf) return [leafRow(key, node, required), ...optionRows(key, options.oneOf)];
+  return [leafRow(key, node, required)];
+}
+
+/** The options of all variants; those of one description that several have in one row. */
+function optionRows(key: string, variants: readonly JsonSchemaNode[]): Row[] {
+  const rows = new Map<string, Row & { readonly names: string[] }>();
+  for (const variant of variants) {
+    const name = String(variant.properties?.name.const);
+    for (const row of variantRows(key, variant, 'name', name)) {
+      const path = row.key.slice(0, row.key.indexOf(' ('));
+      const known = rows.get(path);
+      if (known) known.names.push(name);
+      else rows.set(path, { ...row, key: path, names: [name] });
+    }
+  }
+  const isOfAll = ({ names }: { names: string[] }) => names.length === variants.length;
+  return [...rows.values()].map((row) => ({
+    ...row,
+    key: `${row.key} (${isOfAll(row) ? 'all' : row.names.join(', ')})`,
+  }));
+}
+
+function leafRow(key: string, node: JsonSchemaNode, required: boolean): Row {
   const fallback = node.default === undefined ? (required ? 'required' : '–') : code(node.default);
-  return [{ key, values: valuesOf(node), fallback, description: node.description ?? '' }];
+  return { key, values: valuesOf(node), fallback, description: node.description ?? '' };
 }
 
 /** @param present false where the mapping itself may be left out: its required keys are required only inside it. */

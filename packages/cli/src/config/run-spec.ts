@@ -4,6 +4,8 @@ import { type PreparedDataset, prepareDataset } from '@coord/data';
 import { createModel, topologyOf } from '@coord/models';
 import { type BatchPlan, type RunSpec, type ScheduleSpec, totalSteps } from '@coord/protocol';
 import { type ModelShapes, requireFit } from './fit.js';
+import { resolveLosses } from './losses.js';
+import { resolveMetrics } from './metrics.js';
 import type { RunConfig } from './schema.js';
 
 export interface RunSpecOptions {
@@ -24,11 +26,15 @@ export interface PreparedRun {
 export async function toRunSpec(config: RunConfig, options: RunSpecOptions): Promise<PreparedRun> {
   const { topology, shapes } = describeModel(config);
   const dataset = await prepareDataset(config.data, { directory: options.directory });
-  requireFit(shapes, config.model.name, dataset.manifest, config.loss);
+  const classesOf = shapes.outputs.map((shape) => shape.at(-1) ?? undefined);
+  const loss = await resolveLosses(config.loss, classesOf, dataset);
+  requireFit(shapes, config.model.name, dataset.manifest, loss);
+  const targets = dataset.manifest.fields.filter((field) => field.role === 'target');
+  const outputs = loss.map((one, index) => ({ target: targets[index], loss: one, classes: classesOf[index] }));
   const decides = {
     seed: config.seed,
     model: { name: config.model.name, topology },
-    loss: config.loss,
+    loss,
     optimizer: config.optimizer,
     schedule: resolveSchedule(config, dataset.manifest.train.samples),
     regularization: config.regularization,
@@ -40,6 +46,7 @@ export async function toRunSpec(config: RunConfig, options: RunSpecOptions): Pro
     ...decides,
     runId: options.runId,
     configSha256: configSha256(decides),
+    metrics: resolveMetrics(config.metrics, outputs),
     epochs: config.epochs,
     maxSteps: config.maxSteps,
     evaluation: config.evaluation,

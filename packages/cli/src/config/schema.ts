@@ -1,8 +1,10 @@
 /** Run configuration: what a person writes to describe a run. Only what differs from the defaults needs to stand in a file. */
 import { dataConfigSchema } from '@coord/data';
-import { ENGINES, LOSSES, optimizerSpecSchema, regularizationSpecSchema, scheduleSpecSchema } from '@coord/protocol';
+import { ENGINES, optimizerSpecSchema, regularizationSpecSchema, scheduleSpecSchema } from '@coord/protocol';
 import { z } from 'zod';
 import { LISTEN_PATTERN, parseListen } from '../listen.js';
+import { lossConfigSchema } from './loss-schema.js';
+import { metricsConfigSchema } from './metric-schema.js';
 import { modelConfigSchema } from './model-schema.js';
 
 const NATS_PATTERN = /^nats(\+tls)?:\/\/[^\s/@:]+(:\d{1,5})?$/;
@@ -49,7 +51,14 @@ const checkpoint = z.strictObject({
 const configSchema = z.strictObject({
   model: modelConfigSchema.describe('The network, by name, and its options.'),
   data: dataConfigSchema.describe('Where samples come from.'),
-  loss: z.enum(LOSSES).describe('What is minimised.').default('categoricalCrossentropy'),
+  loss: lossConfigSchema
+    .describe('What is minimised: a name, a mapping with options, or a list with one an output of the model.')
+    .default('categoricalCrossentropy'),
+  metrics: metricsConfigSchema
+    .optional()
+    .describe(
+      'What is measured beside the loss, by name or as a mapping with options; accuracy, where it has a meaning.',
+    ),
   engine: engine.describe('How gradients are computed.').prefault({}),
   optimizer: optimizer.describe('How gradients become updates.').prefault({}),
   schedule: schedule.describe('How the learning rate changes over the run.').prefault({}),

@@ -25,7 +25,7 @@ export const formatPercent = (share: number | undefined): string =>
   share === undefined || !Number.isFinite(share) ? '–' : `${(share * 100).toFixed(2)} %`;
 
 export function formatLoss(loss: number | undefined): string {
-  if (loss === undefined) return '–';
+  if (loss === undefined || Number.isNaN(loss)) return '–';
   return Math.abs(loss) >= 0.001 || loss === 0 ? loss.toFixed(4) : loss.toExponential(2);
 }
 

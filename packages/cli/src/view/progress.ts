@@ -1,6 +1,7 @@
 /** What a run looks like to people: a pure state, fed with the coordinator's events, and its texts. */
 import type { CoordinatorEvent, EvaluationEvent, StepEvent } from '@coord/coordinator';
-import { formatBar, formatCount, formatDuration, formatLoss, formatPercent, formatRate, plural } from './format.js';
+import { formatBar, formatCount, formatDuration, formatRate, plural } from './format.js';
+import { evaluationTexts, metricTexts } from './metrics.js';
 
 export interface Plan {
   readonly epochs: number;
@@ -9,8 +10,6 @@ export interface Plan {
   readonly globalBatch: number;
   /** What the samples are called: images, samples. */
   readonly noun: string;
-  /** False where counting right answers means nothing, as in regression. */
-  readonly hasAccuracy: boolean;
 }
 
 export interface Progress {
@@ -50,17 +49,13 @@ export function etaSeconds(progress: Progress): number | undefined {
   return ((plan.totalSteps - step.step) * plan.globalBatch) / step.samplesPerSecond;
 }
 
-const accuracyText = (plan: Plan, accuracy: number): string =>
-  plan.hasAccuracy ? `accuracy ${formatPercent(accuracy)}` : '';
-
 function parts(progress: Progress, step: StepEvent): string[] {
   const { plan, workers } = progress;
   const eta = etaSeconds(progress);
   return [
     `epoch ${step.epoch + 1}/${plan.epochs}`,
     `step ${formatCount(step.step)}/${formatCount(plan.totalSteps)}`,
-    `loss ${formatLoss(step.loss)}`,
-    accuracyText(plan, step.accuracy),
+    ...metricTexts(step),
     `${formatRate(step.samplesPerSecond)} ${plan.noun}/s`,
     eta === undefined ? '' : `ETA ${formatDuration(eta)}`,
     plural(workers, 'worker'),
@@ -87,9 +82,9 @@ export function barLine(progress: Progress, columns: number): string {
 }
 
 function evaluationLine(plan: Plan, event: EvaluationEvent): string {
-  const accuracy = plan.hasAccuracy ? `test accuracy ${formatPercent(event.accuracy)} · ` : '';
+  const measured = evaluationTexts(event).map((text) => `test ${text}`);
   const took = formatDuration(event.durationMs / 1000);
-  return `epoch ${event.epoch}/${plan.epochs} done: ${accuracy}test loss ${formatLoss(event.loss)} · ${plural(event.samples, 'sample')} in ${took}`;
+  return `epoch ${event.epoch}/${plan.epochs} done: ${measured.join(' · ')} · ${plural(event.samples, 'sample')} in ${took}`;
 }
 
 function repairLine({ name, step, isIntact, arrays }: Extract<CoordinatorEvent, { event: 'worker-repaired' }>): string {

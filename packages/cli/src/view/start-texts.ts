@@ -18,7 +18,6 @@ export function viewPlan({ config, prepared: { spec } }: PreparedStart): Plan {
     stepsPerEpoch: stepsPerEpoch(plan),
     globalBatch: plan.grains * plan.grainSize,
     noun: isImage ? 'images' : 'samples',
-    hasAccuracy: spec.data.classes !== undefined,
   };
 }
 

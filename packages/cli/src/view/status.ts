@@ -1,8 +1,13 @@
 /** `coord status` for people. */
 import { z } from 'zod';
-import { formatCount, formatDuration, formatLoss, formatPercent, formatRate, formatTable } from './format.js';
+import { formatCount, formatDuration, formatRate, formatTable } from './format.js';
+import { metricTexts } from './metrics.js';
 
-const metrics = z.object({ loss: z.number().nullable(), accuracy: z.number().nullable() });
+const metrics = z.object({
+  loss: z.number().nullable(),
+  accuracy: z.number().nullable(),
+  metrics: z.record(z.string(), z.number().nullable()).default({}),
+});
 const workerSchema = z.object({
   name: z.string(),
   remote: z.string(),
@@ -35,8 +40,9 @@ export type Status = z.infer<typeof statusSchema>;
 
 const row = (label: string, value: string): string => `${label.padEnd(12)} ${value}`;
 
-const metricsText = ({ loss, accuracy }: z.infer<typeof metrics>): string =>
-  `loss ${formatLoss(loss ?? undefined)}, accuracy ${formatPercent(accuracy ?? undefined)}`;
+/** JSON has no NaN: it comes as null. */
+const metricsText = ({ loss, ...values }: z.infer<typeof metrics>): string =>
+  metricTexts({ ...values, loss: loss ?? Number.NaN }).join(', ');
 
 export function formatStatus(status: Status): string {
   const { run, view, evaluation, checkpoint } = status;

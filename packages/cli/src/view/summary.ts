@@ -1,6 +1,8 @@
 /** The end of a run: one object for scripts, a few lines for people. */
 import type { RunResult } from '@coord/coordinator';
+import type { MetricValues } from '@coord/protocol';
 import { formatDuration, formatLoss, formatPercent, formatRate, plural } from './format.js';
+import { metricRows } from './metrics.js';
 import type { Plan } from './progress.js';
 
 /** The last line of `--json`. */
@@ -11,6 +13,8 @@ export interface FinishedLine {
   /** Of the last evaluation; null where there was none. */
   readonly testAccuracy: number | null;
   readonly testLoss: number | null;
+  /** The run's further metrics by their keys. */
+  readonly testMetrics: MetricValues['metrics'] | null;
   readonly weightsSha256: string;
   /** Over the whole run, evaluations included. */
   readonly samplesPerSecond: number;
@@ -28,6 +32,7 @@ export function finishedLine(result: RunResult, runDir: string): FinishedLine {
     epochs: result.epoch,
     testAccuracy: result.testMetrics?.accuracy ?? null,
     testLoss: result.testMetrics?.loss ?? null,
+    testMetrics: result.testMetrics?.metrics ?? null,
     weightsSha256: result.weightsSha256,
     samplesPerSecond: result.seconds > 0 ? result.samples / result.seconds : 0,
     seconds: result.seconds,
@@ -44,11 +49,12 @@ export function summaryLines(line: FinishedLine, plan: Plan): string[] {
   const perWorker = line.samplesPerSecond / Math.max(1, line.workers);
   const title = line.stopped ? 'stopped' : 'finished';
   const lines = [`${title} after ${plural(line.steps, 'step')}, ${plural(line.epochs, 'whole epoch')}`];
-  if (line.testAccuracy !== null && plan.hasAccuracy)
-    lines.push(row('accuracy', `${formatPercent(line.testAccuracy)} on the test split`));
+  if (line.testAccuracy !== null) lines.push(row('accuracy', `${formatPercent(line.testAccuracy)} on the test split`));
   if (line.testLoss !== null) lines.push(row('loss', `${formatLoss(line.testLoss)} on the test split`));
+  const further = metricRows({ metrics: line.testMetrics ?? {} });
   return [
     ...lines,
+    ...further.map(([key, value]) => row(key, `${value} on the test split`)),
     row('time', formatDuration(line.seconds)),
     row(
       'speed',

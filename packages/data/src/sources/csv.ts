@@ -4,11 +4,13 @@ import type { Field } from '@coord/protocol';
 import type { CsvConfig } from '../config.js';
 import { type CsvTable, readCsv } from '../csv.js';
 import { invalidData } from '../invalid.js';
-import { bytesOf, elementsOf, type Source, type SplitSource } from './source.js';
+import { bytesOf, elementsOf, type Source, type SplitSource, WEIGHT_FIELD } from './source.js';
 
 interface Split {
   readonly inputs: Float32Array;
   readonly targets: Float32Array | Int32Array;
+  /** Empty where there is no column of weights. */
+  readonly weights: Float32Array;
   readonly samples: number;
 }
 
@@ -23,7 +25,11 @@ export async function openCsv(config: CsvConfig, directory: string): Promise<Sou
   const classNames = config.task === 'classification' ? (config.classes ?? sortedLabels(train)) : undefined;
   return {
     name: 'csv',
-    fields: [inputField(config, shape), targetField(config, train.targetColumns.length)],
+    fields: [
+      inputField(config, shape),
+      targetField(config, train.targetColumns.length),
+      ...(config.weight === undefined ? [] : [WEIGHT_FIELD]),
+    ],
     classes: classNames?.length,
     classNames,
     train: splitSource(splitOf(train, classNames), columns.length),
@@ -67,8 +73,8 @@ function sortedLabels({ file, labels, targetColumns }: CsvTable): string[] {
 }
 
 function splitOf(table: CsvTable, classNames: readonly string[] | undefined): Split {
-  const { inputs, samples, labels } = table;
-  if (!classNames) return { inputs, samples, targets: table.targets };
+  const { inputs, samples, labels, weights } = table;
+  if (!classNames) return { inputs, samples, weights, targets: table.targets };
   const classOf = labels.names.map((name, code) => {
     const found = classNames.indexOf(name);
     if (found >= 0) return found;
@@ -81,7 +87,7 @@ function splitOf(table: CsvTable, classNames: readonly string[] | undefined): Sp
       },
     );
   });
-  return { inputs, samples, targets: labels.codes.map((code) => classOf[code]) };
+  return { inputs, samples, weights, targets: labels.codes.map((code) => classOf[code]) };
 }
 
 const someOf = (names: readonly string[]): string =>
@@ -90,13 +96,17 @@ const someOf = (names: readonly string[]): string =>
     .map((name) => JSON.stringify(name))
     .join(', ') + (names.length > 10 ? ', …' : '');
 
-function splitSource({ inputs, targets, samples }: Split, inputWidth: number): SplitSource {
-  const targetWidth = targets.length / samples;
+function splitSource({ inputs, targets, weights, samples }: Split, inputWidth: number): SplitSource {
+  const fields = [
+    { values: inputs, width: inputWidth },
+    { values: targets, width: targets.length / samples },
+    { values: weights, width: 1 },
+  ];
   return {
     samples,
-    readField: async (field, first, count) =>
-      field === 0
-        ? bytesOf(inputs.subarray(first * inputWidth, (first + count) * inputWidth))
-        : bytesOf(targets.subarray(first * targetWidth, (first + count) * targetWidth)),
+    async readField(field, first, count) {
+      const { values, width } = fields[field];
+      return bytesOf(values.subarray(first * width, (first + count) * width));
+    },
   };
 }

@@ -19,6 +19,17 @@ export interface Source {
   readonly test?: SplitSource;
 }
 
+/** Sample weights, for the sources that have them; the last of their fields. */
+export const WEIGHT_FIELD: Field = {
+  name: 'weight',
+  role: 'weight',
+  shape: [],
+  storage: 'float32',
+  dtype: 'float32',
+  scale: 1,
+  offset: 0,
+};
+
 /** Bytes of a typed array, without copying. Storage is little-endian, like every machine that coord runs on. */
 export const bytesOf = (array: Float32Array | Int32Array | Uint8Array): Uint8Array =>
   new Uint8Array(array.buffer, array.byteOffset, array.byteLength);

@@ -4,10 +4,10 @@
  */
 import { philox, streamKey } from '@coord/protocol';
 import type { SyntheticConfig } from '../config.js';
-import { bytesOf, elementsOf, type Source, type SplitSource } from './source.js';
+import { bytesOf, elementsOf, type Source, type SplitSource, WEIGHT_FIELD } from './source.js';
 
 /** Keeps the random numbers of prototypes, samples and labels apart. */
-const PURPOSE = { prototype: 0, train: 1, test: 2, label: 4 } as const;
+const PURPOSE = { prototype: 0, train: 1, test: 2, label: 4, weight: 8 } as const;
 const BYTES_PER_CALL = 16;
 
 export function openSynthetic(config: SyntheticConfig): Source {
@@ -16,10 +16,12 @@ export function openSynthetic(config: SyntheticConfig): Source {
   );
   const split = (samples: number, purpose: number): SplitSource => ({
     samples,
-    readField: async (field, first, count) =>
-      field === 0
-        ? mixedSamples(config, prototypes, purpose, first, count)
-        : bytesOf(Int32Array.from({ length: count }, (_, index) => labelOf(config, purpose, first + index))),
+    async readField(field, first, count) {
+      if (field === 0) return mixedSamples(config, prototypes, purpose, first, count);
+      if (field === 1)
+        return bytesOf(Int32Array.from({ length: count }, (_, i) => labelOf(config, purpose, first + i)));
+      return bytesOf(Float32Array.from({ length: count }, (_, i) => weightOf(config, purpose, first + i)));
+    },
   });
   return {
     name: 'synthetic',
@@ -34,6 +36,7 @@ export function openSynthetic(config: SyntheticConfig): Source {
         offset: 0,
       },
       { name: 'label', role: 'target', shape: [], storage: 'int32', dtype: 'int32', scale: 1, offset: 0 },
+      ...(config.weighted ? [WEIGHT_FIELD] : []),
     ],
     classes: config.classes,
     train: split(config.samples, PURPOSE.train),
@@ -51,10 +54,17 @@ function randomBytes({ seed, shape }: SyntheticConfig, purpose: number, index: n
   return new Uint8Array(words.buffer, 0, length);
 }
 
-function labelOf({ seed, classes }: SyntheticConfig, purpose: number, sample: number): number {
-  const word = new Uint32Array(4);
-  philox(streamKey(seed, 'synthetic'), [0, sample, purpose | PURPOSE.label, Math.floor(sample / 2 ** 32)], word);
-  return Math.floor((word[0] / 2 ** 32) * classes);
+const labelOf = (config: SyntheticConfig, purpose: number, sample: number): number =>
+  Math.floor(uniform(config, purpose | PURPOSE.label, sample) * config.classes);
+
+const weightOf = (config: SyntheticConfig, purpose: number, sample: number): number =>
+  0.5 + uniform(config, purpose | PURPOSE.weight, sample);
+
+/** A number in [0, 1) for each sample. */
+function uniform({ seed }: SyntheticConfig, purpose: number, sample: number): number {
+  const words = new Uint32Array(4);
+  philox(streamKey(seed, 'synthetic'), [0, sample, purpose, Math.floor(sample / 2 ** 32)], words);
+  return words[0] / 2 ** 32;
 }
 
 function mixedSamples(

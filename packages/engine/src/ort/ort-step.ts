@@ -10,6 +10,7 @@ import {
   inputName,
   outputName,
   randomName,
+  SAMPLE_WEIGHTS,
   type TracedStep,
   targetName,
   traceEvaluation,
@@ -17,6 +18,7 @@ import {
   tracePrediction,
   weightName,
 } from '../step/trace-step.js';
+import { StepTally } from '../tally/tally.js';
 import { type Elements, OrtProgram, type OrtSessionOptions } from './session.js';
 import { verifyOnCpu } from './verify.js';
 
@@ -24,7 +26,7 @@ export interface OrtOptions extends OrtSessionOptions {
   readonly blockSize: number | undefined;
 }
 
-type Purpose = 'gradient' | 'evaluation' | 'prediction';
+type ProgramName = 'gradient' | 'evaluation' | 'prediction';
 
 /** What is compiled for one purpose and number of samples. */
 interface Compiled {
@@ -34,7 +36,9 @@ interface Compiled {
   unverified?: LoweredModel | undefined;
 }
 
-const TRACERS: Readonly<Record<Purpose, (step: PreparedStep, count: number) => TracedStep>> = {
+type Tracer = (step: PreparedStep, count: number, kept: readonly number[]) => TracedStep;
+
+const TRACERS: Readonly<Record<ProgramName, Tracer>> = {
   gradient: traceGradient,
   evaluation: traceEvaluation,
   prediction: tracePrediction,
@@ -42,6 +46,7 @@ const TRACERS: Readonly<Record<Purpose, (step: PreparedStep, count: number) => T
 
 export class OrtStep implements CompiledStep {
   readonly layout: Layout;
+  private readonly tallies: Readonly<Record<'gradient' | 'evaluation', StepTally>>;
   private readonly programs = new Map<string, Promise<Compiled>>();
   /** ONNX Runtime refuses shared memory, so the step computes on flat buffers of its own. */
   private readonly weights: Float32Array;
@@ -54,6 +59,7 @@ export class OrtStep implements CompiledStep {
     private readonly options: OrtOptions,
   ) {
     this.layout = step.layout;
+    this.tallies = { gradient: new StepTally(step, 'training'), evaluation: new StepTally(step, 'evaluation') };
     this.weights = new Float32Array(this.layout.totalSize);
     this.gradients = new Float32Array(this.layout.totalSize);
     this.layout.parameters.forEach((parameter, index) => {
@@ -77,7 +83,7 @@ export class OrtStep implements CompiledStep {
     await this.run(compiled);
     out.set(this.gradients);
     this.scaleProposals(out, batch.count);
-    return sumsOf(program, batch.count);
+    return sumsOf(program, batch, this.tallies.gradient);
   }
 
   async evaluate(weights: Float32Array, batch: Batch): Promise<MetricSums> {
@@ -86,7 +92,7 @@ export class OrtStep implements CompiledStep {
     this.loadWeights(weights);
     this.feedBatch(program, batch);
     await this.run(compiled);
-    return sumsOf(program, batch.count);
+    return sumsOf(program, batch, this.tallies.evaluation);
   }
 
   async predict(weights: Float32Array, inputs: Batch['inputs'], count: number): Promise<Float32Array[]> {
@@ -114,7 +120,7 @@ export class OrtStep implements CompiledStep {
     this.weightsId = id;
   }
 
-  private program(purpose: Purpose, count: number): Promise<Compiled> {
+  private program(purpose: ProgramName, count: number): Promise<Compiled> {
     const key = `${purpose} ${count}`;
     const existing = this.programs.get(key);
     if (existing) return existing;
@@ -123,8 +129,12 @@ export class OrtStep implements CompiledStep {
     return made;
   }
 
-  private async build(purpose: Purpose, count: number): Promise<Compiled> {
-    const { graph, draws } = TRACERS[purpose](this.step, count);
+  private async build(purpose: ProgramName, count: number): Promise<Compiled> {
+    const { graph, draws } = TRACERS[purpose](
+      this.step,
+      count,
+      purpose === 'prediction' ? [] : this.tallies[purpose].outputs,
+    );
     optimise(graph);
     const model = lower(graph, this.options);
     const program = await OrtProgram.create(model, this.options, this.storage);
@@ -147,6 +157,7 @@ export class OrtStep implements CompiledStep {
   private feedBatch(program: OrtProgram, batch: Batch): void {
     this.feed(program, batch.inputs, inputName);
     this.feed(program, batch.targets, targetName);
+    if (batch.sampleWeights) this.feed(program, [batch.sampleWeights], () => SAMPLE_WEIGHTS);
   }
 
   /** An input that the outputs do not depend on is no input of the program. */
@@ -173,8 +184,9 @@ export class OrtStep implements CompiledStep {
   }
 }
 
-const sumsOf = (program: OrtProgram, samples: number): MetricSums => ({
+const sumsOf = (program: OrtProgram, batch: Batch, tally: StepTally): MetricSums => ({
   loss: program.output('loss')[0],
   correct: program.output('correct')[0],
-  samples,
+  samples: batch.count,
+  ...tally.count(batch, (output) => program.output(outputName(output)) as Float32Array),
 });

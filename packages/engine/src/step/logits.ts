@@ -8,13 +8,19 @@ export interface LogitsTopology {
 }
 
 /**
- * @param activation the activation to take off, e.g. `softmax`; undefined leaves the topology as it is.
+ * @param activations one an output: the activation to take off, e.g. `softmax`; undefined leaves the output as it is.
  * An output whose layer also feeds another layer keeps its activation, since that layer needs it.
  */
-export function withoutFinalActivations(topology: string, activation: string | undefined): LogitsTopology {
+export function withoutFinalActivations(
+  topology: string,
+  activations: readonly (string | undefined)[],
+): LogitsTopology {
   const model = parseTopology(topology);
   const outputs = outputLayers(model);
-  const removed = outputs.map((layer) => (layer && activation ? removeActivation(layer, activation) : undefined));
+  const removed = outputs.map((layer, index) => {
+    const activation = activations[index];
+    return layer && activation ? removeActivation(layer, activation) : undefined;
+  });
   return { topology: JSON.stringify(model), removed };
 }
 

@@ -8,7 +8,7 @@ import type { Field } from '@coord/protocol';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import { tf } from '../tensors.js';
 import { layersWithin } from './layer-tree.js';
-import { LOSS_RULES } from './losses/registry.js';
+import { type LossTerm, type StepSums, sumsOf, total } from './losses/total.js';
 import { withOwnGradients } from './own-gradients.js';
 import { penaltiesOf } from './penalties.js';
 import type { PreparedStep } from './prepare.js';
@@ -32,13 +32,12 @@ export function buildModel(topology: string): StepModel {
   return { model, variables, trained, dispose: () => void model.dispose() };
 }
 
-export interface StepSums {
-  /** float32 scalars. */
-  readonly loss: tf.Tensor;
-  readonly correct: tf.Tensor;
+export interface EvaluationResult extends StepSums {
+  /** Outputs of the trained model that were asked for, in that order. */
+  readonly outputs: readonly tf.Tensor[];
 }
 
-export interface GradientResult extends StepSums {
+export interface GradientResult extends EvaluationResult {
   /** In layout order; undefined where the loss does not depend on the parameter. */
   readonly gradients: readonly (tf.Tensor | undefined)[];
 }
@@ -50,47 +49,70 @@ function apply(model: tfl.LayersModel, inputs: readonly tf.Tensor[], training: b
   return list(model.apply(argument, { training }) as tf.Tensor | tf.Tensor[]);
 }
 
-/** Sums over samples and outputs. */
-function sumsOf(step: PreparedStep, outputs: readonly tf.Tensor[], targets: readonly tf.Tensor[]): StepSums {
-  const { perSample, correct } = LOSS_RULES[step.spec.loss];
-  const isLogits = (index: number) => step.finalActivations[index] !== undefined;
-  const losses = outputs.map((output, index) => tf.sum(perSample(output, targets[index], isLogits(index))));
-  const hits = correct ? outputs.map((output, index) => tf.sum(correct(output, targets[index], isLogits(index)))) : [];
-  return { loss: total(losses), correct: hits.length > 0 ? total(hits) : tf.scalar(0) };
+/** Targets and weights of a batch, as tensors. */
+export interface Wanted {
+  readonly targets: readonly tf.Tensor[];
+  /** float32 [count]; undefined where the dataset has no sample weights. */
+  readonly sampleWeights: tf.Tensor | undefined;
 }
 
-const total = (terms: readonly tf.Tensor[]): tf.Tensor => terms.reduce((sum, term) => tf.add(sum, term));
+/** Sums over samples and outputs. */
+function stepSums(step: PreparedStep, outputs: readonly tf.Tensor[], { targets, sampleWeights }: Wanted): StepSums {
+  const terms = outputs.map(
+    (output, index): LossTerm => ({
+      spec: step.losses[index],
+      output,
+      target: targets[index],
+      isLogits: isLogits(step, index),
+    }),
+  );
+  return sumsOf(terms, sampleWeights);
+}
+
+/** Whether an output stands before the softmax or sigmoid of its loss. */
+export function isLogits({ losses, finalActivations }: PreparedStep, output: number): boolean {
+  const loss = losses[output];
+  return finalActivations[output] !== undefined || ('fromLogits' in loss && loss.fromLogits);
+}
 
 /**
- * @returns gradients of the summed loss, penalties of the layers' regularizers included (once a sample). `correct` is the
- *   caller's to dispose.
+ * @param kept numbers of the outputs that the caller wants to see.
+ * @returns gradients of the summed loss, penalties of the layers' regularizers included (once a sample). `correct` and
+ *   `outputs` are the caller's to dispose.
  */
 export function gradientStep(
   step: PreparedStep,
   { model, variables, trained }: StepModel,
   inputs: readonly tf.Tensor[],
-  targets: readonly tf.Tensor[],
+  wanted: Wanted,
+  kept: readonly number[] = [],
 ): GradientResult {
   const count = inputs[0].shape[0];
   let hits: tf.Tensor | undefined;
+  let seen: tf.Tensor[] = [];
   const objective = () => {
-    const sums = sumsOf(step, apply(model, inputs, true), targets);
+    const outputs = apply(model, inputs, true);
+    const sums = stepSums(step, outputs, wanted);
     hits = tf.keep(sums.correct);
+    seen = kept.map((index) => tf.keep(outputs[index]));
     const penalties = penaltiesOf(model);
     return (penalties.length > 0 ? tf.add(sums.loss, tf.mul(total(penalties), count)) : sums.loss) as tf.Scalar;
   };
   const { value, grads } = withOwnGradients(() => tf.variableGrads(objective, trained));
-  return { loss: value, correct: hits as tf.Tensor, gradients: variables.map((variable) => grads[variable.name]) };
+  const gradients = variables.map((variable) => grads[variable.name]);
+  return { loss: value, correct: hits as tf.Tensor, outputs: seen, gradients };
 }
 
-/** Loss and hits in inference mode. */
+/** Loss, hits and the outputs of `kept` in inference mode. */
 export function evaluationStep(
   step: PreparedStep,
   { model }: StepModel,
   inputs: readonly tf.Tensor[],
-  targets: readonly tf.Tensor[],
-): StepSums {
-  return sumsOf(step, apply(model, inputs, false), targets);
+  wanted: Wanted,
+  kept: readonly number[] = [],
+): EvaluationResult {
+  const outputs = apply(model, inputs, false);
+  return { ...stepSums(step, outputs, wanted), outputs: kept.map((index) => outputs[index]) };
 }
 
 /** The model's outputs, final activations included. */

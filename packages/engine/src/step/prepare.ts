@@ -6,12 +6,13 @@
  */
 
 import { modelFromTopology } from '@coord/models';
-import { CoordError, createLayout, type Layout, LOSSES } from '@coord/protocol';
+import { CoordError, createLayout, type Layout, LOSSES, type LossSpec, lossesOf } from '@coord/protocol';
 import type * as tfl from '@tensorflow/tfjs-layers';
 import type { StepSpec } from '../engine.js';
 import { withBackend } from '../tensors.js';
 import { withoutFinalActivations } from './logits.js';
-import { LOSS_RULES } from './losses/registry.js';
+import { checkLoss } from './losses/check.js';
+import { lossRuleOf } from './losses/registry.js';
 import { refuseLayers } from './refuse-layers.js';
 
 export interface PreparedStep {
@@ -21,24 +22,47 @@ export interface PreparedStep {
   readonly trainedTopology: string;
   /** One an output: the activation that was taken off, or undefined. */
   readonly finalActivations: readonly (string | undefined)[];
+  /** One an output. */
+  readonly losses: readonly LossSpec[];
 }
 
-/** @throws CoordError MODEL_INVALID, ENGINE_UNSUPPORTED, LOSS_UNKNOWN, DATASET_INVALID when the dataset's fields do not fit the model */
+/** @throws CoordError MODEL_INVALID, ENGINE_UNSUPPORTED, LOSS_UNKNOWN, LOSS_INVALID, DATASET_INVALID when the dataset's fields do not fit the model */
 export function prepareStep(spec: StepSpec): PreparedStep {
-  const rule = LOSS_RULES[spec.loss];
-  if (!rule) {
-    throw new CoordError('LOSS_UNKNOWN', `there is no loss "${spec.loss}"`, { hint: `Known: ${LOSSES.join(', ')}.` });
-  }
   const model = withBackend('cpu', () => modelFromTopology(spec.topology, { initialise: false }));
   try {
     refuseLayers(model);
     checkFields('input', spec.inputs.length, model.inputs.length);
     checkFields('target', spec.targets.length, model.outputs.length);
-    const { topology, removed } = withoutFinalActivations(spec.topology, rule.logitsOf);
-    return { spec, layout: layoutOf(model), trainedTopology: topology, finalActivations: removed };
+    const losses = knownLosses(spec, model.outputs.length);
+    const preferred = losses.map((loss) => lossRuleOf(loss).logitsOf);
+    const { topology, removed } = withoutFinalActivations(spec.topology, preferred);
+    losses.forEach((loss, output) => {
+      const classes = model.outputs[output].shape.at(-1) ?? undefined;
+      checkLoss(loss, output, {
+        classes,
+        target: spec.targets[output],
+        endsInActivation: removed[output] !== undefined,
+      });
+    });
+    return { spec, losses, layout: layoutOf(model), trainedTopology: topology, finalActivations: removed };
   } finally {
     model.dispose();
   }
+}
+
+function knownLosses({ loss }: StepSpec, outputs: number): LossSpec[] {
+  const losses = lossesOf(loss, outputs);
+  const stranger = losses.find(({ name }) => !LOSSES.includes(name));
+  if (stranger) {
+    throw new CoordError('LOSS_UNKNOWN', `there is no loss "${stranger.name}"`, {
+      hint: `Known: ${LOSSES.join(', ')}.`,
+    });
+  }
+  if (losses.length === outputs) return losses;
+  throw new CoordError('LOSS_INVALID', `there are ${losses.length} losses for the ${outputs} outputs of the model`, {
+    hint: 'Give one loss, which every output then has, or a list with one an output.',
+    facts: { losses: losses.length, outputs },
+  });
 }
 
 function checkFields(role: 'input' | 'target', fields: number, slots: number): void {

@@ -5,13 +5,22 @@ import { capture, type TraceScope } from '../trace/capture.js';
 import type { Graph } from '../trace/graph.js';
 import { replaceFormulas } from '../trace/layers/replace.js';
 import { describeLayer, layersWithin } from './layer-tree.js';
-import { batchShape, buildModel, evaluationStep, gradientStep, predictionStep, type StepModel } from './model-step.js';
+import {
+  batchShape,
+  buildModel,
+  evaluationStep,
+  gradientStep,
+  predictionStep,
+  type StepModel,
+  type Wanted,
+} from './model-step.js';
 import type { PreparedStep } from './prepare.js';
 import { drawFrom } from './random-layers.js';
 import type { RandomDraw } from './random-values.js';
 
 /** Names of a graph's inputs and outputs. */
 export const inputName = (index: number): string => `input${index}`;
+export const SAMPLE_WEIGHTS = 'sampleWeights';
 export const targetName = (index: number): string => `target${index}`;
 export const weightName = (index: number): string => `weight${index}`;
 export const gradientName = (index: number): string => `gradient${index}`;
@@ -24,24 +33,33 @@ export interface TracedStep {
   readonly draws: readonly RandomDraw[];
 }
 
-export const traceGradient = (step: PreparedStep, count: number): TracedStep =>
+/** @param kept numbers of the outputs that the graph gives out too. */
+export const traceGradient = (step: PreparedStep, count: number, kept: readonly number[] = []): TracedStep =>
   trace(step, (scope, model) => {
-    const result = gradientStep(step, model, inputsOf(scope, step, count), targetsOf(scope, step, count));
+    const result = gradientStep(step, model, inputsOf(scope, step, count), wantedOf(scope, step, count), kept);
+    giveOut(scope, kept, result.outputs);
     scope.output('loss', result.loss);
     scope.output('correct', result.correct);
     step.layout.parameters.forEach(({ role }, index) => {
       const proposed = role === 'statistic' ? model.variables[index] : result.gradients[index];
       if (proposed) scope.output(gradientName(index), proposed);
     });
-    result.correct.dispose();
+    for (const tensor of [result.correct, ...result.outputs]) tensor.dispose();
   });
 
-export const traceEvaluation = (step: PreparedStep, count: number): TracedStep =>
+export const traceEvaluation = (step: PreparedStep, count: number, kept: readonly number[] = []): TracedStep =>
   trace(step, (scope, model) => {
-    const sums = evaluationStep(step, model, inputsOf(scope, step, count), targetsOf(scope, step, count));
-    scope.output('loss', sums.loss);
-    scope.output('correct', sums.correct);
+    const result = evaluationStep(step, model, inputsOf(scope, step, count), wantedOf(scope, step, count), kept);
+    giveOut(scope, kept, result.outputs);
+    scope.output('loss', result.loss);
+    scope.output('correct', result.correct);
   });
+
+function giveOut(scope: TraceScope, kept: readonly number[], outputs: readonly tf.Tensor[]): void {
+  outputs.forEach((output, index) => {
+    scope.output(outputName(kept[index]), output);
+  });
+}
 
 export const tracePrediction = (step: PreparedStep, count: number): TracedStep =>
   trace(step, (scope, model) => {
@@ -80,5 +98,7 @@ function nameLayers(scope: TraceScope, { model }: StepModel): void {
 const inputsOf = (scope: TraceScope, { spec }: PreparedStep, count: number): tf.Tensor[] =>
   spec.inputs.map((field, index) => scope.input(inputName(index), batchShape(field, count), field.dtype));
 
-const targetsOf = (scope: TraceScope, { spec }: PreparedStep, count: number): tf.Tensor[] =>
-  spec.targets.map((field, index) => scope.input(targetName(index), batchShape(field, count), field.dtype));
+const wantedOf = (scope: TraceScope, { spec }: PreparedStep, count: number): Wanted => ({
+  targets: spec.targets.map((field, index) => scope.input(targetName(index), batchShape(field, count), field.dtype)),
+  sampleWeights: spec.isWeighted ? scope.input(SAMPLE_WEIGHTS, [count], 'float32') : undefined,
+});

@@ -3,7 +3,7 @@
  *
  * Results are read asynchronously, after the step: backends of GPUs cannot be read in any other way.
  */
-import { type Batch, type Field, type MetricSums, sizeOfShape, viewOf } from '@coord/protocol';
+import { type Batch, type Field, type MetricSums, type Purpose, sizeOfShape, viewOf } from '@coord/protocol';
 import type { CompiledStep, GrainKey } from '../engine.js';
 import {
   batchShape,
@@ -12,16 +12,23 @@ import {
   gradientStep,
   predictionStep,
   type StepModel,
+  type Wanted,
 } from '../step/model-step.js';
 import type { PreparedStep } from '../step/prepare.js';
 import { type DrawCounter, drawFrom, refusingRandom, unrecognisedRandom } from '../step/random-layers.js';
 import { fillRandom, type RandomDraw } from '../step/random-values.js';
+import { StepTally } from '../tally/tally.js';
 import { tf, withBackend } from '../tensors.js';
 
-/** A step's results in the order of the layout, kept until they are read. */
+/** A step's sums and the outputs that its tally looks at, kept until they are read. */
 interface Kept {
   readonly loss: tf.Tensor;
   readonly correct: tf.Tensor;
+  readonly outputs: readonly tf.Tensor[];
+}
+
+interface KeptGradient extends Kept {
+  /** In the order of the layout. */
   readonly gradients: readonly (tf.Tensor | undefined)[];
 }
 
@@ -29,6 +36,7 @@ export class EagerStep implements CompiledStep {
   readonly layout;
   private readonly model: StepModel;
   private readonly draws: DrawCounter;
+  private readonly tallies: Readonly<Record<Purpose, StepTally>>;
   /** The grain in progress. */
   private key: GrainKey = { step: 0, grain: 0 };
 
@@ -38,6 +46,7 @@ export class EagerStep implements CompiledStep {
     private readonly backend: string,
   ) {
     this.layout = step.layout;
+    this.tallies = { training: new StepTally(step, 'training'), evaluation: new StepTally(step, 'evaluation') };
     this.model = withBackend(backend, () => buildModel(step.trainedTopology));
     this.draws = drawFrom(this.model.model, (draw) => this.drawn(draw));
   }
@@ -52,19 +61,21 @@ export class EagerStep implements CompiledStep {
       if (parameter.role === 'statistic') await this.readProposal(index, batch.count, target);
       else if (kept.gradients[index]) target.set(await read(kept.gradients[index]));
     }
-    const sums = await readSums(kept, batch.count);
-    disposeAll([kept.loss, kept.correct, ...kept.gradients]);
+    const sums = await readSums(kept, batch, this.tallies.training);
+    disposeAll([kept.loss, kept.correct, ...kept.outputs, ...kept.gradients]);
     return sums;
   }
 
   async evaluate(weights: Float32Array, batch: Batch): Promise<MetricSums> {
+    const tally = this.tallies.evaluation;
     const kept = this.compute(weights, () => {
       const inputs = this.inputsOf(batch.inputs, batch.count);
-      const { loss, correct } = evaluationStep(this.step, this.model, inputs, this.targetsOf(batch));
-      return { loss: tf.keep(loss), correct: tf.keep(correct) };
+      const result = evaluationStep(this.step, this.model, inputs, this.wantedOf(batch), tally.outputs);
+      for (const tensor of [result.loss, result.correct, ...result.outputs]) tf.keep(tensor);
+      return result;
     });
-    const sums = await readSums(kept, batch.count);
-    disposeAll([kept.loss, kept.correct]);
+    const sums = await readSums(kept, batch, tally);
+    disposeAll([kept.loss, kept.correct, ...kept.outputs]);
     return sums;
   }
 
@@ -108,11 +119,13 @@ export class EagerStep implements CompiledStep {
     });
   }
 
-  private keptGradient(batch: Batch): Kept {
+  private keptGradient(batch: Batch): KeptGradient {
     const inputs = this.inputsOf(batch.inputs, batch.count);
-    const { loss, correct, gradients } = gradientStep(this.step, this.model, inputs, this.targetsOf(batch));
-    for (const tensor of [loss, correct, ...gradients]) if (tensor) tf.keep(tensor);
-    return { loss, correct, gradients };
+    const { outputs } = this.tallies.training;
+    const result = gradientStep(this.step, this.model, inputs, this.wantedOf(batch), outputs);
+    for (const tensor of [result.loss, result.correct, ...result.outputs, ...result.gradients])
+      if (tensor) tf.keep(tensor);
+    return result;
   }
 
   /** The layers have assigned the variable its new value during the step. */
@@ -125,8 +138,11 @@ export class EagerStep implements CompiledStep {
     return this.step.spec.inputs.map((field, index) => tensorOf(field, values[index], count));
   }
 
-  private targetsOf(batch: Batch): tf.Tensor[] {
-    return this.step.spec.targets.map((field, index) => tensorOf(field, batch.targets[index], batch.count));
+  private wantedOf({ targets, sampleWeights, count }: Batch): Wanted {
+    return {
+      targets: this.step.spec.targets.map((field, index) => tensorOf(field, targets[index], count)),
+      sampleWeights: this.step.spec.isWeighted && sampleWeights ? tf.tensor1d(sampleWeights.slice()) : undefined,
+    };
   }
 }
 
@@ -135,10 +151,13 @@ const tensorOf = (field: Field, values: Float32Array | Int32Array, count: number
 
 const read = (tensor: tf.Tensor): Promise<Float32Array> => tensor.data<'float32'>();
 
-async function readSums({ loss, correct }: Pick<Kept, 'loss' | 'correct'>, samples: number): Promise<MetricSums> {
+async function readSums({ loss, correct, outputs }: Kept, batch: Batch, tally: StepTally): Promise<MetricSums> {
   const [lossSum] = await read(loss);
   const [correctSum] = await read(correct);
-  return { loss: lossSum, correct: correctSum, samples };
+  const seen = new Map<number, Float32Array>();
+  for (const [index, output] of outputs.entries()) seen.set(tally.outputs[index], await read(output));
+  const counted = tally.count(batch, (output) => seen.get(output) as Float32Array);
+  return { loss: lossSum, correct: correctSum, samples: batch.count, ...counted };
 }
 
 /** Two parameters may share one gradient tensor. */

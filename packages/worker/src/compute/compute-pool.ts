@@ -2,7 +2,7 @@
  * The compute threads of a host and the buffers that they share with its ring. Threads add grains to accumulators of their
  * own; integer sums make it irrelevant which thread took which grain.
  */
-import { createOptimizer } from '@coord/engine';
+import { createOptimizer, stepSpecOf } from '@coord/engine';
 import {
   type Arena,
   addMetrics,
@@ -13,10 +13,13 @@ import {
   createLayout,
   type EngineName,
   type Layout,
-  METRIC_WORDS,
   type MetricSums,
+  metricWords,
   type NumericIdentity,
   type RunSpec,
+  readMetrics,
+  type TallyPart,
+  tallyParts,
 } from '@coord/protocol';
 import { createKernels } from '@coord/ring';
 import { ComputeClient, type ComputeThread } from './compute-client.js';
@@ -24,8 +27,6 @@ import type { ThreadBuffers } from './requests.js';
 
 /** What the ring takes from the arena for segments that arrive. */
 const RING_SCRATCH_BYTES = 4 * 1024 * 1024;
-/** Room behind the summed gradients for the step's metrics, so that one reduction carries both. */
-const TAIL_WORDS = Math.ceil(METRIC_WORDS / 16) * 16;
 
 export interface GrainPlace {
   readonly step: number;
@@ -64,6 +65,8 @@ export class ComputePool {
     readonly total: Int32Array,
     private readonly threads: readonly ComputeThread[],
     private readonly buffers: readonly PoolBuffers[],
+    /** What training steps tally. */
+    private readonly tally: readonly TallyPart[],
   ) {
     this.checksum = createKernels(arena.memory).checksum;
   }
@@ -90,7 +93,8 @@ export class ComputePool {
     try {
       const compiled = await Promise.all(threads.map((thread) => thread.call(request)));
       const layout = createLayout(compiled[0].parameters);
-      const pool = allocate(layout, run, threadCount);
+      const tally = tallyParts(run.metrics, 'training');
+      const pool = allocate(layout, run, threadCount, tailWords(tally));
       await Promise.all(
         threads.map((thread, index) =>
           thread.call({
@@ -104,7 +108,19 @@ export class ComputePool {
       );
       const { arena, weights, slots, exponents, quanta, total, buffers } = pool;
       const { identity } = compiled[0];
-      return new ComputePool(layout, identity, arena, weights, slots, exponents, quanta, total, threads, buffers);
+      return new ComputePool(
+        layout,
+        identity,
+        arena,
+        weights,
+        slots,
+        exponents,
+        quanta,
+        total,
+        threads,
+        buffers,
+        tally,
+      );
     } catch (error) {
       await Promise.all(threads.map((thread) => thread.terminate()));
       throw error;
@@ -135,14 +151,19 @@ export class ComputePool {
       const ranges = blockRanges(totalSize, this.size);
       await Promise.all(ranges.map((range, index) => this.threads[index].call({ kind: 'combine', ...range })));
     }
-    const words = own.subarray(totalSize, totalSize + METRIC_WORDS).fill(0);
-    for (const one of metrics) addMetrics(one, words);
+    const words = this.#metricWords(own).fill(0);
+    for (const one of metrics) addMetrics(one, words, this.tally);
     return own;
   }
 
   /** The reduced metrics, behind the reduced gradients. */
-  metricWords(): Int32Array {
-    return this.total.subarray(this.layout.totalSize, this.layout.totalSize + METRIC_WORDS);
+  metrics(): MetricSums {
+    return readMetrics(this.#metricWords(this.total), this.tally);
+  }
+
+  #metricWords(sums: Int32Array): Int32Array {
+    const { totalSize } = this.layout;
+    return sums.subarray(totalSize, totalSize + metricWords(this.tally));
   }
 
   /** Largest exponents of the host's own grains, written to `out` (one byte a block). */
@@ -171,25 +192,24 @@ function compileRequest(run: RunSpec, threadCount: number, engine: EngineName = 
   return {
     kind: 'compile',
     engine: { name: engine, threads: run.engine.threads, sharesProcess: threadCount > 1 },
-    topology: run.model.topology,
-    loss: run.loss,
-    inputs: run.data.fields.filter((field) => field.role === 'input'),
-    targets: run.data.fields.filter((field) => field.role === 'target'),
-    seed: run.seed,
+    step: stepSpecOf(run),
   } as const;
 }
 
-function allocate(layout: Layout, run: RunSpec, threadCount: number) {
+/** Room behind the summed gradients for the step's metrics, so that one reduction carries both. */
+const tailWords = (tally: readonly TallyPart[]): number => Math.ceil(metricWords(tally) / 16) * 16;
+
+function allocate(layout: Layout, run: RunSpec, threadCount: number, tail: number) {
   const { totalSize, blockCount } = layout;
   const slotNames = createOptimizer(run.optimizer, layout).slotNames;
   const floatBytes = totalSize * 4;
   const arena = createArena(
     arenaBytes([
       floatBytes * (1 + slotNames.length),
-      floatBytes + TAIL_WORDS * 4,
+      floatBytes + tail * 4,
       blockCount * 2,
       RING_SCRATCH_BYTES,
-      ...Array.from({ length: threadCount }, () => floatBytes * 2 + TAIL_WORDS * 4 + blockCount),
+      ...Array.from({ length: threadCount }, () => floatBytes * 2 + tail * 4 + blockCount),
     ]) +
       64 * (8 + threadCount * 4),
   );
@@ -197,8 +217,8 @@ function allocate(layout: Layout, run: RunSpec, threadCount: number) {
   const slots = new Map(slotNames.map((name) => [name, arena.float32(totalSize)]));
   const exponents = arena.uint8(blockCount);
   const quanta = arena.uint8(blockCount);
-  const total = arena.int32(totalSize + TAIL_WORDS);
-  const tailed = Array.from({ length: threadCount }, () => arena.int32(totalSize + TAIL_WORDS));
+  const total = arena.int32(totalSize + tail);
+  const tailed = Array.from({ length: threadCount }, () => arena.int32(totalSize + tail));
   const allSums = tailed.map((sums) => sums.subarray(0, totalSize));
   const buffers = tailed.map((tailedSums, index) => ({
     weights,
@@ -221,5 +241,7 @@ function blockRanges(totalSize: number, parts: number): { start: number; end: nu
   return Array.from({ length: parts }, (_, part) => ({ start: edge(part), end: edge(part + 1) }));
 }
 
-const buffersOf = (batch: Batch): ArrayBuffer[] =>
-  [...batch.inputs, ...batch.targets].map((array) => array.buffer).filter((buffer) => buffer instanceof ArrayBuffer);
+const buffersOf = ({ inputs, targets, sampleWeights }: Batch): ArrayBuffer[] =>
+  [...inputs, ...targets, ...(sampleWeights ? [sampleWeights] : [])]
+    .map((array) => array.buffer)
+    .filter((buffer) => buffer instanceof ArrayBuffer);

@@ -39,13 +39,7 @@ function required<T>(value: T | undefined, what: string): T {
 
 async function compile(work: Work, request: CompileRequest): Promise<ComputeResponses['compile']> {
   const engine = await work.makeEngine(request.engine);
-  work.compiled = await engine.compile({
-    topology: request.topology,
-    loss: request.loss,
-    inputs: [...request.inputs],
-    targets: [...request.targets],
-    seed: request.seed,
-  });
+  work.compiled = await engine.compile(request.step);
   const parameters = work.compiled.layout.parameters.map(({ name, shape, role }) => ({ name, shape, role }));
   work.layout = createLayout(parameters);
   return { identity: engine.identity, parameters };

@@ -1,14 +1,13 @@
 /** What the host's network thread asks of a compute thread, and what comes back. */
+import type { StepSpec } from '@coord/engine';
 import type {
   Batch,
   EngineName,
-  Field,
   MetricSums,
   NumericIdentity,
   OptimizerSpec,
   ParameterSpec,
   RegularizationSpec,
-  RunSpec,
 } from '@coord/protocol';
 
 /** Buffers of one compute thread; all of them lie in the host's arena. */
@@ -32,11 +31,7 @@ export interface ThreadBuffers {
 export interface CompileRequest {
   readonly kind: 'compile';
   readonly engine: { readonly name: EngineName; readonly threads: number; readonly sharesProcess: boolean };
-  readonly topology: string;
-  readonly loss: RunSpec['loss'];
-  readonly inputs: readonly Field[];
-  readonly targets: readonly Field[];
-  readonly seed: number;
+  readonly step: StepSpec;
 }
 
 export interface AttachRequest {

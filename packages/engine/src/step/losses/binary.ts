@@ -28,20 +28,38 @@ function crossEntropyOfProbabilities(output: tf.Tensor, wanted: tf.Tensor): tf.T
 const agreement = (saysYes: tf.Tensor, wanted: tf.Tensor): tf.Tensor =>
   meanPerSample(tf.cast(tf.equal(tf.cast(saysYes, 'float32'), wanted), 'float32'));
 
-export const binaryCrossentropy: LossRule = {
+/** Of 0 and of 1; a target between them has a weight between theirs. */
+const classWeights: LossRule['classWeights'] = (output, target, [no, yes]) =>
+  tf.add(tf.mul(likeOutput(target, output), yes - no), no);
+
+/** Smoothing moves 0 and 1 towards one half. */
+function smoothed(wanted: tf.Tensor, share: number): tf.Tensor {
+  return share === 0 ? wanted : tf.add(tf.mul(wanted, 1 - share), share / 2);
+}
+
+export const binaryCrossentropy: LossRule<'binaryCrossentropy'> = {
   logitsOf: 'sigmoid',
-  perSample(output, target, isLogits) {
+  perPlace(output, target, { spec, isLogits }) {
     const crossEntropy = isLogits ? crossEntropyOfLogits : crossEntropyOfProbabilities;
-    return meanPerSample(crossEntropy(output, likeOutput(target, output)));
+    return crossEntropy(output, smoothed(likeOutput(target, output), spec.labelSmoothing));
   },
+  classWeights,
   correct: (output, target, isLogits) => agreement(tf.greater(output, isLogits ? 0 : 0.5), likeOutput(target, output)),
 };
 
 /** max(0, 1 − y · output), where a target of 0 counts as y = −1. */
-export const hinge: LossRule = {
-  perSample(output, target) {
-    const sides = tf.sub(tf.mul(likeOutput(target, output), 2), 1);
-    return meanPerSample(tf.relu(tf.sub(1, tf.mul(sides, output))));
-  },
+function margin(output: tf.Tensor, target: tf.Tensor): tf.Tensor {
+  const sides = tf.sub(tf.mul(likeOutput(target, output), 2), 1);
+  return tf.relu(tf.sub(1, tf.mul(sides, output)));
+}
+
+export const hinge: LossRule<'hinge'> = {
+  perPlace: margin,
+  classWeights,
   correct: (output, target) => agreement(tf.greater(output, 0), likeOutput(target, output)),
+};
+
+export const squaredHinge: LossRule<'squaredHinge'> = {
+  ...hinge,
+  perPlace: (output, target) => tf.square(margin(output, target)),
 };

@@ -14,6 +14,10 @@ function asDistribution(target: tf.Tensor, output: tf.Tensor): tf.Tensor {
 const classOf = (target: tf.Tensor, output: tf.Tensor): tf.Tensor =>
   target.dtype === 'int32' ? labelsOf(target, output) : tf.argMax(target, -1);
 
+/** Of the target's class; of the likeliest one, where the target is a distribution. */
+const classWeights: LossRule['classWeights'] = (output, target, weights) =>
+  tf.gather(tf.tensor1d([...weights], 'float32'), tf.cast(classOf(target, output), 'int32') as tf.Tensor1D);
+
 /** −Σ target · log softmax(logits) over the last axis; its gradient is (softmax − target), without a detour. */
 function crossEntropyOfLogits(logits: tf.Tensor, distribution: tf.Tensor): tf.Tensor {
   const custom = tf.customGrad((x, y, save) => {
@@ -39,33 +43,61 @@ function crossEntropyOfProbabilities(output: tf.Tensor, distribution: tf.Tensor)
   return tf.neg(tf.sum(tf.mul(distribution, tf.log(safe)), -1));
 }
 
+const crossEntropy = (output: tf.Tensor, wanted: tf.Tensor, isLogits: boolean): tf.Tensor =>
+  isLogits ? crossEntropyOfLogits(output, wanted) : crossEntropyOfProbabilities(output, wanted);
+
+/** Smoothing moves a distribution towards the uniform one. */
+function smoothed(distribution: tf.Tensor, share: number): tf.Tensor {
+  if (share === 0) return distribution;
+  return tf.add(tf.mul(distribution, 1 - share), share / (distribution.shape.at(-1) as number));
+}
+
 const hits = (output: tf.Tensor, target: tf.Tensor): tf.Tensor =>
   meanPerSample(tf.cast(tf.equal(tf.argMax(output, -1), classOf(target, output)), 'float32'));
 
-export const categoricalCrossentropy: LossRule = {
+export const categoricalCrossentropy: LossRule<'categoricalCrossentropy'> = {
   logitsOf: 'softmax',
-  perSample(output, target, isLogits) {
-    const crossEntropy = isLogits ? crossEntropyOfLogits : crossEntropyOfProbabilities;
-    return meanPerSample(crossEntropy(output, asDistribution(target, output)));
-  },
+  perPlace: (output, target, { spec, isLogits }) =>
+    crossEntropy(output, smoothed(asDistribution(target, output), spec.labelSmoothing), isLogits),
+  classWeights,
+  correct: hits,
+};
+
+export const sparseCategoricalCrossentropy: LossRule<'sparseCategoricalCrossentropy'> = {
+  logitsOf: 'softmax',
+  perPlace: (output, target, { isLogits }) => crossEntropy(output, asDistribution(target, output), isLogits),
+  classWeights,
   correct: hits,
 };
 
 /** Σ target · log(target / output). */
-export const klDivergence: LossRule = {
-  perSample(output, target) {
+export const klDivergence: LossRule<'klDivergence'> = {
+  perPlace(output, target) {
     const wanted = tf.clipByValue(asDistribution(target, output), EPSILON, 1);
     const given = tf.clipByValue(output, EPSILON, 1);
-    return meanPerSample(tf.sum(tf.mul(wanted, tf.log(tf.div(wanted, given))), -1));
+    return tf.sum(tf.mul(wanted, tf.log(tf.div(wanted, given))), -1);
   },
+  classWeights,
+  correct: hits,
+};
+
+/** max(0, 1 + the largest output of the other classes − the target's output). */
+export const categoricalHinge: LossRule<'categoricalHinge'> = {
+  perPlace(output, target) {
+    const wanted = asDistribution(target, output);
+    const own = tf.sum(tf.mul(wanted, output), -1);
+    const others = tf.max(tf.mul(tf.sub(1, wanted), output), -1);
+    return tf.relu(tf.add(tf.sub(others, own), 1));
+  },
+  classWeights,
   correct: hits,
 };
 
 /** − cosine of the angle between target and output. */
-export const cosineProximity: LossRule = {
-  perSample(output, target) {
+export const cosineProximity: LossRule<'cosineProximity'> = {
+  perPlace(output, target) {
     const product = tf.mul(unitVector(likeOutput(target, output)), unitVector(output));
-    return meanPerSample(tf.neg(tf.sum(product, -1)));
+    return tf.neg(tf.sum(product, -1));
   },
 };
 
