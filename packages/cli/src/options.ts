@@ -6,6 +6,8 @@ export interface StartOptions {
   readonly workers?: string;
   readonly listen?: string;
   readonly minWorkers?: string;
+  readonly floorWorkers?: string;
+  readonly maxWorkers?: string;
   readonly transport?: string;
   readonly nats?: string;
   readonly runDir?: string;

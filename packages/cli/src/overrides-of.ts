@@ -5,6 +5,8 @@ import type { StartOptions } from './options.js';
 const SHORT_FORMS = [
   { option: 'workers', flag: '--workers', key: 'workers' },
   { option: 'minWorkers', flag: '--min-workers', key: 'minWorkers' },
+  { option: 'floorWorkers', flag: '--floor-workers', key: 'floorWorkers' },
+  { option: 'maxWorkers', flag: '--max-workers', key: 'maxWorkers' },
   { option: 'listen', flag: '--listen', key: 'listen' },
   { option: 'transport', flag: '--transport', key: 'transport' },
   { option: 'nats', flag: '--nats', key: 'nats' },

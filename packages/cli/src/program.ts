@@ -79,6 +79,8 @@ function startCommand(io: CommandIo, exit: Exit): Command {
     .option('--workers <n>', 'local workers; 0 waits for others to join')
     .option('--listen <host:port>', 'where workers join (default 127.0.0.1:7070)')
     .option('--min-workers <n>', 'workers that must be ready before the first step')
+    .option('--floor-workers <n>', 'below this many workers training waits for others')
+    .option('--max-workers <n>', 'workers that train at a time; others wait as spares')
     .option('--transport <name>', 'what carries joins, control messages and the ring: ws (default) or nats')
     .option('--nats <url>', 'the NATS server, nats://HOST:PORT, for --transport nats')
     .option('--run-dir <dir>', 'where the run is kept (default runs/<date-time>-<model>-<id>)')

@@ -50,6 +50,8 @@ export async function startTraining(options: TrainOptions): Promise<Training> {
     token,
     runDir,
     minWorkers: config.minWorkers ?? Math.max(1, config.workers),
+    floorWorkers: config.floorWorkers,
+    maxWorkers: config.maxWorkers,
     initialState: options.initialState,
     readBlock: (sha256) => prepared.dataset.readBlock(sha256),
     logger: options.logger,

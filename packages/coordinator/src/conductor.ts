@@ -233,10 +233,10 @@ export class Conductor {
   }
 
   private createRoster(): Roster {
-    const { run, minWorkers, floorWorkers = 1, timings, past } = this.options;
+    const { run, minWorkers, floorWorkers = 1, maxWorkers, timings, past } = this.options;
     const { clock } = this;
     return new Roster(
-      { clock, runId: run.runId, minWorkers, floorWorkers, timings, past },
+      { clock, runId: run.runId, minWorkers, floorWorkers, maxWorkers, timings, past },
       {
         formView: (view) => this.formView(view),
         expel: (workerId, code, reason) => this.expelSilent(workerId, code, reason),

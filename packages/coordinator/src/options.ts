@@ -53,6 +53,8 @@ export interface CoordinatorOptions {
   readonly minWorkers: number;
   /** Below this many workers training waits for others; 1 where it is left out. */
   readonly floorWorkers?: number;
+  /** Workers that train at a time; who comes beyond waits as a spare. Any number where it is left out. */
+  readonly maxWorkers?: number;
   /** Where training starts: initial weights, or a checkpoint's state. */
   readonly initialState: TrainingState;
   /** The dataset's blocks by content hash; undefined where there is none of that hash. */

@@ -15,6 +15,7 @@ export interface RosterOptions {
   readonly runId: string;
   readonly minWorkers: number;
   readonly floorWorkers: number;
+  readonly maxWorkers: number | undefined;
   readonly timings: Timings;
   readonly past: RunPast;
 }
@@ -23,9 +24,12 @@ export class Roster {
   private readonly sessions = new Map<string, WorkerSession>();
   private readonly runner: MembershipRunner;
 
-  constructor({ clock, runId, minWorkers, floorWorkers, timings, past }: RosterOptions, actions: MembershipActions) {
+  constructor(
+    { clock, runId, minWorkers, floorWorkers, maxWorkers, timings, past }: RosterOptions,
+    actions: MembershipActions,
+  ) {
     const { joinWindowMs, heartbeatTimeoutMs, ringGraceMs } = timings;
-    const rules = { runId, minWorkers, floorWorkers, joinWindowMs, heartbeatTimeoutMs, ringGraceMs };
+    const rules = { runId, minWorkers, floorWorkers, maxWorkers, joinWindowMs, heartbeatTimeoutMs, ringGraceMs };
     const options = { ...rules, expelAfterFailures: EXPEL_AFTER_FAILURES, createRingKey: createNonce };
     const { generation, joined } = past;
     const awaited = past.awaited.map(({ workerId }) => workerId);

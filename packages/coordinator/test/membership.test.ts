@@ -440,6 +440,44 @@ describe('any sequence of events', () => {
   });
 });
 
+describe('a maximum', () => {
+  const full = (maxWorkers: number, ...ids: string[]): Stage =>
+    new Stage({ ...OPTIONS, maxWorkers })
+      .join(...ids)
+      .ready(...ids)
+      .pass(300);
+
+  it('is not exceeded; who comes then waits as a spare, and no view is formed for it', () => {
+    const stage = full(2, 'w1', 'w2').join('w3').ready('w3').pass(2000, ['w1', 'w2', 'w3']);
+    expect(stage.views).toHaveLength(1);
+    expect(stage.members).toEqual(['w1', 'w2']);
+    expect(stage.reasons.at(-1)).toContain('w3 (n-w3) waits as a spare: at most 2 workers train');
+  });
+
+  it('lets a spare take the place of a lost member at once', () => {
+    const stage = full(2, 'w1', 'w2', 'w3').do({ type: 'lost', workerId: 'w1', reason: 'killed' });
+    expect(stage.members).toEqual(['w2', 'w3']);
+    expect(stage.views).toHaveLength(2);
+  });
+
+  it('passes over a host with more threads than there is room for', () => {
+    const stage = new Stage({ ...OPTIONS, maxWorkers: 3 }).join('w1', 'w2', 'w3');
+    for (const [workerId, workers] of [
+      ['w1', 2],
+      ['w2', 2],
+      ['w3', 1],
+    ] as const)
+      stage.do({ type: 'ready', workerId, endpoint: ENDPOINT, share: workers, workers });
+    expect(stage.pass(300).members).toEqual(['w1', 'w3']);
+  });
+
+  it('never takes the place of a member that works', () => {
+    const stage = full(2, 'w2', 'w3').join('w1').ready('w1').pass(300, ['w2', 'w3', 'w1']);
+    stage.ringFails('w2').ringFails('w3');
+    expect(stage.members).toEqual(['w2', 'w3']);
+  });
+});
+
 describe('cost', () => {
   it('a thousand workers fit one view', () => {
     const ids = Array.from({ length: 1000 }, (_, index) => `w${index + 1}`);

@@ -259,7 +259,10 @@ export class Host {
     void this.parts.saveFlight();
     // Who already knows of a newer view has nothing to complain about.
     if (this.membership.generation > generation) return;
-    this.parts.send({ type: 'ring-failed', generation, step: this.state.step, code, message: message.slice(0, 4000) });
+    const peer = error instanceof CoordError ? error.facts.peer : undefined;
+    const suspect = typeof peer === 'number' ? view.members[peer]?.workerId : undefined;
+    const { step } = this.state;
+    this.parts.send({ type: 'ring-failed', generation, step, code, message: message.slice(0, 4000), suspect });
   }
 
   /** Epochs completed, as a fraction; for logs. */

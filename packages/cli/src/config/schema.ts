@@ -83,6 +83,10 @@ const configSchema = z.strictObject({
   minWorkers: positive
     .optional()
     .describe('Workers that must be ready before the first step; as many as `workers` (at least 1) where left out.'),
+  floorWorkers: positive.describe('Below this many workers training waits for others.').default(1),
+  maxWorkers: positive
+    .optional()
+    .describe('Workers that train at a time; who joins beyond waits as a spare. Any number where left out.'),
   listen: z
     .string()
     .regex(LISTEN_PATTERN, 'expected HOST:PORT, as in 0.0.0.0:7070')
@@ -108,10 +112,15 @@ const configSchema = z.strictObject({
     .default('error'),
 });
 
-export const runConfigSchema = configSchema.refine(({ transport, nats }) => transport === 'ws' || nats !== undefined, {
-  path: ['nats'],
-  message: 'expected the address of a NATS server, since transport is nats: nats://HOST:PORT (flag --nats)',
-});
+export const runConfigSchema = configSchema
+  .refine(({ transport, nats }) => transport === 'ws' || nats !== undefined, {
+    path: ['nats'],
+    message: 'expected the address of a NATS server, since transport is nats: nats://HOST:PORT (flag --nats)',
+  })
+  .refine(({ maxWorkers, minWorkers, floorWorkers }) => !(maxWorkers! < Math.max(minWorkers ?? 1, floorWorkers)), {
+    path: ['maxWorkers'],
+    message: 'expected at least as many as minWorkers and floorWorkers, or training would never begin',
+  });
 
 /** A complete configuration, defaults filled in. */
 export type RunConfig = z.infer<typeof runConfigSchema>;

@@ -1,7 +1,7 @@
 /** What all causes together come to: one view, or a wait, or nothing. */
 import { LIMITS, type Member, type View } from '@coord/protocol';
 import type { Draft } from './draft.js';
-import { candidatesOf, neededOf, workersReady } from './state.js';
+import { neededOf, seatedOf, workersReady } from './state.js';
 import type {
   MembershipDecision,
   MembershipOptions,
@@ -14,7 +14,7 @@ export function conclude(draft: Draft, options: MembershipOptions): MembershipOu
   const { state, causes, expelled } = draft;
   const reason = causes.join('; ');
   const waiting = state.members.length === 0 && state.joinDeadlineMs === undefined;
-  const enough = workersReady(state) >= neededOf(state, options);
+  const enough = workersReady(state, options) >= neededOf(state, options);
   if (enough && (causes.length > 0 || (waiting && state.waitingWith !== undefined))) {
     return formView(state, expelled, reason || 'enough workers are ready', options);
   }
@@ -28,7 +28,7 @@ function formView(
   reason: string,
   options: MembershipOptions,
 ): MembershipOutcome {
-  const members = candidatesOf(state).map(memberOf);
+  const members = seatedOf(state, options).map(memberOf);
   const generation = state.generation + 1;
   const ringKey = options.createRingKey();
   const view: View = { runId: options.runId, generation, members, ringKey, reason: reason.slice(0, LIMITS.textLength) };
@@ -57,7 +57,7 @@ function wait(
   notes: readonly string[],
   options: MembershipOptions,
 ): MembershipOutcome {
-  const present = workersReady(state);
+  const present = workersReady(state, options);
   const needed = neededOf(state, options);
   const next = { ...state, members: [], ringFailure: undefined, waitingWith: present };
   if (state.waitingWith === present) return { state: next, decisions: expelled, reason: reason || notes.join('; ') };

@@ -7,6 +7,7 @@
  * - After the death of an earlier coordinator the first window is longer: it stays open until all members of the last view
  *   are back, for `returnWindowMs` at most. They train on meanwhile, and one view then takes them all.
  * - The first view waits for `minWorkers` candidates, later ones for `floorWorkers`. Below that: no view; wait and say so.
+ * - Above `maxWorkers` nobody is taken: who comes then is a spare, and takes the place of a member that goes.
  * - A member that is lost, leaves or is silent for `heartbeatTimeoutMs`: a new view at once.
  * - A broken ring without a lost member: wait `ringGraceMs` (the loss may be about to be noticed), or until every member
  *   has reported (then nobody is dead), and form the view again. Each further failure without a completed step between

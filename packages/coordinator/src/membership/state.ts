@@ -34,9 +34,30 @@ export const candidatesOf = ({ workers, stopping }: MembershipState): WorkerReco
     .filter(({ candidate }) => candidate !== undefined && !(stopping && candidate.late))
     .sort((a, b) => a.order - b.order);
 
+/**
+ * Candidates that the next view takes, in the order of joining. Members keep their places; of the others the first come first.
+ * A host whose threads are too many for what is left is passed over.
+ */
+export function seatedOf(
+  state: MembershipState,
+  { maxWorkers = Number.POSITIVE_INFINITY }: MembershipOptions,
+): WorkerRecord[] {
+  const all = candidatesOf(state);
+  const [members, others] = [true, false].map((inside) =>
+    all.filter((one) => isMember(state, one.workerId) === inside),
+  );
+  let room = maxWorkers;
+  const seated = [...members, ...others].filter(({ candidate }) => {
+    const fits = candidate!.workers <= room;
+    if (fits) room -= candidate!.workers;
+    return fits;
+  });
+  return seated.sort((a, b) => a.order - b.order);
+}
+
 /** A host counts as many workers as it has compute threads. */
-export const workersReady = (state: MembershipState): number =>
-  candidatesOf(state).reduce((sum, { candidate }) => sum + candidate!.workers, 0);
+export const workersReady = (state: MembershipState, options: MembershipOptions): number =>
+  seatedOf(state, options).reduce((sum, { candidate }) => sum + candidate!.workers, 0);
 
 export function neededOf(state: MembershipState, { minWorkers, floorWorkers }: MembershipOptions): number {
   if (state.stopping) return 1;

@@ -7,6 +7,8 @@ export interface MembershipOptions {
   readonly minWorkers: number;
   /** Candidates that every later view needs. */
   readonly floorWorkers: number;
+  /** Workers that a view may have; who is beyond waits as a spare. Undefined: any number. */
+  readonly maxWorkers?: number;
   readonly joinWindowMs: number;
   readonly heartbeatTimeoutMs: number;
   readonly ringGraceMs: number;
