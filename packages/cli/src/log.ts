@@ -11,8 +11,12 @@ export interface LogOptions {
 export function createLogger(options: LogOptions): Logger {
   const streams: StreamEntry[] = [];
   // Synchronous, so that the last words before a crash are in the file; a few lines a second cost nothing.
-  if (options.file !== undefined)
-    streams.push({ stream: pino.destination({ dest: options.file, mkdir: true, sync: true }) });
+  if (options.file !== undefined) {
+    const file = pino.destination({ dest: options.file, mkdir: true, sync: true });
+    // A full disk is no reason to end; what could not be written is tried again with the next line.
+    file.on('error', () => {});
+    streams.push({ stream: file });
+  }
   if (options.stderr) streams.push({ stream: pino.destination({ dest: 2, sync: true }) });
   return pino({ name: options.name, level: streams.length === 0 ? 'silent' : 'info' }, pino.multistream(streams));
 }

@@ -41,7 +41,9 @@ const GOODBYE_MS = 5000;
 /** @throws CoordError PORT_IN_USE, LEDGER_CORRUPT … of startCoordinator. */
 export async function startTraining(options: TrainOptions): Promise<Training> {
   const { config, prepared, runDir, token } = options;
-  const metrics = openMetricsFile(metricsFile(runDir));
+  const metrics = openMetricsFile(metricsFile(runDir), (error) =>
+    options.logger.warn({ error: error.message }, 'metrics.jsonl cannot be written; training goes on'),
+  );
   const cluster = createClusterWatch(options);
   const coordinator = await startCoordinator({
     run: prepared.spec,
