@@ -1,6 +1,9 @@
 /** Options as commander hands them over, and the readers of their values. */
-import type { EngineName } from '@coord/protocol';
+import type { Endpoint, EngineName } from '@coord/protocol';
 import { InvalidArgumentError } from 'commander';
+import type { NetworkChoice } from './chaos/isolate.js';
+import { FAULT_KINDS, type FaultKind } from './chaos/schedule.js';
+import { LISTEN_PATTERN, parseListen } from './listen.js';
 
 export interface StartOptions {
   readonly workers?: string;
@@ -27,7 +30,8 @@ export interface WorkerOptions {
   /** Seconds. */
   readonly patience?: number;
   readonly cacheDir?: string;
-  readonly advertise?: string;
+  readonly listen?: Endpoint;
+  readonly advertise?: { readonly host: string; readonly port?: number };
   readonly logDir?: string;
   readonly json?: boolean;
   readonly verbose?: boolean;
@@ -76,6 +80,26 @@ export interface ScalingOptions {
   readonly json?: boolean;
 }
 
+export interface ChaosOptions extends JsonOptions {
+  readonly workers: number;
+  readonly faults: number;
+  readonly steps?: number;
+  readonly minutes?: number;
+  /** Seconds. */
+  readonly every: number;
+  readonly kinds?: readonly FaultKind[];
+  readonly seed: number;
+  readonly schedule?: string;
+  readonly network: NetworkChoice;
+  /** Milliseconds. */
+  readonly pace?: number;
+  readonly spare: number;
+  readonly watch?: boolean;
+  readonly measure?: boolean;
+  readonly keep?: string;
+  readonly set?: readonly string[];
+}
+
 export interface AllReduceOptions {
   readonly workers: number;
   /** In bytes. */
@@ -111,6 +135,35 @@ export function readSizes(text: string): number[] {
     }
     return bytes;
   });
+}
+
+export const readCount = (text: string): number => (text === '0' ? 0 : readPositive(text));
+
+export function readMinutes(text: string): number {
+  const minutes = Number(text);
+  if (!(minutes > 0 && minutes <= 10_000)) throw new InvalidArgumentError('Expected minutes, as in 30 or 0.5.');
+  return minutes;
+}
+
+export function readKinds(text: string): FaultKind[] {
+  return text.split(',').map((name) => {
+    const kind = FAULT_KINDS.find((known) => known === name);
+    if (!kind) throw new InvalidArgumentError(`Expected kinds joined by commas, of ${FAULT_KINDS.join(', ')}.`);
+    return kind;
+  });
+}
+
+export function readListen(text: string): Endpoint {
+  const address = parseListen(text);
+  if (!LISTEN_PATTERN.test(text) || address.port > 65535) {
+    throw new InvalidArgumentError('Expected HOST:PORT, as in 10.0.0.7:7071.');
+  }
+  return address;
+}
+
+/** `HOST` or `HOST:PORT`; an IPv6 host with a port stands in brackets. */
+export function readAdvertised(text: string): { host: string; port?: number } {
+  return LISTEN_PATTERN.test(text) ? readListen(text) : { host: text };
 }
 
 export const collect = (text: string, before: readonly string[] = []): string[] => [...before, text];

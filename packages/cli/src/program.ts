@@ -5,12 +5,18 @@ import type { CommandIo } from './io.js';
 import {
   type AllReduceOptions,
   type AuditOptions,
+  type ChaosOptions,
   collect,
   type DoctorOptions,
   type DrainOptions,
   type ExportOptions,
   type JsonOptions,
+  readAdvertised,
+  readCount,
   readCounts,
+  readKinds,
+  readListen,
+  readMinutes,
   readPositive,
   readSizes,
   type ScalingOptions,
@@ -59,6 +65,7 @@ export function createProgram(io: CommandIo, exit: Exit, complain: (text: string
     modelsCommand(io, exit),
     doctorCommand(io, exit),
     benchCommand(io, exit),
+    chaosCommand(io, exit),
   ]) {
     program.addCommand(inherit(command, program));
   }
@@ -119,7 +126,12 @@ function workerCommand(io: CommandIo, exit: Exit): Command {
     .option('--cache-dir <dir>', 'where blocks of samples are kept between runs')
     .option('--log-dir <dir>', 'where the flight record is written when something goes wrong, and at the end')
     .option('--patience <s>', 'seconds to go on without a coordinator before giving up (default 120)', readPositive)
-    .option('--advertise <host>', 'address at which other workers reach this one, where it cannot be guessed')
+    .option('--listen <host:port>', 'where links of other workers are accepted (default: any port)', readListen)
+    .option(
+      '--advertise <host[:port]>',
+      'address at which other workers reach this one, where it cannot be guessed',
+      readAdvertised,
+    )
     .option(...JSON_FLAG)
     .option(...VERBOSE_FLAG)
     .addHelpText(
@@ -306,6 +318,46 @@ function benchCommand(io: CommandIo, exit: Exit): Command {
       'after',
       examples('coord bench scaling configs/mnist-cnn.yaml --workers 1,2', 'coord bench allreduce --workers 2'),
     );
+}
+
+function chaosCommand(io: CommandIo, exit: Exit): Command {
+  return new Command('chaos')
+    .description(
+      'Disturb a real cluster on this machine by a schedule of faults, and prove that its weights are those of an undisturbed run.',
+    )
+    .argument('[config]', 'YAML file that describes the run (default: a tiny one)')
+    .option('--workers <n>', 'worker processes', readPositive, 4)
+    .option('--faults <n>', 'faults, spread over the steps of the run', readPositive, 22)
+    .option('--steps <n>', 'steps of the run (default: 40 a fault)', readPositive)
+    .option('--minutes <m>', 'run for so long instead, with a fault every so often', readMinutes)
+    .option('--every <s>', 'seconds between faults, with --minutes', readPositive, 5)
+    .option('--kinds <list>', 'kinds of faults to draw from (default: all)', readKinds)
+    .option('--seed <n>', 'decides the faults and the run', readCount, 1)
+    .option('--schedule <file>', 'faults to carry out instead of drawing some (YAML or JSON)')
+    .addOption(
+      new Option('--network <kind>', 'how workers are cut off: network namespaces (as root), or a proxy')
+        .choices(['auto', 'namespaces', 'proxy'])
+        .default('auto'),
+    )
+    .option('--pace <ms>', 'time that every grain takes longer, as on a slower machine', readCount)
+    .option('--spare <n>', 'never end the first n workers and the coordinator', readCount, 0)
+    .option('--watch', 'fail when memory, files, threads or handles of a process grow')
+    .option('--measure', 'measure the throughput that is kept, against undisturbed time before and after')
+    .option('--keep <dir>', 'copy run directory and logs there (after a failure they are always kept)')
+    .option(...SET_FLAG, collect)
+    .option(...JSON_FLAG)
+    .addHelpText(
+      'after',
+      examples(
+        'coord chaos',
+        'coord chaos --faults 60 --workers 5 --seed 7',
+        'coord chaos configs/mnist-cnn.yaml --minutes 30 --every 5 --kinds kill,stop,partition',
+      ),
+    )
+    .action(async (config: string | undefined, options: ChaosOptions) => {
+      const { runChaosCommand } = await import('./commands/chaos.js');
+      exit(await runChaosCommand(config, options, io));
+    });
 }
 
 function allReduceCommand(io: CommandIo, exit: Exit): Command {

@@ -72,6 +72,7 @@ export const ERROR_RULES = {
   REPLICA_DIVERGED: fatal(EXIT_CODE.training),
   WORKERS_LOST: fatal(EXIT_CODE.training),
   AUDIT_FAILED: fatal(EXIT_CODE.audit),
+  CHAOS_FAILED: fatal(EXIT_CODE.audit),
   INTERRUPTED: fatal(EXIT_CODE.interrupted),
 } as const satisfies Record<string, ErrorRule>;
 

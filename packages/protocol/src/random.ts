@@ -54,6 +54,7 @@ export const RANDOM_STREAM = {
   rounding: 4,
   augmentation: 5,
   synthetic: 6,
+  chaos: 7,
 } as const;
 export type RandomStream = keyof typeof RANDOM_STREAM;
 

@@ -9,8 +9,14 @@ import { type ConnectOptions, connectLink } from './ws-connect.js';
 
 const HEADER_PREFIX = 'x-coord-';
 
-/** @throws CoordError PORT_IN_USE; UNREACHABLE when the host is no address of this machine. */
-export async function createWsNetwork(options: PeerListenerOptions): Promise<PeerNetwork> {
+/**
+ * @param advertise where peers are told to find this host, where that is not where it listens: behind a NAT, in a container.
+ * @throws CoordError PORT_IN_USE; UNREACHABLE when the host is no address of this machine.
+ */
+export async function createWsNetwork(
+  options: PeerListenerOptions,
+  advertise?: { readonly host: string; readonly port?: number },
+): Promise<PeerNetwork> {
   const listener = await createPeerListener(options);
   /** Who speaks TLS does not speak to peers without. @throws CoordError RING_BROKEN */
   const sameSafety = (peer: SocketEndpoint): SocketEndpoint => {
@@ -18,7 +24,7 @@ export async function createWsNetwork(options: PeerListenerOptions): Promise<Pee
     throw new CoordError('RING_BROKEN', `${peer.host}:${peer.port} has no certificate, and this run is encrypted`);
   };
   return {
-    endpoint: listener.endpoint,
+    endpoint: { ...listener.endpoint, ...advertise },
     acceptSegments: (link) => listener.acceptSegments(link),
     dialSegments: async (peer, link) => dialSegments(sameSafety(socketOf(peer)), link),
     onLink(service, handler) {

@@ -10,8 +10,9 @@ export interface ReachOptions {
 }
 
 export interface PeerPlace {
-  /** Address at which peers reach this host, where they do so by a socket. */
-  readonly host: string;
+  /** Where this host listens, and where it tells its peers to find it, where they do so by a socket. */
+  readonly listen: { readonly host: string; readonly port?: number };
+  readonly advertise?: { readonly host: string; readonly port?: number } | undefined;
 }
 
 export interface Reach {
@@ -33,7 +34,7 @@ export async function openReach(options: ReachOptions): Promise<Reach> {
 function overSockets(url: string): Reach {
   return {
     dialCoordinator: (timeoutMs) => connectLink(url, { timeoutMs }),
-    openNetwork: ({ host }) => createWsNetwork({ host }),
+    openNetwork: ({ listen, advertise }) => createWsNetwork(listen, advertise),
     async close() {},
   };
 }

@@ -2,6 +2,7 @@
 import { hostname } from 'node:os';
 import {
   type Clock,
+  type Endpoint,
   type EngineName,
   hashWeights,
   identityText,
@@ -37,8 +38,13 @@ export interface WorkerOptions {
   readonly token: string;
   /** What people call this worker; the host name where it is left out. */
   readonly name?: string;
-  /** Address under which other workers reach this one; the one that faces the coordinator where it is left out. */
-  readonly advertiseHost?: string;
+  /** Where other workers' links are accepted; any port of `advertise.host` where it is left out. */
+  readonly listen?: Endpoint;
+  /**
+   * Address under which other workers reach this one; the one that faces the coordinator where it is left out. Its port is
+   * the one that is listened on, unless something stands between that gives it another.
+   */
+  readonly advertise?: { readonly host: string; readonly port?: number };
   /** Compute threads of this host. */
   readonly computeThreads?: number;
   /** Computes here instead of the run's engine. */
@@ -145,7 +151,10 @@ async function participate(
     const state = new HostState(layout, weights, slots, exponents, compute.checksum);
     const fetch = () => connection.ask((session) => fetchState(session, state));
     await fetch();
-    network = await reach.openNetwork({ host: options.advertiseHost ?? connection.localAddress });
+    network = await reach.openNetwork({
+      listen: options.listen ?? { host: options.advertise?.host ?? connection.localAddress },
+      advertise: options.advertise,
+    });
     const keys = new LinkKeys();
     serveState({ network, keys, view: () => membership.view, clock, timeoutMs: ringTimeoutMs }, state);
     const readers = around.openReaders(connection, options);
