@@ -67,6 +67,7 @@ function staged(line: string, stage: Stage, run: string): string[] {
     .replace(/--listen \S+/, '--listen 127.0.0.1:0')
     .replace(/--out \S+/, `--out ${join(temporaryDirectory(), 'out')}`)
     .replace(/--execute \d+/, '--execute 21')
+    .replace(/--minutes \S+/, '--minutes 0.01')
     .replace(/--flight \S+/, '');
   return replaced.trim().split(/\s+/).slice(1);
 }
@@ -81,6 +82,7 @@ function additions(words: readonly string[], stage: Stage): string[] {
     return what === 'scaling' ? ['--workers', '1', '--repeats', '1', '--steps', '5'] : ['--sizes', '4K'];
   if ((command === 'status' || command === 'why') && !words.some((word) => word.startsWith('http')))
     return [stage.url.replace(/^ws/, 'http')];
+  if (command === 'chaos') return ['--workers', '1', '--faults', '0', '--steps', '20', '--network', 'proxy'];
   if (command === 'drain' && !words.includes('--url')) return ['--url', stage.url];
   return [];
 }

@@ -327,7 +327,7 @@ function chaosCommand(io: CommandIo, exit: Exit): Command {
     )
     .argument('[config]', 'YAML file that describes the run (default: a tiny one)')
     .option('--workers <n>', 'worker processes', readPositive, 4)
-    .option('--faults <n>', 'faults, spread over the steps of the run', readPositive, 22)
+    .option('--faults <n>', 'faults, spread over the steps of the run', readCount, 22)
     .option('--steps <n>', 'steps of the run (default: 40 a fault)', readPositive)
     .option('--minutes <m>', 'run for so long instead, with a fault every so often', readMinutes)
     .option('--every <s>', 'seconds between faults, with --minutes', readPositive, 5)
@@ -349,7 +349,6 @@ function chaosCommand(io: CommandIo, exit: Exit): Command {
     .addHelpText(
       'after',
       examples(
-        'coord chaos',
         'coord chaos --faults 60 --workers 5 --seed 7',
         'coord chaos configs/mnist-cnn.yaml --minutes 30 --every 5 --kinds kill,stop,partition',
       ),

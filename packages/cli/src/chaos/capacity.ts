@@ -1,6 +1,4 @@
 /** How much of the cluster was there, over time: for the throughput that was kept, the lost machines' capacity counted out. */
-import type { Fault } from './schedule.js';
-
 export interface Absence {
   readonly fromMs: number;
   readonly toMs: number;
@@ -17,7 +15,3 @@ export function meanCapacity(absences: readonly Absence[], workers: number, from
   }, 0);
   return 1 - lostMs / (workers * (toMs - fromMs));
 }
-
-/** Faults that take a worker's capacity away while they last. */
-export const takesCapacity = ({ kind }: Fault): boolean =>
-  kind === 'kill' || kind === 'leave' || kind === 'stop' || kind === 'partition' || kind === 'cut';
