@@ -1,5 +1,14 @@
 /** The one interface of all engines: a compiled step over one flat weight buffer, pure in (weights, batch, random key). */
-import type { Batch, Field, Layout, LossChoice, MetricSpec, MetricSums, NumericIdentity } from '@coord/protocol';
+import type {
+  Batch,
+  ElementRange,
+  Field,
+  Layout,
+  LossChoice,
+  MetricSpec,
+  MetricSums,
+  NumericIdentity,
+} from '@coord/protocol';
 
 export interface StepSpec {
   /** tfjs layers topology as JSON text. */
@@ -23,6 +32,31 @@ export interface GrainKey {
   readonly grain: number;
 }
 
+/** A gradient that is handed out piece by piece while the rest of it is computed. */
+export interface GradientStages {
+  /** Ranges of the flat buffer, whole parameters each, from its end to its start. */
+  readonly buckets: readonly ElementRange[];
+  /** The bucket's part of `out` is complete. Called for each bucket once, in their order, before `gradient` resolves. */
+  onComplete(bucket: number): void;
+}
+
+export interface GradientOptions {
+  /**
+   * Names the weights' content (its hash, say). Weights of the same name as the last call's need not be read again; without a
+   * name they are.
+   */
+  readonly weightsId?: string | undefined;
+  /** The same bits, handed out earlier; an engine that cannot do so completes all buckets at the end. */
+  readonly stages?: GradientStages | undefined;
+}
+
+/** What an engine does that computes a gradient in one piece. */
+export function completeAll(stages: GradientStages | undefined): void {
+  stages?.buckets.forEach((_, bucket) => {
+    stages.onComplete(bucket);
+  });
+}
+
 /** One model and loss, ready to run. Calls on one step must not overlap. */
 export interface CompiledStep {
   /** Parameters in the order of `model.weights`, with tfjs's names. */
@@ -32,8 +66,6 @@ export interface CompiledStep {
    * Gradient of the **sum** of the per-sample losses over one grain.
    *
    * @param weights flat, `layout.totalSize` elements; may lie in shared memory.
-   * @param weightsId names the weights' content (its hash, say). Weights of the same name as the last call's need not be read
-   *   again; without a name they are.
    * @param out flat like `weights`, overwritten; padding becomes zero. A statistic's place holds the value that the grain
    *   proposes, times the grain's samples, so that the sum over grains divided by all samples is the mean.
    * @returns sums over the grain's samples, with the tally of training steps.
@@ -44,7 +76,7 @@ export interface CompiledStep {
     batch: Batch,
     key: GrainKey,
     out: Float32Array,
-    weightsId?: string,
+    options?: GradientOptions,
   ): Promise<MetricSums>;
 
   /** Loss, hits and the tally of evaluations in inference mode; nothing random takes part. */

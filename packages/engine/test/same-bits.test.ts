@@ -50,7 +50,7 @@ describe('the same grain has the same bits', () => {
     const others = randomWeights(spec.topology, 2);
     const key = { step: 3, grain: 1 };
     const gradientBy = async (values: Float32Array, id?: string) => {
-      await step.gradient(values, batch, key, out, id);
+      await step.gradient(values, batch, key, out, { weightsId: id });
       return sha256(out);
     };
     expect(await gradientBy(weights, 'first')).toBe(expected);

@@ -1,4 +1,5 @@
 export * from './arena.js';
+export * from './buckets.js';
 export * from './clock.js';
 export * from './codec.js';
 export * from './dataset.js';

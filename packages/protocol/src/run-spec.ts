@@ -91,6 +91,24 @@ export const ENGINES = [
 ] as const;
 export type EngineName = (typeof ENGINES)[number];
 
+export const ringSpecSchema = z.strictObject({
+  overlap: z
+    .enum(['auto', 'on', 'off'])
+    .describe(
+      'Reduce gradients while the rest of the backward pass computes: always, never, or where reducing takes more than a tenth of a step.',
+    )
+    .default('auto'),
+  bucketBytes: z
+    .number()
+    .int()
+    .min(1024)
+    .max(2 ** 32)
+    .describe('Gradients that are reduced as one while others compute, at least so many bytes.')
+    .default(8 * 1024 * 1024),
+});
+/** How gradients are reduced. It changes when they travel, never what they add up to. */
+export type RingSpec = z.infer<typeof ringSpecSchema>;
+
 export const runSpecSchema = z.object({
   runId: z.string().min(1).max(LIMITS.nameLength),
   /** SHA-256 of what decides the weights: two runs of equal hash (and numeric identity) have equal weights. */
@@ -121,6 +139,7 @@ export const runSpecSchema = z.object({
   checkpoint: z.object({ everySteps: z.number().int().min(0), everyEpochs: z.number().int().min(0) }),
   engine: z.object({ name: z.enum(ENGINES), threads: z.number().int().min(1).max(1024) }),
   nonFinite: z.enum(['error', 'skip']),
+  ring: ringSpecSchema.prefault({}),
   data: datasetManifestSchema,
 });
 export type RunSpec = z.infer<typeof runSpecSchema>;

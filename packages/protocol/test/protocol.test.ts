@@ -28,6 +28,28 @@ describe('philox', () => {
   });
 });
 
+describe('buckets', () => {
+  const shapes = fc.array(fc.integer({ min: 0, max: 3000 }), { minLength: 1, maxLength: 30 });
+  it('cover the layout once, from its end to its start, in whole parameters that are large enough', () => {
+    fc.assert(
+      fc.property(shapes, fc.integer({ min: 1024, max: 20_000 }), (sizes, bucketBytes) => {
+        const specs = sizes.map((size, index) => ({ name: `p${index}`, shape: [size], role: 'trainable' as const }));
+        const layout = p.createLayout(specs);
+        const buckets = p.bucketsOf(layout, bucketBytes);
+        const offsets = new Set(layout.parameters.map(({ offset }) => offset));
+        let end = layout.totalSize;
+        for (const bucket of buckets) {
+          expect(bucket.end).toBe(end);
+          expect(offsets.has(bucket.start)).toBe(true);
+          if (bucket.start > 0) expect((bucket.end - bucket.start) * 4).toBeGreaterThanOrEqual(bucketBytes);
+          end = bucket.start;
+        }
+        expect(end).toBe(0);
+      }),
+    );
+  });
+});
+
 describe('grains', () => {
   const plans = fc.record({
     samples: fc.integer({ min: 1, max: 500 }),

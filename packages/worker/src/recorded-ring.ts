@@ -15,7 +15,8 @@ export function recordRing(ring: Ring, recorder: FlightRecorder, view: View): Re
   const waitsFor = ring.size > 1 ? before : undefined;
   let activity: RingActivity | undefined;
   let next = 0;
-  const watch = async <T>(operation: RingOperation, sizeBytes: number, work: () => Promise<T>): Promise<T> => {
+  let last: Promise<unknown> = Promise.resolve();
+  const run = async <T>(operation: RingOperation, sizeBytes: number, work: () => Promise<T>): Promise<T> => {
     const sequence = next++;
     const note = (edge: 'begin' | 'end' | 'failed') =>
       recorder.record({ kind: 'ring', edge, operation, sequence, generation, sizeBytes });
@@ -30,6 +31,12 @@ export function recordRing(ring: Ring, recorder: FlightRecorder, view: View): Re
       note('failed');
       throw error;
     }
+  };
+  /** Operations wait for the ones before them here, so that each is told to begin when it does. */
+  const watch = <T>(operation: RingOperation, sizeBytes: number, work: () => Promise<T>): Promise<T> => {
+    const done = last.then(() => run(operation, sizeBytes, work));
+    last = done.catch(() => {});
+    return done;
   };
   return {
     rank: ring.rank,

@@ -4,18 +4,22 @@
  */
 import { type Layout, type MetricSums, parameterOfBlock } from '@coord/protocol';
 import type { Ring } from '@coord/ring';
+import type { BucketedSum } from './bucketed-sum.js';
 import type { Compute, GrainOutcome } from './compute/compute-pool.js';
 import { isUnanimous, SPREAD_BYTES, spreadDigest } from './replica-digest.js';
 
 const NOT_FINITE = 255;
 const FLAG_OVERFLOW = 0;
 const FLAG_STOP = 1;
-const FLAG_COUNT = 2;
+const FLAG_OVERLAP = 2;
+const FLAG_COUNT = 3;
 
 /** What one host brings beside its exponents. */
 export interface StepNotice {
   readonly outcomes: ReadonlyMap<number, GrainOutcome>;
+  /** This host would have all hosts stop, or overlap reducing and computing from the next step on. */
   readonly stop: boolean;
+  readonly overlap: boolean;
   /** Of the state that the grains were computed from. */
   readonly digest: Uint8Array;
 }
@@ -25,7 +29,9 @@ export interface StepMaxima {
   readonly agreed: boolean;
   readonly exponents: Uint8Array;
   readonly overflow: boolean;
+  /** Somebody would. */
   readonly stop: boolean;
+  readonly overlap: boolean;
   /** First parameter and grain with an infinite or NaN gradient. */
   readonly nonFinite: { readonly parameter: string; readonly grain: number } | undefined;
 }
@@ -50,7 +56,7 @@ export class MaximaExchange {
     this.#grains = this.#bytes.subarray(blockCount + FLAG_COUNT + SPREAD_BYTES);
   }
 
-  async reduce(ring: Ring, compute: Compute, { outcomes, stop, digest }: StepNotice): Promise<StepMaxima> {
+  async reduce(ring: Ring, compute: Compute, { outcomes, stop, overlap, digest }: StepNotice): Promise<StepMaxima> {
     this.#bytes.fill(0);
     compute.collectExponents(this.#exponents);
     for (const [grain, outcome] of outcomes) {
@@ -58,6 +64,7 @@ export class MaximaExchange {
       if (outcome.nonFinite) this.#grains[grain] = 1;
     }
     this.#flags[FLAG_STOP] = stop ? 1 : 0;
+    this.#flags[FLAG_OVERLAP] = overlap ? 1 : 0;
     spreadDigest(digest, this.#digest);
     await ring.allReduceMax(this.#bytes);
     return {
@@ -65,6 +72,7 @@ export class MaximaExchange {
       exponents: this.#exponents,
       overflow: this.#flags[FLAG_OVERFLOW] === 1,
       stop: this.#flags[FLAG_STOP] === 1,
+      overlap: this.#flags[FLAG_OVERLAP] === 1,
       nonFinite: this.#firstNonFinite(),
     };
   }
@@ -76,13 +84,19 @@ export class MaximaExchange {
   }
 }
 
-/** Sums gradients and metrics over all hosts; the sums end in `compute.total`. */
+/**
+ * Sums gradients and metrics over all hosts; the sums end in `compute.total`.
+ *
+ * @param ahead has reduced the gradients already.
+ */
 export async function reduceSums(
   ring: Ring,
   compute: Compute,
   outcomes: ReadonlyMap<number, GrainOutcome>,
+  ahead: BucketedSum | undefined,
 ): Promise<MetricSums> {
-  const own = await compute.collect([...outcomes.values()].map((outcome) => outcome.metrics));
-  await ring.allReduceSum(own, compute.total);
+  const metrics = [...outcomes.values()].map((outcome) => outcome.metrics);
+  if (ahead) await ring.allReduceSum(compute.collectMetrics(metrics));
+  else await ring.allReduceSum(await compute.collect(metrics), compute.total);
   return compute.metrics();
 }

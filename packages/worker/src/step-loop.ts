@@ -9,10 +9,13 @@
 import { learningRateAt } from '@coord/engine';
 import { CoordError, type Grain, isRecoverable, planStep, type StepPlan } from '@coord/protocol';
 import { quantaFor, type Ring, rememberExponents } from '@coord/ring';
+import { BucketedSum } from './bucketed-sum.js';
 import { evaluate } from './evaluation.js';
 import { assignGrains, NOTHING_HELD } from './grain-book.js';
+import { feedThread, GrainDeal } from './grain-feed.js';
 import type { Host } from './host.js';
 import type { ActiveView } from './membership.js';
+import { Overlap } from './overlap.js';
 import { type PhaseTimer, startPhaseTimer } from './phase-timer.js';
 import { recordRing } from './recorded-ring.js';
 import { reduceSums, type StepMaxima } from './reduction.js';
@@ -20,15 +23,13 @@ import { isUnanimous, SPREAD_BYTES, spreadDigest } from './replica-digest.js';
 import { openRing } from './ring-links.js';
 import { type Agreement, synchronise } from './synchronise.js';
 
-/** Requests that a compute thread has at hand beyond the one in work, so that it never waits for the network thread. */
-const QUEUE_DEPTH = 2;
-
 /** One open ring and what was agreed on it. */
 interface Session {
   readonly host: Host;
   readonly active: ActiveView;
   readonly ring: Ring;
   readonly shares: readonly number[];
+  readonly overlap: Overlap;
 }
 
 /** Trains until the run is complete or stopped and the coordinator has said goodbye. */
@@ -38,7 +39,8 @@ export async function train(host: Host): Promise<void> {
     try {
       ring = await enterView(active, host);
       const shares = active.view.members.map((member) => member.share);
-      await trainInView({ host, active, ring, shares });
+      const overlap = new Overlap(host.run.ring, ring.size, host.compute.buckets.length);
+      await trainInView({ host, active, ring, shares, overlap });
     } catch (error) {
       if (!isRecoverable(error)) throw error;
       host.reportRingFailure(active, error);
@@ -68,7 +70,7 @@ async function trainInView(session: Session): Promise<void> {
   }
 }
 
-/** @returns false as soon as replicas differ, before anything is added up that was computed from different states. */
+/** @returns false as soon as replicas differ, before anything is applied that was computed from different states. */
 async function trainWhileAlike(session: Session): Promise<boolean> {
   const { host } = session;
   let { held } = await settle(session);
@@ -110,7 +112,7 @@ async function areReplicasAlike({ host, ring }: Session): Promise<boolean> {
 
 /** @returns false, and leaves the state as it was, when replicas differ. */
 async function trainStep(session: Session, held: readonly ReadonlySet<number>[]): Promise<boolean> {
-  const { host, active, ring, shares } = session;
+  const { host, active, ring, shares, overlap } = session;
   const { compute, state, progress } = host;
   const plan = planStep(host.batchPlan, state.step);
   const timer = startPhaseTimer(host.clock);
@@ -118,23 +120,27 @@ async function trainStep(session: Session, held: readonly ReadonlySet<number>[])
 
   quantaFor(state.exponents, plan.grains.length, compute.quanta);
   const mine = assignGrains(plan, shares, held)[active.rank];
-  await computeGrains(session, plan, mine, timer);
-  const maxima = await exchangeMaxima(session, timer);
+  let ahead = overlap.isOn(state.exponents) ? new BucketedSum(ring, compute, mine.length) : undefined;
+  await computeGrains(session, plan, mine, timer, ahead);
+  const maxima = await exchangeMaxima(session, timer, ahead);
   if (!maxima.agreed) return false;
   refuseNonFinite(host, plan, maxima);
   if (maxima.overflow && !maxima.nonFinite) {
     // Some value did not fit the predicted quanta: all grains again, with the exponents just learnt.
     quantaFor(maxima.exponents, plan.grains.length, compute.quanta, 0);
     progress.restart(1);
+    ahead = undefined;
     await computeGrains(session, plan, [...kept, ...mine], timer);
     requireFit(host, plan);
   }
   host.enter('ring');
-  const metrics = await timer.measure('ringMs', () => reduceSums(ring, compute, progress.outcomes));
+  const metrics = await timer.measure('ringMs', () => reduceSums(ring, compute, progress.outcomes, ahead));
 
   host.enter('optimizer');
   await timer.measure('optimizerMs', () => update(host, plan, maxima));
-  host.completeStep(plan, { metrics, maxima, times: timer.times(), generation: active.view.generation });
+  const times = timer.times();
+  overlap.learn(maxima, ahead ? undefined : times);
+  host.completeStep(plan, { metrics, maxima, times, generation: active.view.generation });
   return true;
 }
 
@@ -143,25 +149,24 @@ async function computeGrains(
   plan: StepPlan,
   mine: readonly Grain[],
   timer: PhaseTimer,
+  ahead?: BucketedSum,
 ): Promise<void> {
   const { host } = session;
   const { compute, loader, progress, state } = host;
-  const { weightsSha256 } = state;
   host.enter('compute');
-  const queue = [...mine];
-  const lane = async (thread: number) => {
-    for (let grain = queue.shift(); grain; grain = queue.shift()) {
-      const { index } = grain;
-      const taken = grain;
-      const batch = await timer.measure('loadMs', () => loader.take(taken));
-      const place = { step: plan.step, grain: index, grains: plan.grains.length, weightsSha256 };
-      progress.outcomes.set(index, await compute.addGrain(thread, place, batch));
+  const deal = new GrainDeal(mine, compute.size, () => prefetchNext(session, plan));
+  const load = (grain: Grain) => timer.measure('loadMs', () => loader.take(grain));
+  const feed = (thread: number) =>
+    feedThread(deal, thread, load, async ({ grain, isLast }, batch) => {
+      const { weightsSha256 } = state;
+      const place = { step: plan.step, grain: grain.index, grains: plan.grains.length, weightsSha256 };
+      const onBucket = isLast && ahead ? (bucket: number) => ahead.complete(bucket) : undefined;
+      progress.outcomes.set(grain.index, await compute.addGrain(thread, place, batch, onBucket));
       await host.fault.afterGrain();
-    }
-  };
-  const lanes = Array.from({ length: compute.size * QUEUE_DEPTH }, (_, i) => lane(i % compute.size));
-  prefetchNext(session, plan);
-  await timer.measure('computeMs', () => Promise.all(lanes));
+    });
+  await timer.measure('computeMs', () =>
+    Promise.all(Array.from({ length: compute.size }, (_, thread) => feed(thread))),
+  );
 }
 
 function prefetchNext({ host, active, shares }: Session, plan: StepPlan): void {
@@ -173,10 +178,20 @@ function prefetchNext({ host, active, shares }: Session, plan: StepPlan): void {
   setImmediate(() => host.loader.prefetch(ours));
 }
 
-async function exchangeMaxima({ host, ring }: Session, timer: PhaseTimer): Promise<StepMaxima> {
+async function exchangeMaxima(
+  { host, ring, overlap }: Session,
+  timer: PhaseTimer,
+  ahead: BucketedSum | undefined,
+): Promise<StepMaxima> {
   host.enter('ring');
+  if (ahead) await timer.measure('ringMs', () => ahead.done());
   const { compute, progress, stopRequested } = host;
-  const notice = { outcomes: progress.outcomes, stop: stopRequested, digest: host.state.digest() };
+  const notice = {
+    outcomes: progress.outcomes,
+    stop: stopRequested,
+    overlap: overlap.isWanted,
+    digest: host.state.digest(),
+  };
   return timer.measure('waitMs', () => host.maxima.reduce(ring, compute, notice));
 }
 

@@ -52,6 +52,7 @@ export async function toRunSpec(config: RunConfig, options: RunSpecOptions): Pro
     evaluation: config.evaluation,
     checkpoint: { everySteps: config.checkpoint.everySteps, everyEpochs: config.checkpoint.everyEpochs },
     engine: config.engine,
+    ring: config.ring,
   };
   return { spec, dataset };
 }

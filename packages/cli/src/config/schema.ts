@@ -1,6 +1,12 @@
 /** Run configuration: what a person writes to describe a run. Only what differs from the defaults needs to stand in a file. */
 import { dataConfigSchema } from '@coord/data';
-import { ENGINES, optimizerSpecSchema, regularizationSpecSchema, scheduleSpecSchema } from '@coord/protocol';
+import {
+  ENGINES,
+  optimizerSpecSchema,
+  regularizationSpecSchema,
+  ringSpecSchema,
+  scheduleSpecSchema,
+} from '@coord/protocol';
 import { z } from 'zod';
 import { LISTEN_PATTERN, parseListen } from '../listen.js';
 import { lossConfigSchema } from './loss-schema.js';
@@ -106,6 +112,7 @@ const configSchema = z.strictObject({
     ),
   evaluation: evaluation.describe('Measuring on the test split.').prefault({}),
   checkpoint: checkpoint.describe('What is kept on disk, and how often.').prefault({}),
+  ring: ringSpecSchema.describe('How gradients are reduced; it never changes the result.').prefault({}),
   nonFinite: z
     .enum(['error', 'skip'])
     .describe('What happens to a step whose gradients are not finite: end the run, or leave the weights as they were.')

@@ -47,6 +47,15 @@ const root = protobuf.Root.fromJSON({
       ['input', 'ValueInfoProto', 11, 'repeated'],
       ['output', 'ValueInfoProto', 12, 'repeated'],
     ),
+    // The same messages, with their parts left as bytes: both have one wire format.
+    GraphParts: message(
+      ['node', 'bytes', 1, 'repeated'],
+      ['name', 'string', 2],
+      ['initializer', 'bytes', 5, 'repeated'],
+      ['input', 'bytes', 11, 'repeated'],
+      ['output', 'bytes', 12, 'repeated'],
+    ),
+    ModelParts: message(['irVersion', 'int64', 1], ['graph', 'GraphParts', 7], ['opsetImport', 'bytes', 8, 'repeated']),
     OperatorSetIdProto: message(['domain', 'string', 1], ['version', 'int64', 2]),
     ModelProto: message(
       ['irVersion', 'int64', 1],
@@ -58,6 +67,29 @@ const root = protobuf.Root.fromJSON({
 });
 
 export const ModelProto = root.lookupType('ModelProto');
+export const NodeProto = root.lookupType('NodeProto');
+export const TensorProto = root.lookupType('TensorProto');
+export const ValueInfoProto = root.lookupType('ValueInfoProto');
+export const PartsProto = root.lookupType('ModelParts');
+
+/** What a decoded `NodeProto` says, as far as it is read. */
+export interface NodeFields {
+  readonly input: string[];
+  readonly output: string[];
+  readonly opType: string;
+}
+
+/** What a decoded `PartsProto` says. */
+export interface PartsFields {
+  readonly irVersion: unknown;
+  readonly opsetImport: Uint8Array[];
+  readonly graph: {
+    readonly node: Uint8Array[];
+    readonly initializer: Uint8Array[];
+    readonly input: Uint8Array[];
+    readonly output: Uint8Array[];
+  };
+}
 
 export const DATA_TYPE = { float32: 1, int32: 6, int64: 7, bool: 9 } as const;
 export type OnnxType = keyof typeof DATA_TYPE;

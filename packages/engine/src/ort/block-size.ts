@@ -56,7 +56,4 @@ async function agreesWithPlain(block: number): Promise<boolean> {
 }
 
 const programOf = (onnx: OnnxBuilder): Promise<OrtProgram> =>
-  OrtProgram.create(
-    { bytes: onnx.build(), inputs: onnx.inputs, outputs: onnx.outputs, operationCount: 1 },
-    { threads: 1 },
-  );
+  OrtProgram.create({ bytes: onnx.build() }, { threads: 1 });

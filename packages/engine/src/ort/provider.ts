@@ -12,8 +12,7 @@ export async function requireProvider(provider: OrtProvider): Promise<void> {
   const onnx = new OnnxBuilder();
   const x = onnx.input('x', 'float32', [4]);
   onnx.output('y', 'float32', [4], onnx.op('Add', [x, x]));
-  const lowered = { bytes: onnx.build(), inputs: onnx.inputs, outputs: onnx.outputs, operationCount: 1 };
-  const program = await OrtProgram.create(lowered, { threads: 1, provider });
+  const program = await OrtProgram.create({ bytes: onnx.build() }, { threads: 1, provider });
   program.input('x').fill(21);
   await program.run();
   const sum = program.output('y')[0];

@@ -11,22 +11,36 @@ import { CoordError } from '@coord/protocol';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { LoweredModel } from '../lower/lower.js';
 import { END_OUTPUT, type TensorInfo } from '../onnx/builder.js';
+import type { OnnxType } from '../onnx/schema.js';
 
 export type Elements = Float32Array | Int32Array;
+
+/** Buffers by the names of the tensors that they hold. */
+export type Storage = Readonly<Record<string, TensorArray>>;
 
 export interface OrtSessionOptions {
   /** Threads inside one operation. */
   readonly threads: number;
   /** The device; operations that it lacks run on the CPU. Default: the CPU. */
   readonly provider?: 'cpu' | 'webgpu' | 'cuda';
+  /** Where to write the model as it is after optimisation. */
+  readonly optimisedModelFile?: string;
+  /** The model is one that was written so: it runs as it is. */
+  readonly isOptimised?: boolean;
 }
 
-const sessionOptions = ({ threads, provider = 'cpu' }: OrtSessionOptions): InferenceSession.SessionOptions => ({
+const sessionOptions = ({
+  threads,
+  provider = 'cpu',
+  optimisedModelFile,
+  isOptimised = false,
+}: OrtSessionOptions): InferenceSession.SessionOptions => ({
+  ...(optimisedModelFile === undefined ? {} : { optimizedModelFilePath: optimisedModelFile }),
   executionProviders: provider === 'cpu' ? ['cpu'] : [provider, 'cpu'],
   intraOpNumThreads: threads,
   interOpNumThreads: 1,
   executionMode: 'sequential',
-  graphOptimizationLevel: 'all',
+  graphOptimizationLevel: isOptimised ? 'disabled' : 'all',
   // Errors only: warnings speak of optimisations that do not concern the reader.
   logSeverityLevel: 3,
   // Denormals slow some kernels down tenfold, and the exact sum drops them anyway.
@@ -50,18 +64,32 @@ export class OrtProgram {
    * @throws CoordError ENGINE_FAILED
    */
   static async create(
-    model: LoweredModel,
+    model: Pick<LoweredModel, 'bytes'>,
     options: OrtSessionOptions,
-    storage: Readonly<Record<string, Elements>> = {},
+    storage: Storage = {},
   ): Promise<OrtProgram> {
     try {
       const session = await InferenceSession.create(model.bytes, sessionOptions(options));
       const bind = (infos: readonly TensorInfo[]) =>
         Object.fromEntries(infos.map((info) => [info.name, tensorOver(info, storage[info.name])]));
-      return new OrtProgram(session, bind(model.inputs), bind(model.outputs));
+      return new OrtProgram(
+        session,
+        bind(tensorInfos(session.inputMetadata)),
+        bind(tensorInfos(session.outputMetadata)),
+      );
     } catch (cause) {
       throw failed('refused the compiled step', cause);
     }
+  }
+
+  get outputs(): TensorInfo[] {
+    return tensorInfos(this.session.outputMetadata);
+  }
+
+  /** The buffers of all inputs and outputs. */
+  get storage(): Storage {
+    const tensors = Object.entries({ ...this.feeds, ...this.fetches });
+    return Object.fromEntries(tensors.map(([name, { data }]) => [name, data as TensorArray]));
   }
 
   get inputNames(): string[] {
@@ -70,6 +98,10 @@ export class OrtProgram {
 
   hasInput(name: string): boolean {
     return name in this.feeds;
+  }
+
+  hasOutput(name: string): boolean {
+    return name in this.fetches;
   }
 
   /** Elements of an input, to be written before `run`. */
@@ -102,12 +134,20 @@ const endedBeforeCopies = (error: unknown): boolean =>
 
 const sizeOf = (dims: readonly number[]): number => dims.reduce((product, extent) => product * extent, 1);
 
-function tensorOver({ type, dims }: TensorInfo, storage: Elements | undefined): Tensor {
-  if (type === 'int32') return new Tensor('int32', (storage as Int32Array) ?? new Int32Array(sizeOf(dims)), dims);
-  if (type === 'float32')
-    return new Tensor('float32', (storage as Float32Array) ?? new Float32Array(sizeOf(dims)), dims);
-  throw new TypeError(`a graph's inputs and outputs are float32 or int32, not ${type}`);
+const ARRAYS = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array, bool: Uint8Array } as const;
+type TensorArray = Float32Array | Int32Array | BigInt64Array | Uint8Array;
+
+function tensorOver({ name, type, dims }: TensorInfo, storage: TensorArray | undefined): Tensor {
+  const array = ARRAYS[type];
+  if (!array) throw new TypeError(`"${name}" has elements of type ${type}`);
+  return new Tensor(type, storage ?? new array(sizeOf(dims)), dims);
 }
+
+/** Shapes are fixed, and what is no tensor (the end) is left out. */
+const tensorInfos = (metadata: readonly InferenceSession.ValueMetadata[]): TensorInfo[] =>
+  metadata.flatMap((value) =>
+    value.isTensor ? { name: value.name, type: value.type as OnnxType, dims: value.shape as number[] } : [],
+  );
 
 const failed = (what: string, cause: unknown): CoordError =>
   new CoordError('ENGINE_FAILED', `ONNX Runtime ${what}: ${cause instanceof Error ? cause.message : String(cause)}`, {

@@ -4,7 +4,7 @@
  * Results are read asynchronously, after the step: backends of GPUs cannot be read in any other way.
  */
 import { type Batch, type Field, type MetricSums, type Purpose, sizeOfShape, viewOf } from '@coord/protocol';
-import type { CompiledStep, GrainKey } from '../engine.js';
+import { type CompiledStep, completeAll, type GradientOptions, type GrainKey } from '../engine.js';
 import {
   batchShape,
   buildModel,
@@ -51,7 +51,13 @@ export class EagerStep implements CompiledStep {
     this.draws = drawFrom(this.model.model, (draw) => this.drawn(draw));
   }
 
-  async gradient(weights: Float32Array, batch: Batch, key: GrainKey, out: Float32Array): Promise<MetricSums> {
+  async gradient(
+    weights: Float32Array,
+    batch: Batch,
+    key: GrainKey,
+    out: Float32Array,
+    { stages }: GradientOptions = {},
+  ): Promise<MetricSums> {
     this.key = key;
     this.draws.restart();
     const kept = this.compute(weights, () => this.keptGradient(batch));
@@ -63,6 +69,7 @@ export class EagerStep implements CompiledStep {
     }
     const sums = await readSums(kept, batch, this.tallies.training);
     disposeAll([kept.loss, kept.correct, ...kept.outputs, ...kept.gradients]);
+    completeAll(stages);
     return sums;
   }
 

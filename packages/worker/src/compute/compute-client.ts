@@ -1,23 +1,28 @@
 /** The network thread's handle on one compute thread. */
 import { Worker } from 'node:worker_threads';
 import { CoordError, type ErrorRecord, fromErrorRecord } from '@coord/protocol';
-import type { ComputeRequest, ResponseTo } from './requests.js';
+import type { ComputeRequest, GrainProgress, OnProgress, ResponseTo } from './requests.js';
 
 interface Waiting {
+  readonly onProgress: OnProgress | undefined;
   resolve(response: unknown): void;
   reject(error: Error): void;
 }
 
 interface Reply {
   readonly id: number;
+  readonly progress?: GrainProgress;
   readonly response?: unknown;
   readonly error?: ErrorRecord;
 }
 
 /** One compute thread, wherever it runs. */
 export interface ComputeThread {
-  /** @throws whatever the thread threw, or CoordError ENGINE_FAILED when the thread is gone. */
-  call<R extends ComputeRequest>(request: R, transfer?: ArrayBuffer[]): Promise<ResponseTo<R>>;
+  /**
+   * @param onProgress called on the way, in order, before the answer.
+   * @throws whatever the thread threw, or CoordError ENGINE_FAILED when the thread is gone.
+   */
+  call<R extends ComputeRequest>(request: R, transfer?: ArrayBuffer[], onProgress?: OnProgress): Promise<ResponseTo<R>>;
   terminate(): Promise<void>;
 }
 
@@ -34,11 +39,15 @@ export class ComputeClient implements ComputeThread {
     this.#thread.on('exit', (code) => this.#end(new Error(`the thread ended with status ${code}`)));
   }
 
-  call<R extends ComputeRequest>(request: R, transfer: ArrayBuffer[] = []): Promise<ResponseTo<R>> {
+  call<R extends ComputeRequest>(
+    request: R,
+    transfer: ArrayBuffer[] = [],
+    onProgress?: OnProgress,
+  ): Promise<ResponseTo<R>> {
     if (this.#ended) return Promise.reject(this.#ended);
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve: (response) => resolve(response as ResponseTo<R>), reject });
+      this.#waiting.set(id, { onProgress, resolve: (response) => resolve(response as ResponseTo<R>), reject });
       this.#thread.postMessage({ id, request }, transfer);
     });
   }
@@ -49,6 +58,10 @@ export class ComputeClient implements ComputeThread {
 
   #settle(reply: Reply): void {
     const waiting = this.#waiting.get(reply.id);
+    if (reply.progress) {
+      waiting?.onProgress?.(reply.progress);
+      return;
+    }
     this.#waiting.delete(reply.id);
     if (reply.error) waiting?.reject(fromErrorRecord(reply.error));
     else waiting?.resolve(reply.response);

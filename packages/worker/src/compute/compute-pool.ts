@@ -9,8 +9,10 @@ import {
   arenaBytes,
   type Batch,
   BLOCK_SIZE,
+  bucketsOf,
   createArena,
   createLayout,
+  type ElementRange,
   type EngineName,
   type Layout,
   type MetricSums,
@@ -21,7 +23,7 @@ import {
   type TallyPart,
   tallyParts,
 } from '@coord/protocol';
-import { createKernels } from '@coord/ring';
+import { createKernels, type Kernels } from '@coord/ring';
 import { ComputeClient, type ComputeThread } from './compute-client.js';
 import type { ThreadBuffers } from './requests.js';
 
@@ -37,6 +39,9 @@ export interface GrainPlace {
   readonly weightsSha256: string;
 }
 
+/** Called when a grain's share of a bucket is in its thread's sums, bucket by bucket in their order. */
+export type OnBucket = (bucket: number) => void;
+
 export interface GrainOutcome {
   readonly metrics: MetricSums;
   readonly overflow: boolean;
@@ -51,7 +56,15 @@ interface PoolBuffers extends ThreadBuffers {
 /** What the step loop needs of a pool. */
 export type Compute = Pick<ComputePool, keyof ComputePool>;
 
+/** What the ring reduces for one bucket; both may be the same memory. */
+export interface BucketSums {
+  readonly own: Int32Array;
+  readonly total: Int32Array;
+}
+
 export class ComputePool {
+  readonly #kernels: Kernels;
+
   private constructor(
     readonly layout: Layout,
     readonly identity: NumericIdentity,
@@ -63,12 +76,14 @@ export class ComputePool {
     readonly quanta: Uint8Array,
     /** Summed gradients of the step, then the metrics' words: what the ring reduces. */
     readonly total: Int32Array,
+    readonly buckets: readonly ElementRange[],
     private readonly threads: readonly ComputeThread[],
     private readonly buffers: readonly PoolBuffers[],
     /** What training steps tally. */
     private readonly tally: readonly TallyPart[],
   ) {
-    this.checksum = createKernels(arena.memory).checksum;
+    this.#kernels = createKernels(arena.memory);
+    this.checksum = this.#kernels.checksum;
   }
 
   get size(): number {
@@ -95,12 +110,14 @@ export class ComputePool {
       const layout = createLayout(compiled[0].parameters);
       const tally = tallyParts(run.metrics, 'training');
       const pool = allocate(layout, run, threadCount, tailWords(tally));
+      const buckets = bucketsOf(layout, run.ring.bucketBytes);
       await Promise.all(
         threads.map((thread, index) =>
           thread.call({
             kind: 'attach',
             memory: pool.arena.memory,
             buffers: pool.buffers[index],
+            buckets,
             optimizer: run.optimizer,
             regularization: run.regularization,
           }),
@@ -117,6 +134,7 @@ export class ComputePool {
         exponents,
         quanta,
         total,
+        buckets,
         threads,
         buffers,
         tally,
@@ -135,9 +153,15 @@ export class ComputePool {
     }
   }
 
-  /** Computes grain `grain` of `grains` on thread `thread` and adds it to that thread's sums. The batch is handed over. */
-  addGrain(thread: number, at: GrainPlace, batch: Batch): Promise<GrainOutcome> {
-    return this.threads[thread].call({ kind: 'grain', ...at, batch }, buffersOf(batch));
+  /**
+   * Computes grain `grain` of `grains` on thread `thread` and adds it to that thread's sums. The batch is handed over. A
+   * thread takes its grains in the order of these calls.
+   *
+   * @param onBucket where it is given, the grain is computed in stages.
+   */
+  addGrain(thread: number, at: GrainPlace, batch: Batch, onBucket?: OnBucket): Promise<GrainOutcome> {
+    const request = { kind: 'grain', ...at, batch, inStages: onBucket !== undefined } as const;
+    return this.threads[thread].call(request, buffersOf(batch), onBucket && (({ bucket }) => onBucket(bucket)));
   }
 
   /**
@@ -154,6 +178,24 @@ export class ComputePool {
     const words = this.#metricWords(own).fill(0);
     for (const one of metrics) addMetrics(one, words, this.tally);
     return own;
+  }
+
+  /** The host's own sums of one bucket, once all its threads have added theirs; combined by the calling thread. */
+  collectBucket(bucket: number): BucketSums {
+    const { start, end } = this.buckets[bucket];
+    const total = this.total.subarray(start, end);
+    const [own, ...others] = this.buffers.map(({ sums }) => sums.subarray(start, end));
+    others.forEach((sums, index) => {
+      this.#kernels.addInt32(total, index === 0 ? own : total, sums);
+    });
+    return { own: others.length === 0 ? own : total, total };
+  }
+
+  /** The host's metrics, where the ring is to leave the sum over all hosts. */
+  collectMetrics(metrics: readonly MetricSums[]): Int32Array {
+    const words = this.#metricWords(this.total).fill(0);
+    for (const one of metrics) addMetrics(one, words, this.tally);
+    return words;
   }
 
   /** The reduced metrics, behind the reduced gradients. */
@@ -235,7 +277,7 @@ function allocate(layout: Layout, run: RunSpec, threadCount: number, tail: numbe
 }
 
 /** Cuts a flat buffer into as many runs of whole blocks as there are threads. */
-function blockRanges(totalSize: number, parts: number): { start: number; end: number }[] {
+function blockRanges(totalSize: number, parts: number): ElementRange[] {
   const blocks = totalSize / BLOCK_SIZE;
   const edge = (part: number) => Math.round((blocks * part) / parts) * BLOCK_SIZE;
   return Array.from({ length: parts }, (_, part) => ({ start: edge(part), end: edge(part + 1) }));

@@ -13,7 +13,7 @@ const answer = createComputeWork(createEngine);
 
 port.on('message', async ({ id, request }: { id: number; request: ComputeRequest }) => {
   try {
-    port.postMessage({ id, response: await answer(request) });
+    port.postMessage({ id, response: await answer(request, (progress) => port.postMessage({ id, progress })) });
   } catch (error) {
     port.postMessage({ id, error: toErrorRecord(error) });
   }

@@ -1,6 +1,6 @@
 /** What a compute thread does when it is asked: requests in, responses out, over buffers in the host's arena. */
 import { applyRegularization, type CompiledStep, createOptimizer, type Engine, type Optimizer } from '@coord/engine';
-import { CoordError, createLayout, hashWeights, type Layout } from '@coord/protocol';
+import { BLOCK_SIZE, CoordError, createLayout, type ElementRange, hashWeights, type Layout } from '@coord/protocol';
 import { createKernels, type Kernels } from '@coord/ring';
 import type {
   ApplyRequest,
@@ -11,11 +11,13 @@ import type {
   ComputeResponses,
   EvaluateRequest,
   GrainRequest,
+  OnProgress,
   ThreadBuffers,
 } from './requests.js';
 
 interface Attached {
   readonly buffers: ThreadBuffers;
+  readonly buckets: readonly ElementRange[];
   readonly kernels: Kernels;
   readonly optimizer: Optimizer;
   readonly regularization: AttachRequest['regularization'];
@@ -48,6 +50,7 @@ async function compile(work: Work, request: CompileRequest): Promise<ComputeResp
 function attach(work: Work, request: AttachRequest): ComputeResponses['attach'] {
   work.attached = {
     buffers: request.buffers,
+    buckets: request.buckets,
     kernels: createKernels(request.memory),
     optimizer: createOptimizer(request.optimizer, required(work.layout, 'compiled'), { memory: request.memory }),
     regularization: request.regularization,
@@ -55,20 +58,34 @@ function attach(work: Work, request: AttachRequest): ComputeResponses['attach'] 
   return {};
 }
 
-async function grain(work: Work, request: GrainRequest): Promise<ComputeResponses['grain']> {
-  const { buffers, kernels } = required(work.attached, 'attached');
-  const step = required(work.compiled, 'compiled');
+/** Computes a grain and adds it to the thread's sums, bucket by bucket where it is asked for in stages. */
+async function grain(work: Work, request: GrainRequest, onProgress: OnProgress): Promise<ComputeResponses['grain']> {
+  const { buffers, buckets, kernels } = required(work.attached, 'attached');
+  const { weights, gradient, quanta, sums, exponents } = buffers;
+  const flags = { overflow: false, nonFinite: false };
+  const quantise = ({ start, end }: ElementRange) => {
+    const blocks = [start / BLOCK_SIZE, end / BLOCK_SIZE] as const;
+    const { overflow, firstNonFiniteBlock } = kernels.quantiseGrain(
+      gradient.subarray(start, end),
+      quanta.subarray(...blocks),
+      request.grains,
+      sums.subarray(start, end),
+      exponents.subarray(...blocks),
+    );
+    flags.overflow ||= overflow;
+    flags.nonFinite ||= firstNonFiniteBlock >= 0;
+  };
+  const onComplete = (bucket: number) => {
+    quantise(buckets[bucket]);
+    onProgress({ bucket });
+  };
   const key = { step: request.step, grain: request.grain };
-  const { weights, gradient } = buffers;
-  const metrics = await step.gradient(weights, request.batch, key, gradient, request.weightsSha256);
-  const { overflow, firstNonFiniteBlock } = kernels.quantiseGrain(
-    buffers.gradient,
-    buffers.quanta,
-    request.grains,
-    buffers.sums,
-    buffers.exponents,
-  );
-  return { metrics, overflow, nonFinite: firstNonFiniteBlock >= 0 };
+  const metrics = await required(work.compiled, 'compiled').gradient(weights, request.batch, key, gradient, {
+    weightsId: request.weightsSha256,
+    stages: request.inStages ? { buckets, onComplete } : undefined,
+  });
+  if (!request.inStages) quantise({ start: 0, end: gradient.length });
+  return { metrics, ...flags };
 }
 
 /** Adds up one range over all threads; the others do the other ranges at the same time, each in its own cache. */
@@ -103,14 +120,14 @@ async function evaluate(work: Work, request: EvaluateRequest): Promise<ComputeRe
   return { metrics: await required(work.compiled, 'compiled').evaluate(buffers.weights, request.batch) };
 }
 
-function answer(work: Work, request: ComputeRequest): Promise<object> | object {
+function answer(work: Work, request: ComputeRequest, onProgress: OnProgress): Promise<object> | object {
   switch (request.kind) {
     case 'compile':
       return compile(work, request);
     case 'attach':
       return attach(work, request);
     case 'grain':
-      return grain(work, request);
+      return grain(work, request, onProgress);
     case 'combine':
       return combine(work, request);
     case 'apply':
@@ -121,14 +138,14 @@ function answer(work: Work, request: ComputeRequest): Promise<object> | object {
   return request satisfies never;
 }
 
-export type Answer = (request: ComputeRequest) => Promise<object>;
+export type Answer = (request: ComputeRequest, onProgress: OnProgress) => Promise<object>;
 
 /** @returns answers requests one at a time, in the order of calls: a handler that awaits must not let the next one in. */
 export function createComputeWork(makeEngine: MakeEngine): Answer {
   const work: Work = { makeEngine };
   let last: Promise<unknown> = Promise.resolve();
-  return (request) => {
-    const answered = last.then(() => answer(work, request));
+  return (request, onProgress) => {
+    const answered = last.then(() => answer(work, request, onProgress));
     last = answered.catch(() => {});
     return answered;
   };

@@ -2,6 +2,7 @@
 import type { StepSpec } from '@coord/engine';
 import type {
   Batch,
+  ElementRange,
   EngineName,
   MetricSums,
   NumericIdentity,
@@ -38,6 +39,7 @@ export interface AttachRequest {
   readonly kind: 'attach';
   readonly memory: WebAssembly.Memory;
   readonly buffers: ThreadBuffers;
+  readonly buckets: readonly ElementRange[];
   readonly optimizer: OptimizerSpec;
   readonly regularization: RegularizationSpec;
 }
@@ -51,7 +53,15 @@ export interface GrainRequest {
   /** Hash of the weights, so that a thread reads them once a step and not once a grain. */
   readonly weightsSha256: string;
   readonly batch: Batch;
+  /** Compute it in stages, and tell of each bucket when it has been added to the sums. */
+  readonly inStages: boolean;
 }
+
+/** Sent before the answer of a grain that is computed in stages. */
+export interface GrainProgress {
+  readonly bucket: number;
+}
+export type OnProgress = (progress: GrainProgress) => void;
 
 export interface ApplyRequest {
   readonly kind: 'apply';
@@ -67,11 +77,9 @@ export interface EvaluateRequest {
   readonly batch: Batch;
 }
 
-export interface CombineRequest {
+export interface CombineRequest extends ElementRange {
+  /** The range is what this thread sums over all threads. */
   readonly kind: 'combine';
-  /** Elements [start, end) of the flat buffer that this thread sums over all threads. */
-  readonly start: number;
-  readonly end: number;
 }
 
 export type ComputeRequest =

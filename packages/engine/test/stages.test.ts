@@ -1,0 +1,142 @@
+import { bucketsOf, type ElementRange } from '@coord/protocol';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { StepSpec } from '../src/engine.js';
+import { createOrtEngine } from '../src/ort/ort-engine.js';
+import { cutIntoStages, type GraphNode } from '../src/stages/cut.js';
+import { inputField, randomBatch, randomWeights, stepOf } from './support.js';
+
+const engine = await createOrtEngine({ threads: 1 });
+const plain = await createOrtEngine({ threads: 1, layout: 'plain' });
+
+const tokens = (name: string, options: Record<string, unknown>): StepSpec => ({
+  ...stepOf(name, { ...options, classes: 4 } as never),
+  inputs: [inputField([options.length as number], 'int32')],
+});
+
+const MODELS: [string, StepSpec][] = [
+  ['mlp', stepOf('mlp', { inputShape: [20], hidden: [70, 30], classes: 4 })],
+  ['cnn', stepOf('cnn', { inputShape: [18, 18, 1], filters: [16, 32, 16], hiddenUnits: 8, classes: 4 })],
+  ['resnet', stepOf('resnet', { inputShape: [16, 16, 3], width: 16, classes: 4 })],
+  ['text-cnn', tokens('text-cnn', { vocabulary: 50, length: 12, width: 16, filters: 8 })],
+  ['transformer-classifier', tokens('transformer-classifier', { vocabulary: 50, length: 8, width: 16, heads: 2 })],
+];
+
+/** Both ways on one step, each bucket as it was when it was reported. */
+async function bothWays(on: typeof engine, spec: StepSpec, bucketBytes: number) {
+  const step = await on.compile(spec);
+  const weights = randomWeights(spec.topology, 3);
+  const batch = randomBatch(spec, 6, 4);
+  const key = { step: 3, grain: 1 };
+  const whole = new Float32Array(step.layout.totalSize).fill(Number.NaN);
+  const wholeSums = await step.gradient(weights, batch, key, whole);
+  const buckets = bucketsOf(step.layout, bucketBytes);
+  const out = new Float32Array(step.layout.totalSize).fill(Number.NaN);
+  const reported: { bucket: number; values: Float32Array }[] = [];
+  const onComplete = (bucket: number) => {
+    const { start, end } = buckets[bucket];
+    reported.push({ bucket, values: out.slice(start, end) });
+  };
+  const stagedSums = await step.gradient(weights, batch, key, out, { stages: { buckets, onComplete } });
+  step.dispose();
+  return { whole, wholeSums, buckets, reported, stagedSums };
+}
+
+const bits = (values: Float32Array) => Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('hex');
+
+function expectSameBits(whole: Float32Array, buckets: readonly ElementRange[], reported: { values: Float32Array }[]) {
+  buckets.forEach(({ start, end }, bucket) => {
+    expect(bits(reported[bucket].values)).toBe(bits(whole.subarray(start, end)));
+  });
+}
+
+describe('a gradient in stages', () => {
+  it.each(MODELS)(
+    'has the same bits as in one piece, and each bucket is complete when it is reported: %s',
+    async (_, spec) => {
+      for (const bucketBytes of [1024, 5000]) {
+        const { whole, wholeSums, buckets, reported, stagedSums } = await bothWays(engine, spec, bucketBytes);
+        expect(buckets.length).toBeGreaterThan(1);
+        expect(reported.map(({ bucket }) => bucket)).toEqual([...buckets.keys()]);
+        expectSameBits(whole, buckets, reported);
+        expect(stagedSums).toEqual(wholeSums);
+      }
+    },
+  );
+
+  it('has the same bits without the blocked layout', async () => {
+    const { whole, buckets, reported } = await bothWays(plain, MODELS[1][1], 1024);
+    expectSameBits(whole, buckets, reported);
+  });
+
+  it('is told in one piece where there is one bucket', async () => {
+    const { buckets, whole, reported } = await bothWays(engine, MODELS[0][1], 2 ** 30);
+    expect(buckets).toHaveLength(1);
+    expectSameBits(whole, buckets, reported);
+  });
+
+  it('can be repeated, with other weights and batches in between', async () => {
+    const spec = MODELS[1][1];
+    const step = await engine.compile(spec);
+    const buckets = bucketsOf(step.layout, 1024);
+    const gradient = async (seed: number) => {
+      const out = new Float32Array(step.layout.totalSize);
+      const [weights, batch] = [randomWeights(spec.topology, seed), randomBatch(spec, 5, seed)];
+      await step.gradient(weights, batch, { step: seed, grain: 0 }, out, { stages: { buckets, onComplete() {} } });
+      return bits(out);
+    };
+    const first = await gradient(1);
+    for (const seed of [2, 3, 4]) expect(await gradient(seed)).not.toBe(first);
+    expect(await gradient(1)).toBe(first);
+  });
+});
+
+/** Graphs in which a node reads leaves and earlier nodes. */
+const graphs = fc.integer({ min: 1, max: 30 }).chain((count) =>
+  fc.tuple(
+    ...Array.from({ length: count }, (_, index) =>
+      fc.record({
+        type: fc.constantFrom('MatMul', 'Add', 'Reshape', 'Transpose', 'Relu'),
+        inputs: fc.array(fc.integer({ min: -3, max: index - 1 }), { minLength: 1, maxLength: 3 }),
+      }),
+    ),
+  ),
+);
+const nameOf = (value: number): string => (value < 0 ? `leaf${-value}` : `v${value}`);
+
+describe('cutting a graph into stages', () => {
+  it('computes every result no later than asked, from what is at hand, and what is costly once', () => {
+    fc.assert(
+      fc.property(graphs, fc.integer({ min: 1, max: 5 }), fc.infiniteStream(fc.nat()), (drawn, count, picks) => {
+        const nodes: GraphNode[] = drawn.map(({ type, inputs }, index) => ({
+          type,
+          inputs: inputs.map(nameOf),
+          outputs: [nameOf(index)],
+        }));
+        const pick = () => nameOf((picks.next().value as number) % nodes.length);
+        const results = Array.from({ length: count }, () => [pick(), pick()]);
+        const stages = cutIntoStages(nodes, results);
+        const handedOver = new Set<string>();
+        const costly: GraphNode[] = [];
+        for (const [index, stage] of stages.entries()) {
+          const atHand = new Set(stage.carriedIn);
+          for (const name of stage.carriedIn) expect(handedOver.has(name)).toBe(true);
+          for (const node of stage.nodes) {
+            for (const name of node.inputs) expect(name.startsWith('leaf') || atHand.has(name)).toBe(true);
+            for (const name of node.outputs) atHand.add(name);
+            if (node.type !== 'Reshape' && node.type !== 'Transpose') costly.push(node);
+          }
+          for (const name of stage.carriedOut) {
+            expect(atHand.has(name)).toBe(true);
+            handedOver.add(name);
+          }
+          const done = new Set(
+            stages.slice(0, index + 1).flatMap(({ nodes: own }) => own.flatMap(({ outputs }) => outputs)),
+          );
+          for (const name of results[index]) expect(done.has(name)).toBe(true);
+        }
+        expect(new Set(costly).size).toBe(costly.length);
+      }),
+    );
+  });
+});
