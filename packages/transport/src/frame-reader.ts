@@ -49,7 +49,8 @@ export class FrameReader {
   /** Where the next bytes shall be put; never empty. */
   buffer(): Uint8Array {
     const read = this.reads.first;
-    this.direct = read !== undefined && this.start === this.end && this.remaining > 0;
+    const isInData = this.frame !== undefined && !isControl(this.frame.opcode) && this.remaining > 0;
+    this.direct = read !== undefined && this.start === this.end && isInData;
     if (read && this.direct) return read.rest(this.remaining);
     this.stash.copyWithin(0, this.start, this.end);
     this.end -= this.start;

@@ -65,7 +65,7 @@ export function writeDialRequest(host: string, key: string, identity: DialIdenti
 /** @returns undefined when the request is no well-formed dial of a segment link. */
 export function parseDialRequest(request: IncomingMessage): DialRequest | undefined {
   const { headers, method } = request;
-  const query = new URL(request.url ?? '/', 'http://any').searchParams;
+  const query = new URLSearchParams((request.url ?? '').split('?', 2)[1]);
   const [generation, rank] = [Number(query.get('generation') ?? Number.NaN), Number(query.get('rank') ?? Number.NaN)];
   const purpose = query.get('purpose') ?? '';
   const nonce = headers['sec-websocket-key'] ?? '';

@@ -1,0 +1,59 @@
+/**
+ * Fuzzing: a parser gets inputs that are almost right. It may accept them or throw a CoordError; anything else, standing still, or
+ * memory that grows is a failure, which names the input's number, so that it can be made again.
+ */
+import { CoordError } from '@coord/protocol';
+import { Chance } from './mutate.js';
+
+export interface FuzzTarget {
+  readonly name: string;
+  /** Makes one input and hands it over. */
+  run(chance: Chance): void | Promise<void>;
+}
+
+/** No parser takes so long for an input of this size, on however slow a machine. */
+const HANG_MS = 10_000;
+/** The process may have this much more in use after any number of inputs. */
+const GROWTH_BYTES = 512 * 1024 * 1024;
+const LOOK_EVERY = 20_000;
+
+export interface FuzzReport {
+  readonly name: string;
+  readonly inputs: number;
+  /** Inputs that were taken for good. */
+  readonly accepted: number;
+  readonly slowestMs: number;
+}
+
+/** @throws Error naming target, seed and number of the input. */
+export async function fuzz(target: FuzzTarget, inputs: number, seed: number): Promise<FuzzReport> {
+  const before = process.memoryUsage().rss;
+  let accepted = 0;
+  let slowestMs = 0;
+  for (let input = 0; input < inputs; input++) {
+    const startMs = performance.now();
+    if (await isAccepted(target, input, seed)) accepted++;
+    const tookMs = performance.now() - startMs;
+    slowestMs = Math.max(slowestMs, tookMs);
+    if (tookMs > HANG_MS) throw failure(target, input, seed, `took ${tookMs.toFixed(0)} ms`);
+    if (input % LOOK_EVERY !== LOOK_EVERY - 1) continue;
+    const grownBytes = process.memoryUsage().rss - before;
+    if (grownBytes > GROWTH_BYTES) throw failure(target, input, seed, `memory has grown by ${grownBytes} bytes`);
+    // Parsers that never wait must not keep timers and signals from being served.
+    await new Promise(setImmediate);
+  }
+  return { name: target.name, inputs, accepted, slowestMs };
+}
+
+async function isAccepted(target: FuzzTarget, input: number, seed: number): Promise<boolean> {
+  try {
+    await target.run(new Chance(seed, input));
+    return true;
+  } catch (error) {
+    if (error instanceof CoordError) return false;
+    throw failure(target, input, seed, `threw ${error instanceof Error ? error.stack : String(error)}`, error);
+  }
+}
+
+const failure = ({ name }: FuzzTarget, input: number, seed: number, what: string, cause?: unknown): Error =>
+  new Error(`${name}: input ${input} of seed ${seed} ${what}`, { cause });
