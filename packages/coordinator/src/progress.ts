@@ -131,18 +131,22 @@ export class Progress {
     const first = this.evaluations.get(step);
     if (!first) {
       this.evaluations.set(step, { event: 'evaluation', step, epoch, durationMs, ...values });
-      this.publishEvaluations();
+      this.publishEvaluations(this.book.step);
     } else if (!isSameEvaluation(first, values)) {
       const message = `${session.label} evaluated step ${step} to a loss of ${values.loss}, others to ${first.loss}, or to other metrics`;
       this.chronicle.warn({ code: 'UNEXPECTED', message });
     }
   }
 
-  /** An evaluation stands in the ledger after its step, whose last report may be slower on its way. */
-  private publishEvaluations(): void {
+  /**
+   * An evaluation stands in the ledger after its step, whose last report may be slower on its way.
+   *
+   * @param recordedStep the last step that is in the ledger: the book may have settled more at once.
+   */
+  private publishEvaluations(recordedStep: number): void {
     for (const evaluation of this.evaluations.values()) {
       const published = this.lastEvaluation !== undefined && evaluation.step <= this.lastEvaluation.step;
-      if (published || evaluation.step > this.book.step) continue;
+      if (published || evaluation.step > recordedStep) continue;
       this.lastEvaluation = evaluation;
       this.chronicle.evaluation(evaluation);
     }
@@ -156,7 +160,7 @@ export class Progress {
     this.throughput.add(this.clock.nowMs(), agreed.metrics.samples);
     this.lastStep = this.stepEvent(agreed, reports);
     this.chronicle.step(this.lastStep, agreed.generation, before !== agreed.weightsSha256);
-    this.publishEvaluations();
+    this.publishEvaluations(step);
     this.actions.settled(step, agreed.weightsSha256);
   }
 

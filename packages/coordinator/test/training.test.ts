@@ -69,6 +69,26 @@ describe('a run', () => {
     expect(cluster.events.all.map(({ event }) => event).slice(-3)).toEqual(['step', 'evaluation', 'warning']);
   });
 
+  it('records an evaluation after its step also where many steps are settled at once', async () => {
+    const cluster = await startTestCluster({ minWorkers: 2 });
+    const workers = await cluster.training(2);
+    const metrics = { loss: 5, correct: 9, samples: 10 };
+    for (const step of [1, 2, 3]) await workers[0].report(step);
+    await workers[0].send({ type: 'evaluation-report', step: 2, epoch: 1, durationMs: 3, metrics });
+    await workers[0].send({ type: 'block-request', sha256: 'a'.repeat(64) });
+    await workers[0].next('block');
+    // The others' reports are all that these steps wait for.
+    await workers[1].send({ type: 'leaving', reason: 'test' });
+    await cluster.events.nth('step', 3);
+    const told = cluster.events.all.filter(({ event }) => event === 'step' || event === 'evaluation');
+    expect(told.map((event) => [event.event, 'step' in event && event.step])).toEqual([
+      ['step', 1],
+      ['step', 2],
+      ['evaluation', 2],
+      ['step', 3],
+    ]);
+  });
+
   it('answers block requests, and says null for a block that it does not have', async () => {
     const cluster = await startTestCluster();
     const worker = await cluster.join();
