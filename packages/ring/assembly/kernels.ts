@@ -4,8 +4,11 @@
 const VECTOR_BYTES: usize = 16;
 // BLOCK_SIZE of the layout, 256 values, in bytes.
 const BLOCK_BYTES: usize = 1024;
+const BLOCK_VALUES: usize = 256;
+const INFINITY_BITS: i32 = 0x7f800000;
 
-// Adds one grain to the sums, or stores it there (`keep` 0 instead of −1). Returns (first not-finite block + 1) × 2 + (1 if a finite value did not fit).
+// Adds one grain to the sums, or stores it there (`keep` 0). Returns (first not-finite block + 1) × 2 + (1 if a finite value
+// did not fit). Rounding is monotonic, so the block's largest magnitude says in advance whether all of it fits.
 export function quantiseGrain(
   gradients: usize,
   quanta: usize,
@@ -15,58 +18,198 @@ export function quantiseGrain(
   blocks: i32,
   keep: i32,
 ): i32 {
-  const kept = i32x4.splat(keep);
-  const magnitudeMask = i32x4.splat(0x7fffffff);
-  const infinity = i32x4.splat(0x7f800000);
-  const limits = f32x4.splat(limit);
-  let overflow = i32x4.splat(0);
+  let overflow = 0;
   let firstNonFinite: i32 = -1;
   for (let block: i32 = 0; block < blocks; block++) {
-    const scale = f32x4.splat(reinterpret<f32>((254 - <i32>load<u8>(quanta + block)) << 23));
-    let largest = i32x4.splat(0);
-    const end = gradients + BLOCK_BYTES;
-    while (gradients < end) {
-      const value = v128.load(gradients);
-      const magnitude = v128.and(value, magnitudeMask);
-      largest = i32x4.max_s(largest, magnitude);
-      const rounded = f32x4.nearest(f32x4.mul(value, scale));
-      const fits = f32x4.le(f32x4.abs(rounded), limits);
-      const integer = i32x4.trunc_sat_f32x4_s(v128.and(rounded, fits));
-      v128.store(sums, i32x4.add(v128.and(v128.load(sums), kept), integer));
-      overflow = v128.or(overflow, v128.andnot(i32x4.lt_s(magnitude, infinity), fits));
-      gradients += VECTOR_BYTES;
-      sums += VECTOR_BYTES;
+    const scale = reinterpret<f32>((254 - <i32>load<u8>(quanta + block)) << 23);
+    const largest = largestMagnitude(gradients);
+    const exponent = largest >>> 23;
+    const rounded = nearest<f32>(reinterpret<f32>(largest) * scale);
+    if (exponent >= 255 || rounded > limit) {
+      overflow |= quantiseMisfit(gradients, scale, limit, sums, keep);
+      if (exponent >= 255 && firstNonFinite < 0) firstNonFinite = block;
+    } else if (rounded <= LARGEST_SHIFTED) {
+      quantiseSmall(gradients, scale, sums, keep);
+    } else {
+      quantiseLarge(gradients, scale, sums, keep);
     }
-    const exponent = exponentOf(largest);
-    if (exponent >= 255 && firstNonFinite < 0) firstNonFinite = block;
     if (exponent > <i32>load<u8>(exponents + block)) store<u8>(exponents + block, <u8>exponent);
+    gradients += BLOCK_BYTES;
+    sums += BLOCK_BYTES;
   }
-  return ((firstNonFinite + 1) << 1) | i32(v128.any_true(overflow));
+  return ((firstNonFinite + 1) << 1) | overflow;
 }
 
-function exponentOf(magnitudes: v128): i32 {
-  const two = i32x4.max_s(magnitudes, v128.shuffle<i32>(magnitudes, magnitudes, 2, 3, 0, 1));
+// The float32 bits of a block's largest magnitude; not below INFINITY_BITS when a value is not finite.
+function largestMagnitude(values: usize): i32 {
+  const mask = i32x4.splat(0x7fffffff);
+  let even = i32x4.splat(0);
+  let odd = i32x4.splat(0);
+  const end = values + BLOCK_BYTES;
+  while (values < end) {
+    even = i32x4.max_s(even, v128.and(v128.load(values), mask));
+    odd = i32x4.max_s(odd, v128.and(v128.load(values, 16), mask));
+    even = i32x4.max_s(even, v128.and(v128.load(values, 32), mask));
+    odd = i32x4.max_s(odd, v128.and(v128.load(values, 48), mask));
+    values += 4 * VECTOR_BYTES;
+  }
+  return largestLane(i32x4.max_s(even, odd));
+}
+
+function largestLane(lanes: v128): i32 {
+  const two = i32x4.max_s(lanes, v128.shuffle<i32>(lanes, lanes, 2, 3, 0, 1));
   const one = i32x4.max_s(two, v128.shuffle<i32>(two, two, 1, 0, 3, 2));
-  return i32x4.extract_lane(one, 0) >>> 23;
+  return i32x4.extract_lane(one, 0);
 }
 
-// out = sums × 2^(quantum − 127) × inverseDivisor, in float64, rounded once to float32.
-export function dequantise(sums: usize, quanta: usize, inverseDivisor: f64, out: usize, blocks: i32): void {
+// Up to 2^22 an integer shows in the low bits of a float to which 1.5 × 2^23 was added, rounded to nearest even.
+const LARGEST_SHIFTED: f32 = 4194304;
+const SHIFT: f32 = 12582912;
+
+// @ts-ignore: decorator
+@inline
+function shifted(values: usize, scale: v128): v128 {
+  const shift = f32x4.splat(SHIFT);
+  return i32x4.sub(f32x4.add(f32x4.mul(v128.load(values), scale), shift), shift);
+}
+
+function quantiseSmall(values: usize, scale: f32, sums: usize, keep: i32): void {
+  const scales = f32x4.splat(scale);
+  const end = values + BLOCK_BYTES;
+  if (keep) {
+    while (values < end) {
+      v128.store(sums, i32x4.add(v128.load(sums), shifted(values, scales)));
+      v128.store(sums, i32x4.add(v128.load(sums, 16), shifted(values + 16, scales)), 16);
+      values += 2 * VECTOR_BYTES;
+      sums += 2 * VECTOR_BYTES;
+    }
+  } else {
+    while (values < end) {
+      v128.store(sums, shifted(values, scales));
+      v128.store(sums, shifted(values + 16, scales), 16);
+      values += 2 * VECTOR_BYTES;
+      sums += 2 * VECTOR_BYTES;
+    }
+  }
+}
+
+function quantiseLarge(values: usize, scale: f32, sums: usize, keep: i32): void {
+  const kept = i32x4.splat(keep);
+  const scales = f32x4.splat(scale);
+  const end = values + BLOCK_BYTES;
+  while (values < end) {
+    const integer = i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(v128.load(values), scales)));
+    v128.store(sums, i32x4.add(v128.and(v128.load(sums), kept), integer));
+    values += VECTOR_BYTES;
+    sums += VECTOR_BYTES;
+  }
+}
+
+// A block of which some values do not fit or are not finite; those add nothing. Returns 1 if a finite value did not fit.
+function quantiseMisfit(values: usize, scale: f32, limit: f32, sums: usize, keep: i32): i32 {
+  const kept = i32x4.splat(keep);
+  const scales = f32x4.splat(scale);
+  const limits = f32x4.splat(limit);
+  const infinity = i32x4.splat(INFINITY_BITS);
+  let overflow = i32x4.splat(0);
+  const end = values + BLOCK_BYTES;
+  while (values < end) {
+    const value = v128.load(values);
+    const rounded = f32x4.nearest(f32x4.mul(value, scales));
+    const fits = f32x4.le(f32x4.abs(rounded), limits);
+    const integer = i32x4.trunc_sat_f32x4_s(v128.and(rounded, fits));
+    v128.store(sums, i32x4.add(v128.and(v128.load(sums), kept), integer));
+    const magnitude = v128.and(value, i32x4.splat(0x7fffffff));
+    overflow = v128.or(overflow, v128.andnot(i32x4.lt_s(magnitude, infinity), fits));
+    values += VECTOR_BYTES;
+    sums += VECTOR_BYTES;
+  }
+  return i32(v128.any_true(overflow));
+}
+
+// The three wire formats: four sums as int32, from and to T.
+// @ts-ignore: decorator
+@inline
+function loadWide<T>(at: usize): v128 {
+  if (sizeof<T>() == 4) return v128.load(at);
+  if (sizeof<T>() == 2) return v128.load_ext<i16>(at);
+  return i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load_splat<u32>(at)));
+}
+
+// @ts-ignore: decorator
+@inline
+function storeNarrow<T>(at: usize, wide: v128): void {
+  if (sizeof<T>() == 4) {
+    v128.store(at, wide);
+  } else {
+    const short = i16x8.narrow_i32x4_s(wide, wide);
+    if (sizeof<T>() == 2) v128.store_lane<u64>(at, short, 0);
+    else v128.store_lane<u32>(at, i8x16.narrow_i16x8_s(short, short), 0);
+  }
+}
+
+// out = sums × 2^(quantum − 127) × inverseDivisor, rounded once to float32.
+// @ts-ignore: decorator
+@inline
+function dequantise<T>(sums: usize, quanta: usize, inverseDivisor: f64, out: usize, blocks: i32): void {
   for (let block: i32 = 0; block < blocks; block++) {
     const quantum = reinterpret<f64>((<i64>load<u8>(quanta + block) + (1023 - 127)) << 52);
-    const factor = f64x2.splat(quantum * inverseDivisor);
-    const end = sums + BLOCK_BYTES;
-    while (sums < end) {
-      const integers = v128.load(sums);
-      const low = f64x2.mul(f64x2.convert_low_i32x4_s(integers), factor);
-      const high = f64x2.mul(f64x2.convert_low_i32x4_s(v128.shuffle<i32>(integers, integers, 2, 3, 0, 1)), factor);
-      const lowFloats = f32x4.demote_f64x2_zero(low);
-      const highFloats = f32x4.demote_f64x2_zero(high);
-      v128.store(out, v128.shuffle<i32>(lowFloats, highFloats, 0, 1, 4, 5));
-      sums += VECTOR_BYTES;
-      out += VECTOR_BYTES;
-    }
+    const factor = quantum * inverseDivisor;
+    if (isPlainPower(factor)) scaleByPower<T>(sums, <f32>factor, out);
+    else scale<T>(sums, factor, out);
+    sums += BLOCK_VALUES * sizeof<T>();
+    out += BLOCK_BYTES;
   }
+}
+
+// A power of two by which no int32 leaves the range of normal float32: then float32 arithmetic rounds no more than float64.
+function isPlainPower(factor: f64): bool {
+  const bits = reinterpret<u64>(factor);
+  const exponent = <i32>(bits >> 52) - 1023;
+  return (bits & 0x000fffffffffffff) == 0 && exponent >= -126 && exponent <= 96;
+}
+
+// @ts-ignore: decorator
+@inline
+function scaleByPower<T>(sums: usize, factor: f32, out: usize): void {
+  const factors = f32x4.splat(factor);
+  const end = out + BLOCK_BYTES;
+  while (out < end) {
+    const second = sums + 4 * sizeof<T>();
+    v128.store(out, f32x4.mul(f32x4.convert_i32x4_s(loadWide<T>(sums)), factors));
+    v128.store(out, f32x4.mul(f32x4.convert_i32x4_s(loadWide<T>(second)), factors), 16);
+    sums += 8 * sizeof<T>();
+    out += 2 * VECTOR_BYTES;
+  }
+}
+
+// @ts-ignore: decorator
+@inline
+function scale<T>(sums: usize, factor: f64, out: usize): void {
+  const factors = f64x2.splat(factor);
+  const end = out + BLOCK_BYTES;
+  while (out < end) {
+    const integers = loadWide<T>(sums);
+    const low = f64x2.mul(f64x2.convert_low_i32x4_s(integers), factors);
+    const high = f64x2.mul(f64x2.convert_low_i32x4_s(v128.shuffle<i32>(integers, integers, 2, 3, 0, 1)), factors);
+    const lowFloats = f32x4.demote_f64x2_zero(low);
+    const highFloats = f32x4.demote_f64x2_zero(high);
+    v128.store(out, v128.shuffle<i32>(lowFloats, highFloats, 0, 1, 4, 5));
+    sums += 4 * sizeof<T>();
+    out += VECTOR_BYTES;
+  }
+}
+
+export function dequantise32(sums: usize, quanta: usize, inverseDivisor: f64, out: usize, blocks: i32): void {
+  dequantise<i32>(sums, quanta, inverseDivisor, out, blocks);
+}
+
+export function dequantise16(sums: usize, quanta: usize, inverseDivisor: f64, out: usize, blocks: i32): void {
+  dequantise<i16>(sums, quanta, inverseDivisor, out, blocks);
+}
+
+export function dequantise8(sums: usize, quanta: usize, inverseDivisor: f64, out: usize, blocks: i32): void {
+  dequantise<i8>(sums, quanta, inverseDivisor, out, blocks);
 }
 
 // out = a + b, int32. `out` may be `a` or `b`.
@@ -106,25 +249,42 @@ export function addInt16(out: usize, a: usize, b: usize, count: i32): void {
   }
 }
 
-// out = int16 of values, whole blocks. The caller's quanta guarantee that they fit.
-export function narrow(values: usize, out: usize, blocks: i32): void {
+// out = out × keep + values, in T, whole blocks. The caller's quanta guarantee that the sums fit.
+// @ts-ignore: decorator
+@inline
+function narrow<T>(values: usize, out: usize, blocks: i32, keep: i32): void {
+  const kept = i32x4.splat(keep);
   const end = values + <usize>blocks * BLOCK_BYTES;
   while (values < end) {
-    v128.store(out, i16x8.narrow_i32x4_s(v128.load(values), v128.load(values, 16)));
-    values += 2 * VECTOR_BYTES;
-    out += VECTOR_BYTES;
+    storeNarrow<T>(out, i32x4.add(v128.load(values), v128.and(loadWide<T>(out), kept)));
+    values += VECTOR_BYTES;
+    out += 4 * sizeof<T>();
   }
 }
 
-// out = int32 of values, whole blocks.
-export function widen(values: usize, out: usize, blocks: i32): void {
-  const end = out + <usize>blocks * BLOCK_BYTES;
-  while (out < end) {
-    const shorts = v128.load(values);
-    v128.store(out, i32x4.extend_low_i16x8_s(shorts));
-    v128.store(out, i32x4.extend_high_i16x8_s(shorts), 16);
-    values += VECTOR_BYTES;
-    out += 2 * VECTOR_BYTES;
+export function narrow16(values: usize, out: usize, blocks: i32, keep: i32): void {
+  narrow<i16>(values, out, blocks, keep);
+}
+
+export function narrow8(values: usize, out: usize, blocks: i32, keep: i32): void {
+  narrow<i8>(values, out, blocks, keep);
+}
+
+// out = a + b, int8. `out` may be `a` or `b`.
+export function addInt8(out: usize, a: usize, b: usize, count: i32): void {
+  const vectorEnd = a + <usize>(count & ~15);
+  const end = a + <usize>count;
+  while (a < vectorEnd) {
+    v128.store(out, i8x16.add(v128.load(a), v128.load(b)));
+    a += VECTOR_BYTES;
+    b += VECTOR_BYTES;
+    out += VECTOR_BYTES;
+  }
+  while (a < end) {
+    store<i8>(out, load<i8>(a) + load<i8>(b));
+    a++;
+    b++;
+    out++;
   }
 }
 

@@ -14,7 +14,7 @@ import { FrameExchange } from './frame-exchange.js';
 import type { RingPosition } from './ring-errors.js';
 import type { RingPlace } from './schedule.js';
 import type { ScratchSlot } from './scratch.js';
-import { isSamePlace, type TransferTask } from './transfer.js';
+import type { TransferTask } from './transfer.js';
 
 /** A link each way to one rank. */
 export interface Partner {
@@ -73,38 +73,47 @@ export const doublingPartners = (place: RingPlace): number[] => [
 export class Doubling {
   readonly position: RingPosition;
   private readonly frames: FrameExchange;
+  /** What is known of the sum. */
+  private readonly partial: Uint8Array;
 
+  /** @param slots two: one for the partial sum, one for what arrives. */
   constructor(
     private readonly task: TransferTask,
     private readonly partners: Partners,
-    private readonly slot: ScratchSlot,
+    private readonly slots: readonly ScratchSlot[],
     private readonly onProgress: () => void,
   ) {
     this.frames = new FrameExchange(task.tag, task.schedule, task.checksum);
     this.position = this.frames.position;
+    this.partial = this.room(0);
   }
 
-  /** @throws CoordError RING_BROKEN. The output is then undefined, and the links are of no more use. */
+  /** @throws CoordError RING_BROKEN. The result is then undefined, and the links are of no more use. */
   async run(): Promise<void> {
-    const { input, output, schedule, before, after } = this.task;
-    before?.(0, input.byteLength);
-    if (!isSamePlace(input, output)) output.set(input);
+    const { reduction, schedule } = this.task;
+    const { partial } = this;
+    const own = reduction.own(0, partial.length, partial);
+    if (own !== partial) partial.set(own);
     for (const round of doublingRounds(schedule)) await this.runRound(round);
-    after?.(0, output.byteLength);
+    reduction.complete(0, partial.length, partial);
   }
 
   private async runRound({ step, peer, sends, receives }: Round): Promise<void> {
     const { sender, receiver } = this.partners.get(peer) as Partner;
-    const { output } = this.task;
-    const whole = { step, index: 0, start: 0, end: output.byteLength };
+    const { partial } = this;
+    const whole = { step, index: 0, start: 0, end: partial.length };
     this.frames.enter(peer, 'doubling', whole);
-    const arrived = receives === 'store' ? output : this.slot.bytes.subarray(0, output.byteLength);
-    // The output must have left before anything is added to it.
+    const arrived = receives === 'store' ? partial : this.room(1);
+    // The partial sum must have left before anything is added to it.
     await Promise.all([
-      sends && this.frames.send(sender, peer, whole, output),
-      receives && this.frames.receive(receiver, peer, whole, this.slot.header, arrived),
+      sends && this.frames.send(sender, peer, whole, this.slots[0].header, partial),
+      receives && this.frames.receive(receiver, peer, whole, this.slots[1].header, arrived),
     ]);
     this.onProgress();
-    if (receives === 'combine') this.task.combine(0, output.byteLength, arrived, output);
+    if (receives === 'combine') this.task.reduction.merge(partial, arrived);
+  }
+
+  private room(slot: number): Uint8Array {
+    return this.slots[slot].bytes.subarray(0, this.task.reduction.totalBytes);
   }
 }

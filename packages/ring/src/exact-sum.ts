@@ -23,9 +23,11 @@ export const EXPONENT_NOT_FINITE = 255;
 /** How many times a block may double from one step to the next before the step must be quantised again. */
 export const MARGIN_BITS = 4;
 
-export type WireFormat = 'int32' | 'int16';
+export type WireFormat = 'int32' | 'int16' | 'int8';
+/** Sums in one of the wire formats. */
+export type WireArray = Int32Array | Int16Array | Int8Array;
 /** The largest sum that a wire format can hold. */
-const MAX_SUM = { int32: 2 ** 31 - 1, int16: 2 ** 15 - 1 } as const;
+const MAX_SUM = { int32: 2 ** 31 - 1, int16: 2 ** 15 - 1, int8: 2 ** 7 - 1 } as const;
 const MIN_QUANTUM = 1;
 const MAX_QUANTUM = 253;
 const LARGEST_FINITE_EXPONENT = 254;
@@ -170,7 +172,7 @@ function quantiseBlock(
  *
  * @param divisor what to average over, e.g. the number of samples of the step.
  */
-export function dequantise(sums: Int32Array, quanta: Uint8Array, divisor: number, out: Float32Array): void {
+export function dequantise(sums: WireArray, quanta: Uint8Array, divisor: number, out: Float32Array): void {
   const inverse = 1 / divisor;
   for (let block = 0; block < quanta.length; block++) {
     const factor = floatOfBits(quanta[block] << 23) * inverse;

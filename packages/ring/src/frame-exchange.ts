@@ -36,8 +36,14 @@ export class FrameExchange {
     this.position.segment = index;
   }
 
-  async send(link: SegmentSender, peer: number, segment: Segment, bytes: Uint8Array): Promise<void> {
-    const header = new Uint8Array(SEGMENT_HEADER_BYTES);
+  /** @param header room for the segment's header, which is read until the promise resolves, like the bytes. */
+  async send(
+    link: SegmentSender,
+    peer: number,
+    segment: Segment,
+    header: Uint8Array,
+    bytes: Uint8Array,
+  ): Promise<void> {
     writeSegmentHeader(header, this.tag, segment);
     writeChecksum(header, this.checksum(bytes));
     try {

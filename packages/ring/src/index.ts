@@ -12,5 +12,7 @@ export {
   type WireFormat,
 } from './exact-sum.js';
 export { createKernels, type Kernels, referenceKernels } from './kernels.js';
-export { createRing, type Ring, type RingContext, type SumStages } from './ring.js';
+export { type GradientSumOptions, sumOfFloats, sumOfSums } from './gradient-sum.js';
+export type { Reduction } from './reduction.js';
+export { createRing, type Ring, type RingContext } from './ring.js';
 export { RING_SCRATCH_BYTES } from './scratch.js';

@@ -8,6 +8,7 @@ import {
   type QuantiseMode,
   type QuantiseResult,
   quantiseGrain,
+  type WireArray,
   type WireFormat,
 } from './exact-sum.js';
 
@@ -23,15 +24,15 @@ export interface Kernels {
     wire?: WireFormat,
   ): QuantiseResult;
   /** See `dequantise` in exact-sum.ts. */
-  dequantise(sums: Int32Array, quanta: Uint8Array, divisor: number, out: Float32Array): void;
+  dequantise(sums: WireArray, quanta: Uint8Array, divisor: number, out: Float32Array): void;
   /** out = a + b, element by element, modulo 2^32. `out` may be `a` or `b`. */
   addInt32(out: Int32Array, a: Int32Array, b: Int32Array): void;
   /** out = a + b, element by element, modulo 2^16. `out` may be `a` or `b`. */
   addInt16(out: Int16Array, a: Int16Array, b: Int16Array): void;
-  /** Sums to the int16 wire format, in whole blocks; they fit, by the quanta of that format. */
-  narrow(sums: Int32Array, out: Int16Array): void;
-  /** Sums back from the int16 wire format, in whole blocks. */
-  widen(sums: Int16Array, out: Int32Array): void;
+  /** out = a + b, element by element, modulo 2^8. `out` may be `a` or `b`. */
+  addInt8(out: Int8Array, a: Int8Array, b: Int8Array): void;
+  /** Stores sums in a shorter wire format, or adds them to what is there, in whole blocks; they fit, by that format's quanta. */
+  narrow(sums: Int32Array, out: Int16Array | Int8Array, mode: QuantiseMode): void;
   /** out = max(a, b), element by element. `out` may be `a` or `b`. */
   maxUint8(out: Uint8Array, a: Uint8Array, b: Uint8Array): void;
   /** See `checksum` in checksum.ts. */
@@ -47,17 +48,30 @@ export const referenceKernels: Kernels = {
   addInt16(out, a, b) {
     for (let index = 0; index < out.length; index++) out[index] = a[index] + b[index];
   },
-  narrow(sums, out) {
-    for (let index = 0; index < out.length; index++) out[index] = Math.max(-32768, Math.min(32767, sums[index]));
+  addInt8(out, a, b) {
+    for (let index = 0; index < out.length; index++) out[index] = a[index] + b[index];
   },
-  widen(sums, out) {
-    out.set(sums);
+  narrow(sums, out, mode) {
+    const largest = out instanceof Int8Array ? 127 : 32767;
+    for (let index = 0; index < out.length; index++) {
+      const sum = sums[index] + (mode === 'add' ? out[index] : 0);
+      out[index] = Math.max(-largest - 1, Math.min(largest, sum));
+    }
   },
   maxUint8(out, a, b) {
     for (let index = 0; index < out.length; index++) out[index] = Math.max(a[index], b[index]);
   },
   checksum,
 };
+
+type DequantiseExport = (
+  sums: number,
+  quanta: number,
+  inverseDivisor: number,
+  out: number,
+  blocks: number,
+) => void;
+type CombineExport = (out: number, a: number, b: number, count: number) => void;
 
 /** Exports of assembly/kernels.ts; pointers are byte offsets. */
 interface KernelExports {
@@ -70,12 +84,15 @@ interface KernelExports {
     blocks: number,
     keep: number,
   ): number;
-  dequantise(sums: number, quanta: number, inverseDivisor: number, out: number, blocks: number): void;
-  addInt32(out: number, a: number, b: number, count: number): void;
-  addInt16(out: number, a: number, b: number, count: number): void;
-  narrow(sums: number, out: number, blocks: number): void;
-  widen(sums: number, out: number, blocks: number): void;
-  maxUint8(out: number, a: number, b: number, count: number): void;
+  dequantise32: DequantiseExport;
+  dequantise16: DequantiseExport;
+  dequantise8: DequantiseExport;
+  addInt32: CombineExport;
+  addInt16: CombineExport;
+  addInt8: CombineExport;
+  narrow16(sums: number, out: number, blocks: number, keep: number): void;
+  narrow8(sums: number, out: number, blocks: number, keep: number): void;
+  maxUint8: CombineExport;
   checksum(bytes: number, count: number): number;
 }
 
@@ -112,7 +129,8 @@ export function createKernels(memory: WebAssembly.Memory): Kernels {
     },
     dequantise(sums, quanta, divisor, out) {
       if (!inside(sums, quanta, out)) return dequantise(sums, quanta, divisor, out);
-      wasm.dequantise(sums.byteOffset, quanta.byteOffset, 1 / divisor, out.byteOffset, quanta.length);
+      const run = { 4: wasm.dequantise32, 2: wasm.dequantise16, 1: wasm.dequantise8 }[sums.BYTES_PER_ELEMENT];
+      run?.(sums.byteOffset, quanta.byteOffset, 1 / divisor, out.byteOffset, quanta.length);
     },
     addInt32(out, a, b) {
       if (!inside(out, a, b)) return referenceKernels.addInt32(out, a, b);
@@ -122,13 +140,14 @@ export function createKernels(memory: WebAssembly.Memory): Kernels {
       if (!inside(out, a, b)) return referenceKernels.addInt16(out, a, b);
       wasm.addInt16(out.byteOffset, a.byteOffset, b.byteOffset, out.length);
     },
-    narrow(sums, out) {
-      if (!inside(sums, out)) return referenceKernels.narrow(sums, out);
-      wasm.narrow(sums.byteOffset, out.byteOffset, sums.length / BLOCK_SIZE);
+    addInt8(out, a, b) {
+      if (!inside(out, a, b)) return referenceKernels.addInt8(out, a, b);
+      wasm.addInt8(out.byteOffset, a.byteOffset, b.byteOffset, out.length);
     },
-    widen(sums, out) {
-      if (!inside(sums, out)) return referenceKernels.widen(sums, out);
-      wasm.widen(sums.byteOffset, out.byteOffset, sums.length / BLOCK_SIZE);
+    narrow(sums, out, mode) {
+      if (!inside(sums, out)) return referenceKernels.narrow(sums, out, mode);
+      const run = out instanceof Int8Array ? wasm.narrow8 : wasm.narrow16;
+      run(sums.byteOffset, out.byteOffset, sums.length / BLOCK_SIZE, mode === 'add' ? -1 : 0);
     },
     maxUint8(out, a, b) {
       if (!inside(out, a, b)) return referenceKernels.maxUint8(out, a, b);

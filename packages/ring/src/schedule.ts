@@ -7,6 +7,9 @@
  * - *segment*: a piece of a chunk in flight, at most `segmentBytes` long.
  * - *step* t: every rank sends one chunk and receives one. In step t rank r sends chunk r − t and receives chunk r − t − 1,
  *   so what is received in step t is what is sent in step t + 1, segment by segment: nothing waits for a whole chunk.
+ * - *beat* b: what may be on its way at a time, a segment of every step: segment k of step t is sent in beat k + t. So a
+ *   segment goes around the whole ring, is complete and out of the way, while few others are under way: all that is being
+ *   worked on stays in the cache, and little room is needed for it, however long the buffer.
  * - *phase*: in the first N − 1 steps, the *reduce-scatter*, what is received is combined with the own chunk; after them
  *   rank r holds the complete chunk r + 1. In the last N − 1 steps, the *all-gather*, complete chunks are stored.
  *
@@ -70,20 +73,44 @@ export const phaseOf = (schedule: Schedule, step: number): RingPhase =>
 
 const chunkSent = ({ rank, size }: Schedule, step: number): number => (((rank - step) % size) + size) % size;
 
-/** The segments that are sent in a step. */
-export function* segmentsSent(schedule: Schedule, step: number): Generator<Segment> {
-  const chunk = chunkSent(schedule, step);
-  const chunkEnd = schedule.chunkStarts[chunk + 1];
-  let index = 0;
-  for (let start = schedule.chunkStarts[chunk]; start < chunkEnd; start += schedule.segmentBytes) {
-    yield { step, index: index++, start, end: Math.min(start + schedule.segmentBytes, chunkEnd) };
+/**
+ * Segments that a rank must have room for beyond those it sends of its own: those between their arrival and their leaving.
+ * Proof that nothing then waits for ever: of the ranks whose next send is the earliest in the order of all sends, say i, none
+ * holds a segment whose own send comes before i; all that it holds arrived less than `steps` + 2 sends before, so there is a
+ * place for what send i waits for; and its next neighbour, which is not behind it, has by the same count a place for send i.
+ */
+export const slotsNeeded = (size: number): number => 2 * (size - 1) + 2;
+
+/** Step and segment number of all sends, in order; the same for every rank, which leaves out the segments that it has not. */
+function* sendOrder({ chunkStarts, segmentBytes, steps }: Schedule): Generator<{ step: number; index: number }> {
+  const longest = chunkStarts.slice(1).reduce((most, end, chunk) => Math.max(most, end - chunkStarts[chunk]), 0);
+  const segments = Math.ceil(longest / segmentBytes);
+  for (let beat = 0; beat < segments + steps - 1; beat++) {
+    const first = Math.max(0, beat - segments + 1);
+    for (let step = first; step <= Math.min(beat, steps - 1); step++) yield { step, index: beat - step };
+  }
+}
+
+function segmentOf(schedule: Schedule, chunk: number, step: number, index: number): Segment | undefined {
+  const { chunkStarts, segmentBytes } = schedule;
+  const start = chunkStarts[chunk] + index * segmentBytes;
+  const chunkEnd = chunkStarts[chunk + 1];
+  return start < chunkEnd ? { step, index, start, end: Math.min(start + segmentBytes, chunkEnd) } : undefined;
+}
+
+/** All segments that are sent, in order. */
+export function* segmentsSent(schedule: Schedule): Generator<Segment> {
+  for (const { step, index } of sendOrder(schedule)) {
+    const segment = segmentOf(schedule, chunkSent(schedule, step), step, index);
+    if (segment) yield segment;
   }
 }
 
 /** All segments that are received, in the order in which they come. */
 export function* segmentsReceived(schedule: Schedule): Generator<Segment> {
-  for (let step = 0; step < schedule.steps; step++) {
+  for (const { step, index } of sendOrder(schedule)) {
     // What comes in step t is what is sent on in step t + 1.
-    for (const segment of segmentsSent(schedule, step + 1)) yield { ...segment, step };
+    const segment = segmentOf(schedule, chunkSent(schedule, step + 1), step, index);
+    if (segment) yield segment;
   }
 }

@@ -1,38 +1,61 @@
-/** Scratch: where a ring puts segments that it must combine, one slot for each receive that may be outstanding. */
+/** Scratch: the slots in which segments are while the ring works on them. They are made once and used again and again. */
 import type { Arena } from '@coord/protocol';
+import { slotsNeeded } from './schedule.js';
 import { SEGMENT_HEADER_BYTES } from './segment-header.js';
 
-/** Receives outstanding at a time: one being combined, one being filled. More would only spread the scratch over the cache. */
-export const RECEIVE_WINDOW = 2;
+/** Own segments that may be on their way out: one leaving, one being made. */
+const SENDING_SLOTS = 2;
+/** Beyond what the schedule needs, so that one segment arrives while another is combined. */
+const SPARE_SLOTS = 1;
 
-/** Longest segment where nothing else is asked for. */
-export const SEGMENT_BYTES = 512 * 1024;
+/** Longest segment where nothing else is asked for: short enough that all that is under way, in the kernel too, stays in the cache. */
+const SEGMENT_BYTES = 96 * 1024;
+const MIN_SEGMENT_BYTES = 4 * 1024;
 
-/** What the rings of an arena take from it, together, with segments of that length. */
-export const RING_SCRATCH_BYTES = RECEIVE_WINDOW * SEGMENT_BYTES;
+/** What the rings of an arena take from it, together, unless they have very many ranks. */
+export const RING_SCRATCH_BYTES = 4 * 1024 * 1024;
 
 export interface ScratchSlot {
   readonly header: Uint8Array;
   readonly bytes: Uint8Array;
 }
 
-/** An arena never takes memory back, so the rings of one arena, which follow one another, share their scratch. */
+export interface Scratch {
+  readonly receiving: readonly ScratchSlot[];
+  readonly sending: readonly ScratchSlot[];
+}
+
+const slotCount = (size: number): number => slotsNeeded(size) + SPARE_SLOTS + SENDING_SLOTS;
+
+/** The more ranks, the more segments are under way: the shorter they must be to share the scratch. */
+export function segmentBytesFor(size: number): number {
+  const share = Math.floor(RING_SCRATCH_BYTES / slotCount(size) / MIN_SEGMENT_BYTES) * MIN_SEGMENT_BYTES;
+  return Math.max(MIN_SEGMENT_BYTES, Math.min(SEGMENT_BYTES, share));
+}
+
+/**
+ * An arena never takes memory back, so the rings of one arena, which follow one another, share their scratch; the first
+ * takes enough for all.
+ */
 const scratchOfArena = new WeakMap<Arena, Uint8Array>();
 
-export function scratchSlots(segmentBytes: number, arena: Arena | undefined): ScratchSlot[] {
+/** @param segmentBytes whole blocks. */
+export function createScratch(size: number, segmentBytes: number, arena: Arena | undefined): Scratch {
   const slotBytes = Math.ceil(segmentBytes / 64) * 64;
-  const bytes = takeBytes(slotBytes * RECEIVE_WINDOW, arena);
-  return Array.from({ length: RECEIVE_WINDOW }, (_, slot) => ({
+  const count = slotCount(size);
+  const bytes = takeBytes(slotBytes * count, arena);
+  const slots = Array.from({ length: count }, (_, slot) => ({
     header: new Uint8Array(SEGMENT_HEADER_BYTES),
     bytes: bytes.subarray(slot * slotBytes, (slot + 1) * slotBytes),
   }));
+  return { sending: slots.slice(0, SENDING_SLOTS), receiving: slots.slice(SENDING_SLOTS) };
 }
 
 function takeBytes(sizeBytes: number, arena: Arena | undefined): Uint8Array {
   if (!arena) return new Uint8Array(sizeBytes);
   let bytes = scratchOfArena.get(arena);
   if (!bytes || bytes.byteLength < sizeBytes) {
-    bytes = arena.uint8(sizeBytes);
+    bytes = arena.uint8(Math.max(sizeBytes, RING_SCRATCH_BYTES));
     scratchOfArena.set(arena, bytes);
   }
   return bytes;

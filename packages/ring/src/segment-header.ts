@@ -11,7 +11,7 @@ import type { Segment } from './schedule.js';
 export const SEGMENT_HEADER_BYTES = 20;
 const CHECKSUM_AT = 16;
 
-const OPERATION = { sum: 1, max: 2, gather: 3, sum16: 4 } as const;
+const OPERATION = { sum: 1, max: 2, gather: 3, sum16: 4, sum8: 5 } as const;
 export type OperationName = keyof typeof OPERATION;
 
 export interface OperationTag {

@@ -1,9 +1,13 @@
-/** Transfer: runs one ring schedule over two links. Receives, combines or stores, and sends on, segment by segment. */
+/**
+ * Transfer: runs one ring schedule over two links. Receives, combines, sends on and hands over what is complete, segment by
+ * segment.
+ */
 import type { SegmentReceiver, SegmentSender } from '@coord/transport';
 import { FrameExchange } from './frame-exchange.js';
+import type { Reduction } from './reduction.js';
 import type { RingPosition } from './ring-errors.js';
 import { phaseOf, type Schedule, type Segment, segmentsReceived, segmentsSent } from './schedule.js';
-import { RECEIVE_WINDOW, type ScratchSlot } from './scratch.js';
+import type { Scratch, ScratchSlot } from './scratch.js';
 import type { OperationTag } from './segment-header.js';
 
 export interface Neighbours {
@@ -14,34 +18,43 @@ export interface Neighbours {
 export interface TransferTask {
   readonly tag: OperationTag;
   readonly schedule: Schedule;
-  /** Own contribution. */
-  readonly input: Uint8Array;
-  /** Result; may be `input`. */
-  readonly output: Uint8Array;
-  /** output[start, end) = own[start, end) combined with `arrived`; `own` is the input or what was combined so far. */
-  combine(start: number, end: number, arrived: Uint8Array, own: Uint8Array): void;
+  readonly reduction: Reduction;
   checksum(bytes: Uint8Array): number;
-  /** input[start, end) is about to be read for the first time. */
-  before?(start: number, end: number): void;
-  /** output[start, end) is complete, and will not be read or written any more. */
-  after?(start: number, end: number): void;
 }
 
-/** Whether an operation works in place. */
-export const isSamePlace = (a: Uint8Array, b: Uint8Array): boolean =>
-  a.buffer === b.buffer && a.byteOffset === b.byteOffset;
+/** Receives outstanding at a time: one being combined, one being filled. */
+const RECEIVE_WINDOW = 2;
+
+interface Held {
+  readonly slot: ScratchSlot;
+  readonly bytes: Uint8Array;
+}
 
 export class Transfer {
   readonly position: RingPosition;
   private readonly frames: FrameExchange;
-  private readonly sends: Promise<void>[] = [];
   private readonly nextRank: number;
   private readonly prevRank: number;
+  private readonly sends: Segment[];
+  private readonly receives: Segment[];
+  private readonly sending: ScratchSlot[];
+  private readonly receiving: ScratchSlot[];
+  private readonly posted: (Held & { readonly arrived: Promise<void> })[] = [];
+  /** Arrived and combined; they leave in this order. */
+  private readonly ready: Held[] = [];
+  private readonly leaving = new Set<Promise<void>>();
+  private failSend!: (error: unknown) => void;
+  private readonly sendFailed = new Promise<never>((_resolve, reject) => {
+    this.failSend = reject;
+  });
+  private sent = 0;
+  private postedCount = 0;
+  private wakeReceiver: (() => void) | undefined;
 
   constructor(
     private readonly task: TransferTask,
     private readonly links: Neighbours,
-    private readonly slots: readonly ScratchSlot[],
+    scratch: Scratch,
     private readonly onProgress: () => void,
   ) {
     this.frames = new FrameExchange(task.tag, task.schedule, task.checksum);
@@ -49,77 +62,95 @@ export class Transfer {
     const { rank, size } = task.schedule;
     this.nextRank = (rank + 1) % size;
     this.prevRank = (rank + size - 1) % size;
+    this.sends = [...segmentsSent(task.schedule)];
+    this.receives = [...segmentsReceived(task.schedule)];
+    this.sending = [...scratch.sending];
+    this.receiving = [...scratch.receiving];
   }
 
-  /** @throws CoordError RING_BROKEN. The output is then undefined, and the links are of no more use. */
-  async run(): Promise<void> {
-    const { schedule, input } = this.task;
-    for (const segment of segmentsSent(schedule, 0)) {
-      this.task.before?.(segment.start, segment.end);
-      this.send(segment, input);
+  /** @throws CoordError RING_BROKEN. The result is then undefined, and the links are of no more use. */
+  run(): Promise<void> {
+    return Promise.race([this.exchange(), this.sendFailed]);
+  }
+
+  private async exchange(): Promise<void> {
+    this.sendWhatIsReady();
+    for (const segment of this.receives) {
+      this.postReceives();
+      if (this.posted.length === 0) await this.slotFreed();
+      await this.take(segment);
     }
-    const segments = [...segmentsReceived(schedule)];
-    const arrivals = segments.slice(0, RECEIVE_WINDOW).map((segment, number) => this.receive(segment, number));
-    for (const [number, segment] of segments.entries()) {
-      await this.arrival(arrivals[number % RECEIVE_WINDOW], segment);
-      this.take(segment, this.slots[number % RECEIVE_WINDOW]);
-      const following = number + RECEIVE_WINDOW;
-      if (following < segments.length) arrivals[number % RECEIVE_WINDOW] = this.receive(segments[following], following);
+    // The slots, and what the reduction brought, are read until all has left.
+    while (this.leaving.size > 0) await Promise.all(this.leaving);
+  }
+
+  private postReceives(): void {
+    while (this.posted.length < RECEIVE_WINDOW && this.postedCount < this.receives.length) {
+      const slot = this.receiving.pop();
+      if (!slot) return;
+      const segment = this.receives[this.postedCount++];
+      const bytes = slot.bytes.subarray(0, segment.end - segment.start);
+      const arrived = this.frames.receive(this.links.prev, this.prevRank, segment, slot.header, bytes);
+      // Its failure is reported when its turn comes; until then it must not count as unhandled.
+      arrived.catch(() => {});
+      this.posted.push({ slot, bytes, arrived });
     }
-    // The caller may change the buffers once all has left them.
-    await Promise.all(this.sends);
   }
 
-  private receive(segment: Segment, number: number): Promise<void> {
-    const slot = this.slots[number % RECEIVE_WINDOW];
-    const into = this.target(segment, slot);
-    const received = this.frames.receive(this.links.prev, this.prevRank, segment, slot.header, into);
-    // Its failure is reported when its turn comes; until then it must not count as unhandled.
-    received.catch(() => {});
-    return received;
+  private async slotFreed(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.wakeReceiver = resolve;
+    });
+    this.postReceives();
   }
 
-  /** What is to be combined lands in the scratch slot; what is complete lands where it belongs. */
-  private target(segment: Segment, slot: ScratchSlot): Uint8Array {
-    const { start, end } = segment;
-    return this.isCombined(segment) ? slot.bytes.subarray(0, end - start) : this.task.output.subarray(start, end);
-  }
-
-  private isCombined({ step }: Segment): boolean {
-    return step < this.task.schedule.reduceSteps;
-  }
-
-  private async arrival(arrived: Promise<void>, segment: Segment): Promise<void> {
-    this.frames.enter(this.prevRank, phaseOf(this.task.schedule, segment.step), segment);
-    await arrived;
+  private async take(segment: Segment): Promise<void> {
+    const { schedule, reduction } = this.task;
+    const { step, start, end } = segment;
+    this.frames.enter(this.prevRank, phaseOf(schedule, step), segment);
+    const held = this.posted[0];
+    await held.arrived;
+    this.posted.shift();
     this.onProgress();
-  }
-
-  private take(segment: Segment, slot: ScratchSlot): void {
-    const { schedule, output } = this.task;
-    const { step } = segment;
-    if (this.isCombined(segment)) this.combine(segment, slot);
+    if (step < schedule.reduceSteps) reduction.addOwn(start, end, held.bytes);
     const isSentOn = step + 1 < schedule.steps;
-    const isComplete = step + 1 >= schedule.reduceSteps;
-    if (isSentOn) this.send({ ...segment, step: step + 1 }, output, isComplete);
-    else this.finish(segment);
+    if (isSentOn) {
+      this.ready.push(held);
+      // Before the own use of it: the neighbour waits.
+      this.sendWhatIsReady();
+    }
+    if (step + 1 >= schedule.reduceSteps) reduction.complete(start, end, held.bytes);
+    if (!isSentOn) this.free(held.slot);
   }
 
-  private finish({ start, end }: Segment): void {
-    this.task.after?.(start, end);
+  private free(slot: ScratchSlot): void {
+    this.receiving.push(slot);
+    this.wakeReceiver?.();
   }
 
-  private combine({ start, end }: Segment, slot: ScratchSlot): void {
-    this.task.before?.(start, end);
-    this.task.combine(start, end, slot.bytes.subarray(0, end - start), this.task.input);
+  /** In the order of the schedule, as far as there is something to send and, for own segments, a slot to put it in. */
+  private sendWhatIsReady(): void {
+    for (let segment = this.sends[this.sent]; segment; segment = this.sends[this.sent]) {
+      const held = segment.step === 0 ? this.ownSegment(segment) : this.ready.shift();
+      if (!held) return;
+      this.sent++;
+      this.send(segment, held);
+    }
   }
 
-  /** @param finishes true when the segment is complete here once it has left. */
-  private send(segment: Segment, from: Uint8Array, finishes = false): void {
-    const bytes = from.subarray(segment.start, segment.end);
-    const sent = this.frames.send(this.links.next, this.nextRank, segment, bytes);
-    const done = finishes ? sent.then(() => this.finish(segment)) : sent;
-    done.catch(() => {});
-    this.sends.push(done);
+  private ownSegment({ start, end }: Segment): Held | undefined {
+    const slot = this.sending.pop();
+    return slot && { slot, bytes: this.task.reduction.own(start, end, slot.bytes.subarray(0, end - start)) };
+  }
+
+  private send(segment: Segment, { slot, bytes }: Held): void {
+    const left = this.frames.send(this.links.next, this.nextRank, segment, slot.header, bytes).then(() => {
+      this.leaving.delete(left);
+      if (segment.step > 0) return this.free(slot);
+      this.sending.push(slot);
+      this.sendWhatIsReady();
+    });
+    this.leaving.add(left);
+    left.catch(this.failSend);
   }
 }

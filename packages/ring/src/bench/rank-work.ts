@@ -1,7 +1,9 @@
 /** What one rank of the bench does: float32 in, exact sum, float32 out. */
 import { type Arena, arenaBytes, BLOCK_SIZE, createArena } from '@coord/protocol';
 import { quantaFor, type WireFormat } from '../exact-sum.js';
+import { sumOfFloats } from '../gradient-sum.js';
 import { createKernels, type Kernels } from '../kernels.js';
+import type { Reduction } from '../reduction.js';
 import type { Ring } from '../ring.js';
 import { RING_SCRATCH_BYTES } from '../scratch.js';
 import { benchSum, benchValue, type Timing } from './contender.js';
@@ -10,21 +12,23 @@ const LARGEST_EXPONENT = 127 + 7;
 
 interface Buffers {
   readonly gradients: Float32Array;
-  readonly sums: Int32Array;
-  /** What travels in the int16 wire format. */
-  readonly shorts: Int16Array;
   readonly quanta: Uint8Array;
   readonly exponents: Uint8Array;
+  /** Where a piece is quantised before it is narrowed to the wire format. */
+  readonly room: Int32Array;
 }
 
+const ROOM_VALUES = RING_SCRATCH_BYTES / 4;
+
 export const createBenchArena = (maxBytes: number): Arena =>
-  createArena(arenaBytes([padded(maxBytes), padded(maxBytes), maxBytes, maxBytes]) + RING_SCRATCH_BYTES);
+  createArena(arenaBytes([padded(maxBytes), maxBytes / 64, maxBytes / 64]) + 2 * RING_SCRATCH_BYTES + 1024);
 
 const padded = (bytes: number): number => Math.ceil(bytes / 4 / BLOCK_SIZE) * BLOCK_SIZE * 4;
 
 export class RankWork {
   private readonly buffers: Buffers;
   private readonly kernels: Kernels;
+  private misfits = 0;
 
   constructor(
     private readonly ring: Ring,
@@ -34,51 +38,37 @@ export class RankWork {
   ) {
     const count = padded(maxBytes) / 4;
     const blocks = count / BLOCK_SIZE;
-    const gradients = arena.float32(count);
     this.buffers = {
-      gradients,
-      // Quantised in place: half the memory to go through.
-      sums: new Int32Array(gradients.buffer, gradients.byteOffset, count),
-      shorts: shortsIn(arena, wire === 'int16' ? count : 0),
+      gradients: arena.float32(count),
       quanta: arena.uint8(blocks),
       exponents: arena.uint8(blocks),
+      room: arena.int32(ROOM_VALUES),
     };
     this.kernels = createKernels(arena.memory);
     quantaFor(new Uint8Array(blocks).fill(LARGEST_EXPONENT), ring.size, this.buffers.quanta, 0, wire);
   }
 
   async time(bytes: number, iterations: number): Promise<Timing> {
-    const view = piece(this.buffers, 0, padded(bytes) / 4);
-    const source = this.source(bytes / 4, view.gradients.length);
+    const blocks = padded(bytes) / 4 / BLOCK_SIZE;
+    const gradients = this.buffers.gradients.subarray(0, blocks * BLOCK_SIZE);
+    const source = this.source(bytes / 4, gradients.length);
     const ms: number[] = [];
     for (let iteration = 0; iteration < iterations; iteration++) {
-      view.gradients.set(source);
+      gradients.set(source);
       // A barrier, so that nobody's preparation counts as waiting.
       await this.ring.allReduceMax(new Uint8Array(this.ring.size));
       const startMs = performance.now();
-      await this.reduce(view, bytes / 4);
+      await this.ring.allReduce(this.reduction(gradients, bytes / 4));
       ms.push(performance.now() - startMs);
     }
-    return { ms, wrong: this.countWrong(view.gradients, bytes / 4) };
+    return { ms, wrong: this.countWrong(gradients, bytes / 4) + this.misfits };
   }
 
-  private async reduce(buffers: Buffers, count: number): Promise<void> {
-    const isShort = this.wire === 'int16';
-    const own = (isShort ? buffers.shorts : buffers.sums).subarray(0, count);
-    await this.ring.allReduceSum(own, own, {
-      before: (start, end) => this.quantise(piece(buffers, start, end)),
-      after: (start, end) => this.dequantise(piece(buffers, start, end)),
-    });
-  }
-
-  private quantise({ gradients, sums, shorts, quanta, exponents }: Buffers): void {
-    this.kernels.quantiseGrain(gradients, quanta, this.ring.size, sums, exponents, 'store', this.wire);
-    if (this.wire === 'int16') this.kernels.narrow(sums, shorts);
-  }
-
-  private dequantise({ gradients, sums, shorts, quanta }: Buffers): void {
-    if (this.wire === 'int16') this.kernels.widen(shorts, sums);
-    this.kernels.dequantise(sums, quanta, 1, gradients);
+  private reduction(gradients: Float32Array, count: number): Reduction {
+    const { buffers, kernels, wire, ring } = this;
+    const onMisfit = () => this.misfits++;
+    const shared = { kernels, wire, divisor: 1, grains: ring.size, onMisfit };
+    return sumOfFloats({ ...buffers, ...shared, gradients, out: gradients, count });
   }
 
   private source(count: number, paddedCount: number): Float32Array {
@@ -92,21 +82,4 @@ export class RankWork {
     for (let index = 0; index < count; index++) if (gradients[index] !== benchSum(this.ring.size, index)) wrong++;
     return wrong;
   }
-}
-
-/** The blocks of elements [start, end); the very last is completed by padding. */
-function piece({ gradients, sums, shorts, quanta, exponents }: Buffers, start: number, end: number): Buffers {
-  const [first, last] = [start / BLOCK_SIZE, Math.ceil(end / BLOCK_SIZE)];
-  return {
-    gradients: gradients.subarray(first * BLOCK_SIZE, last * BLOCK_SIZE),
-    sums: sums.subarray(first * BLOCK_SIZE, last * BLOCK_SIZE),
-    shorts: shorts.subarray(first * BLOCK_SIZE, last * BLOCK_SIZE),
-    quanta: quanta.subarray(first, last),
-    exponents: exponents.subarray(first, last),
-  };
-}
-
-function shortsIn(arena: Arena, count: number): Int16Array {
-  const { buffer, byteOffset } = arena.uint8(count * Int16Array.BYTES_PER_ELEMENT);
-  return new Int16Array(buffer, byteOffset, count);
 }
