@@ -66,7 +66,7 @@ function largestLane(lanes: v128): i32 {
 const LARGEST_SHIFTED: f32 = 4194304;
 const SHIFT: f32 = 12582912;
 
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline
 function shifted(values: usize, scale: v128): v128 {
   const shift = f32x4.splat(SHIFT);
@@ -128,28 +128,28 @@ function quantiseMisfit(values: usize, scale: f32, limit: f32, sums: usize, keep
 }
 
 // The three wire formats: four sums as int32, from and to T.
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline
 function loadWide<T>(at: usize): v128 {
-  if (sizeof<T>() == 4) return v128.load(at);
-  if (sizeof<T>() == 2) return v128.load_ext<i16>(at);
+  if (sizeof<T>() === 4) return v128.load(at);
+  if (sizeof<T>() === 2) return v128.load_ext<i16>(at);
   return i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load_splat<u32>(at)));
 }
 
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline
 function storeNarrow<T>(at: usize, wide: v128): void {
-  if (sizeof<T>() == 4) {
+  if (sizeof<T>() === 4) {
     v128.store(at, wide);
   } else {
     const short = i16x8.narrow_i32x4_s(wide, wide);
-    if (sizeof<T>() == 2) v128.store_lane<u64>(at, short, 0);
+    if (sizeof<T>() === 2) v128.store_lane<u64>(at, short, 0);
     else v128.store_lane<u32>(at, i8x16.narrow_i16x8_s(short, short), 0);
   }
 }
 
 // out = sums × 2^(quantum − 127) × inverseDivisor, rounded once to float32.
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline
 function dequantise<T>(sums: usize, quanta: usize, inverseDivisor: f64, out: usize, blocks: i32): void {
   for (let block: i32 = 0; block < blocks; block++) {
@@ -166,10 +166,10 @@ function dequantise<T>(sums: usize, quanta: usize, inverseDivisor: f64, out: usi
 function isPlainPower(factor: f64): bool {
   const bits = reinterpret<u64>(factor);
   const exponent = <i32>(bits >> 52) - 1023;
-  return (bits & 0x000fffffffffffff) == 0 && exponent >= -126 && exponent <= 96;
+  return (bits & 0x000fffffffffffff) === 0 && exponent >= -126 && exponent <= 96;
 }
 
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline
 function scaleByPower<T>(sums: usize, factor: f32, out: usize): void {
   const factors = f32x4.splat(factor);
@@ -183,7 +183,7 @@ function scaleByPower<T>(sums: usize, factor: f32, out: usize): void {
   }
 }
 
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline
 function scale<T>(sums: usize, factor: f64, out: usize): void {
   const factors = f64x2.splat(factor);
@@ -250,7 +250,7 @@ export function addInt16(out: usize, a: usize, b: usize, count: i32): void {
 }
 
 // out = out × keep + values, in T, whole blocks. The caller's quanta guarantee that the sums fit.
-// @ts-ignore: decorator
+// @ts-expect-error: decorator
 @inline
 function narrow<T>(values: usize, out: usize, blocks: i32, keep: i32): void {
   const kept = i32x4.splat(keep);

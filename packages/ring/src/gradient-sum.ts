@@ -141,7 +141,10 @@ class SumOfFloats extends GradientSum {
     const { kernels, room } = this.options;
     const { first, last } = this.blocks(start, end);
     const integers = this.wireView(wire, (last - first) * this.unitBytes);
-    if (integers instanceof Int32Array) return this.quantiseInto(integers, start, end, mode);
+    if (integers instanceof Int32Array) {
+      this.quantiseInto(integers, start, end, mode);
+      return;
+    }
     const wide = room.subarray(0, integers.length);
     this.quantiseInto(wide, start, end, 'store');
     kernels.narrow(wide, integers, mode);
@@ -162,4 +165,3 @@ class SumOfFloats extends GradientSum {
     if (overflow || firstNonFiniteBlock >= 0) onMisfit();
   }
 }
-

@@ -11,8 +11,8 @@ export {
   rememberExponents,
   type WireFormat,
 } from './exact-sum.js';
-export { createKernels, type Kernels, referenceKernels } from './kernels.js';
 export { type GradientSumOptions, sumOfFloats, sumOfSums } from './gradient-sum.js';
+export { createKernels, type Kernels, referenceKernels } from './kernels.js';
 export type { Reduction } from './reduction.js';
 export { createRing, type Ring, type RingContext } from './ring.js';
 export { RING_SCRATCH_BYTES } from './scratch.js';

@@ -64,13 +64,7 @@ export const referenceKernels: Kernels = {
   checksum,
 };
 
-type DequantiseExport = (
-  sums: number,
-  quanta: number,
-  inverseDivisor: number,
-  out: number,
-  blocks: number,
-) => void;
+type DequantiseExport = (sums: number, quanta: number, inverseDivisor: number, out: number, blocks: number) => void;
 type CombineExport = (out: number, a: number, b: number, count: number) => void;
 
 /** Exports of assembly/kernels.ts; pointers are byte offsets. */

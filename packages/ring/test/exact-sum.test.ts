@@ -154,10 +154,8 @@ describe('the exact sum', () => {
           expect(result.overflow).toBe(false);
         }
         const wire = new Int16Array(sums.length);
-        const back = new Int32Array(sums.length);
-        referenceKernels.narrow(sums, wire);
-        referenceKernels.widen(wire, back);
-        expect(back).toEqual(sums);
+        referenceKernels.narrow(sums, wire, 'store');
+        expect(Int32Array.from(wire)).toEqual(sums);
       }),
       { numRuns: 50 },
     );
@@ -372,23 +370,29 @@ describe('the WebAssembly kernels', () => {
     expect(a.slice()).toEqual(expected);
   }
 
-  it('narrow, add and widen int16 like the reference', () => {
+  it('narrow, add and dequantise int16 and int8 like the reference', () => {
+    const word = fc.integer({ min: -16384, max: 16383 });
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: -16384, max: 16383 }), { minLength: 1, maxLength: 40 }), (words) => {
-        const sums = Int32Array.from({ length: size }, (_, index) => words[(index * 5) % words.length]);
-        const expected = new Int16Array(size);
-        referenceKernels.narrow(sums, expected);
-        referenceKernels.addInt16(expected, expected, expected);
-        buffers.sums.set(sums);
-        kernels.narrow(buffers.sums, buffers.shorts);
-        kernels.addInt16(buffers.shorts, buffers.shorts, buffers.shorts);
-        expect(buffers.shorts.slice()).toEqual(expected);
-        kernels.widen(buffers.shorts, buffers.sums);
-        expect(buffers.sums.slice()).toEqual(Int32Array.from(expected));
-        const [out, before] = [buffers.shorts.subarray(1, 42), buffers.shorts.slice(1, 42)];
-        kernels.addInt16(out, out, buffers.shorts.subarray(101, 142));
-        expect(out.slice()).toEqual(before.map((value, index) => value + expected[101 + index]));
-      }),
+      fc.property(
+        fc.array(word, { minLength: 1, maxLength: 40 }),
+        fc.integer({ min: 1, max: 99 }),
+        (words, divisor) => {
+          buffers.sums.set(Int32Array.from({ length: size }, (_, index) => words[(index * 5) % words.length]));
+          buffers.quanta.set(Uint8Array.from(buffers.quanta, (_, index) => 1 + ((index * 67) % 253)));
+          for (const wire of [buffers.shorts, new Int8Array(buffers.shorts.buffer, buffers.shorts.byteOffset, size)]) {
+            for (const mode of ['store', 'add'] as const) {
+              const expected = wire.slice();
+              referenceKernels.narrow(buffers.sums.slice(), expected, mode);
+              kernels.narrow(buffers.sums, wire, mode);
+              expect(wire.slice()).toEqual(expected);
+            }
+            const mean = new Float32Array(size);
+            dequantise(wire.slice(), buffers.quanta.slice(), divisor, mean);
+            kernels.dequantise(wire, buffers.quanta, divisor, buffers.gradients);
+            expect(buffers.gradients.slice()).toEqual(mean);
+          }
+        },
+      ),
       { numRuns: 50 },
     );
   });

@@ -1,10 +1,22 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { allGatherSchedule, allReduceSchedule, phaseOf, segmentsReceived, segmentsSent } from '../src/schedule.js';
+import {
+  allGatherSchedule,
+  allReduceSchedule,
+  phaseOf,
+  type Schedule,
+  type Segment,
+  segmentsReceived,
+  segmentsSent,
+  slotsNeeded,
+} from '../src/schedule.js';
 
 const sizes = fc.integer({ min: 2, max: 9 });
 const counts = fc.integer({ min: 0, max: 300 });
 const segmentSizes = fc.integer({ min: 1, max: 64 });
+
+const sentInStep = (schedule: Schedule, step: number): Segment[] =>
+  [...segmentsSent(schedule)].filter((segment) => segment.step === step);
 
 describe('the ring schedule', () => {
   it('makes every rank receive exactly what its neighbour sends, in the same order', () => {
@@ -15,8 +27,7 @@ describe('the ring schedule', () => {
         );
         for (let rank = 0; rank < size; rank++) {
           const prev = schedules[(rank + size - 1) % size];
-          const sent = Array.from({ length: prev.steps }, (_, step) => [...segmentsSent(prev, step)]).flat();
-          expect([...segmentsReceived(schedules[rank])]).toEqual(sent);
+          expect([...segmentsReceived(schedules[rank])]).toEqual([...segmentsSent(prev)]);
         }
       }),
     );
@@ -34,7 +45,7 @@ describe('the ring schedule', () => {
         );
         for (let step = 0; step < schedules[0].steps; step++) {
           const messages = schedules.map((schedule) =>
-            [...segmentsSent(schedule, step)].flatMap(({ start, end }) =>
+            sentInStep(schedule, step).flatMap(({ start, end }) =>
               held[schedule.rank]
                 .slice(start, end)
                 .map((content, index) => ({ at: start + index, content: [...content] })),
@@ -62,7 +73,7 @@ describe('the ring schedule', () => {
         const schedule = allReduceSchedule({ rank: 0, size }, count * 4, 4, segmentBytes);
         let covered = 0;
         for (let chunk = 0; chunk < size; chunk++) {
-          for (const { start, end } of segmentsSent(schedule, (size - chunk) % size)) {
+          for (const { start, end } of sentInStep(schedule, (size - chunk) % size)) {
             expect(start).toBe(covered);
             expect(end).toBeGreaterThan(start);
             expect(start % 4).toBe(0);
@@ -87,9 +98,82 @@ describe('the ring schedule', () => {
     );
   });
 
+  it('sends nothing on before it has arrived, and never has more under way than there are slots', () => {
+    fc.assert(
+      fc.property(sizes, counts, segmentSizes, (size, count, segmentBytes) => {
+        for (let rank = 0; rank < size; rank++) {
+          const schedule = allReduceSchedule({ rank, size }, count, 1, segmentBytes);
+          const received = [...segmentsReceived(schedule)];
+          const name = ({ step, index }: Segment) => `${step}/${index}`;
+          const arrivals = new Map(received.map((segment, number) => [name(segment), number]));
+          let before = 0;
+          for (const segment of segmentsSent(schedule)) {
+            if (segment.step === 0) continue;
+            const arrival = arrivals.get(name({ ...segment, step: segment.step - 1 })) as number;
+            expect(arrival).toBeGreaterThanOrEqual(before);
+            before = arrival;
+          }
+        }
+      }),
+    );
+  });
+
+  it('ends, whatever moves first, when every rank has just the slots that it needs', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 2, max: 7 }),
+        fc.integer({ min: 0, max: 60 }),
+        fc.infiniteStream(fc.nat(1000)),
+        (size, count, dice) => {
+          expect(runWithSlots(size, count, slotsNeeded(size), dice)).toBe(true);
+          if (count >= 4 * size) expect(runWithSlots(size, count, 1, dice)).toBe(false);
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
   it('passes on everybody’s chunk in an all-gather', () => {
     const schedule = allGatherSchedule({ rank: 1, size: 4 }, 10, 100);
     const received = [...segmentsReceived(schedule)].map(({ start }) => start / 10);
     expect(received).toEqual([0, 3, 2]);
   });
 });
+
+/**
+ * Every rank sends in its order and receives in its order; a send ends when the next rank has taken it into a slot (links
+ * hold nothing), and a slot is free again when its segment has left. @returns whether all came to the end.
+ */
+function runWithSlots(size: number, count: number, slots: number, dice: Iterator<number>): boolean {
+  const ranks = Array.from({ length: size }, (_, rank) => {
+    const schedule = allReduceSchedule({ rank, size }, count, 1, 1);
+    const sends = [...segmentsSent(schedule)];
+    return {
+      sends,
+      receives: [...segmentsReceived(schedule)],
+      sent: 0,
+      received: 0,
+      free: slots,
+      steps: schedule.steps,
+    };
+  });
+  const arrivedBefore = (rank: number, { step, index }: Segment): boolean => {
+    const { receives, received } = ranks[rank];
+    const at = receives.findIndex((segment) => segment.step === step - 1 && segment.index === index);
+    return at >= 0 && at < received;
+  };
+  const move = (rank: number): boolean => {
+    const [from, to] = [ranks[rank], ranks[(rank + 1) % size]];
+    const segment = from.sends[from.sent];
+    if (!segment || to.free === 0 || (segment.step > 0 && !arrivedBefore(rank, segment))) return false;
+    from.sent++;
+    if (segment.step > 0) from.free++;
+    to.received++;
+    if (segment.step + 1 < to.steps) to.free--;
+    return true;
+  };
+  for (;;) {
+    const movable = ranks.map((_, rank) => rank).sort(() => (dice.next().value as number) - 500);
+    if (!movable.some(move)) return ranks.every(({ sends, sent }) => sent === sends.length);
+  }
+}

@@ -14,11 +14,15 @@ export class BucketedSum {
   readonly #missing: number[];
   readonly #sums: Promise<void>[] = [];
 
-  /** @param grains how many this host computes in the step; what it holds of an earlier view is in its sums already. */
+  /**
+   * @param grains how many this host computes in the step; what it holds of an earlier view is in its sums already.
+   * @param samples of the whole step, to average over.
+   */
   constructor(
     private readonly ring: Ring,
     private readonly compute: Pick<Compute, 'buckets' | 'collectBucket' | 'size'>,
     grains: number,
+    private readonly samples: number,
   ) {
     const threads = Math.min(grains, compute.size);
     this.#missing = compute.buckets.map(() => threads);
@@ -30,14 +34,13 @@ export class BucketedSum {
     if (--this.#missing[bucket] === 0) this.#reduce(bucket);
   }
 
-  /** Resolves when all buckets are in `compute.total`. @throws CoordError RING_BROKEN, RING_TIMEOUT, VIEW_CHANGED. */
+  /** Resolves when the mean of all buckets is in `compute`. @throws CoordError RING_BROKEN, RING_TIMEOUT, VIEW_CHANGED. */
   async done(): Promise<void> {
     await Promise.all(this.#sums);
   }
 
   #reduce(bucket: number): void {
-    const { own, total } = this.compute.collectBucket(bucket);
-    const sum = this.ring.allReduceSum(own, total);
+    const sum = this.ring.allReduce(this.compute.collectBucket(bucket, this.samples));
     sum.catch(() => {}); // `done` reports it
     this.#sums.push(sum);
   }

@@ -44,6 +44,7 @@ export function recordRing(ring: Ring, recorder: FlightRecorder, view: View): Re
     get activity() {
       return activity;
     },
+    allReduce: (reduction) => watch('sum', reduction.totalBytes, () => ring.allReduce(reduction)),
     allReduceSum: (values, ...rest) => watch('sum', values.byteLength, () => ring.allReduceSum(values, ...rest)),
     allReduceMax: (values, ...rest) => watch('max', values.byteLength, () => ring.allReduceMax(values, ...rest)),
     allGather: (mine) => watch('gather', mine.byteLength * ring.size, () => ring.allGather(mine)),

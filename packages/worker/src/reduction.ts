@@ -85,7 +85,7 @@ export class MaximaExchange {
 }
 
 /**
- * Sums gradients and metrics over all hosts; the sums end in `compute.total`.
+ * Averages gradients over the samples of all hosts, and sums their metrics; the mean gradient stays in `compute`.
  *
  * @param ahead has reduced the gradients already.
  */
@@ -93,10 +93,11 @@ export async function reduceSums(
   ring: Ring,
   compute: Compute,
   outcomes: ReadonlyMap<number, GrainOutcome>,
+  samples: number,
   ahead: BucketedSum | undefined,
 ): Promise<MetricSums> {
-  const metrics = [...outcomes.values()].map((outcome) => outcome.metrics);
-  if (ahead) await ring.allReduceSum(compute.collectMetrics(metrics));
-  else await ring.allReduceSum(await compute.collect(metrics), compute.total);
-  return compute.metrics();
+  const words = compute.collectMetrics([...outcomes.values()].map((outcome) => outcome.metrics));
+  const mean = ahead ? undefined : ring.allReduce(await compute.collect(samples));
+  await Promise.all([mean, ring.allReduceSum(words)]);
+  return compute.metricsOf(words);
 }

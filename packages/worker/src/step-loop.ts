@@ -120,7 +120,7 @@ async function trainStep(session: Session, held: readonly ReadonlySet<number>[])
 
   quantaFor(state.exponents, plan.grains.length, compute.quanta);
   const mine = assignGrains(plan, shares, held)[active.rank];
-  let ahead = overlap.isOn(state.exponents) ? new BucketedSum(ring, compute, mine.length) : undefined;
+  let ahead = overlap.isOn(state.exponents) ? new BucketedSum(ring, compute, mine.length, plan.samples) : undefined;
   await computeGrains(session, plan, mine, timer, ahead);
   const maxima = await exchangeMaxima(session, timer, ahead);
   if (!maxima.agreed) return false;
@@ -134,7 +134,9 @@ async function trainStep(session: Session, held: readonly ReadonlySet<number>[])
     requireFit(host, plan);
   }
   host.enter('ring');
-  const metrics = await timer.measure('ringMs', () => reduceSums(ring, compute, progress.outcomes, ahead));
+  const metrics = await timer.measure('ringMs', () =>
+    reduceSums(ring, compute, progress.outcomes, plan.samples, ahead),
+  );
 
   host.enter('optimizer');
   await timer.measure('optimizerMs', () => update(host, plan, maxima));
@@ -228,7 +230,7 @@ async function update(host: Host, plan: StepPlan, maxima: StepMaxima): Promise<v
   await state.mutate(async () => {
     if (!maxima.nonFinite) {
       const rate = learningRateAt(run.schedule, run.optimizer.learningRate, plan.step, host.totalSteps);
-      state.weightsSha256 = (await compute.apply(plan.step, rate, plan.samples)).weightsSha256;
+      state.weightsSha256 = (await compute.apply(plan.step, rate)).weightsSha256;
       rememberExponents(state.exponents, maxima.exponents);
     }
     state.step = plan.step + 1;

@@ -23,12 +23,9 @@ import {
   type TallyPart,
   tallyParts,
 } from '@coord/protocol';
-import { createKernels, type Kernels } from '@coord/ring';
+import { createKernels, type Kernels, type Reduction, RING_SCRATCH_BYTES, sumOfSums } from '@coord/ring';
 import { ComputeClient, type ComputeThread } from './compute-client.js';
 import type { ThreadBuffers } from './requests.js';
-
-/** What the ring takes from the arena for segments that arrive. */
-const RING_SCRATCH_BYTES = 4 * 1024 * 1024;
 
 export interface GrainPlace {
   readonly step: number;
@@ -48,19 +45,8 @@ export interface GrainOutcome {
   readonly nonFinite: boolean;
 }
 
-interface PoolBuffers extends ThreadBuffers {
-  /** The thread's sums with room for the metrics behind them. */
-  readonly tailedSums: Int32Array;
-}
-
 /** What the step loop needs of a pool. */
 export type Compute = Pick<ComputePool, keyof ComputePool>;
-
-/** What the ring reduces for one bucket; both may be the same memory. */
-export interface BucketSums {
-  readonly own: Int32Array;
-  readonly total: Int32Array;
-}
 
 export class ComputePool {
   readonly #kernels: Kernels;
@@ -74,11 +60,9 @@ export class ComputePool {
     /** Largest exponents of the step before, a block each: part of the training state. */
     readonly exponents: Uint8Array,
     readonly quanta: Uint8Array,
-    /** Summed gradients of the step, then the metrics' words: what the ring reduces. */
-    readonly total: Int32Array,
     readonly buckets: readonly ElementRange[],
     private readonly threads: readonly ComputeThread[],
-    private readonly buffers: readonly PoolBuffers[],
+    private readonly buffers: readonly ThreadBuffers[],
     /** What training steps tally. */
     private readonly tally: readonly TallyPart[],
   ) {
@@ -123,7 +107,7 @@ export class ComputePool {
           }),
         ),
       );
-      const { arena, weights, slots, exponents, quanta, total, buffers } = pool;
+      const { arena, weights, slots, exponents, quanta, buffers } = pool;
       const { identity } = compiled[0];
       return new ComputePool(
         layout,
@@ -133,7 +117,6 @@ export class ComputePool {
         slots,
         exponents,
         quanta,
-        total,
         buckets,
         threads,
         buffers,
@@ -165,47 +148,51 @@ export class ComputePool {
   }
 
   /**
-   * The host's own gradients and, behind them, its metrics, for the ring to read. The threads' sums stay as they are: should
-   * the reduction fail, the grains need not be computed again.
+   * The host's own gradients, for the ring to average over all `samples` of the step; `apply` reads the mean. The threads'
+   * sums stay as they are: should the reduction fail, the grains need not be computed again.
    */
-  async collect(metrics: readonly MetricSums[]): Promise<Int32Array> {
+  async collect(samples: number): Promise<Reduction> {
     const { totalSize } = this.layout;
-    const own = this.size === 1 ? this.buffers[0].tailedSums : this.total;
     if (this.size > 1) {
       const ranges = blockRanges(totalSize, this.size);
       await Promise.all(ranges.map((range, index) => this.threads[index].call({ kind: 'combine', ...range })));
     }
-    const words = this.#metricWords(own).fill(0);
-    for (const one of metrics) addMetrics(one, words, this.tally);
-    return own;
+    return this.#meanOf({ start: 0, end: totalSize }, samples);
   }
 
-  /** The host's own sums of one bucket, once all its threads have added theirs; combined by the calling thread. */
-  collectBucket(bucket: number): BucketSums {
-    const { start, end } = this.buckets[bucket];
-    const total = this.total.subarray(start, end);
-    const [own, ...others] = this.buffers.map(({ sums }) => sums.subarray(start, end));
+  /** The same for one bucket, once all threads have added theirs to it; combined by the calling thread. */
+  collectBucket(bucket: number, samples: number): Reduction {
+    const range = this.buckets[bucket];
+    const inRange = (sums: Int32Array) => sums.subarray(range.start, range.end);
+    const [{ total, allSums }] = this.buffers;
+    const [own, ...others] = allSums.map(inRange);
     others.forEach((sums, index) => {
-      this.#kernels.addInt32(total, index === 0 ? own : total, sums);
+      this.#kernels.addInt32(inRange(total), index === 0 ? own : inRange(total), sums);
     });
-    return { own: others.length === 0 ? own : total, total };
+    return this.#meanOf(range, samples);
   }
 
-  /** The host's metrics, where the ring is to leave the sum over all hosts. */
+  #meanOf({ start, end }: ElementRange, divisor: number): Reduction {
+    const [{ total, mean }] = this.buffers;
+    return sumOfSums({
+      kernels: this.#kernels,
+      wire: 'int32',
+      quanta: this.quanta.subarray(start / BLOCK_SIZE, end / BLOCK_SIZE),
+      divisor,
+      sums: total.subarray(start, end),
+      out: mean.subarray(start, end),
+    });
+  }
+
+  /** The host's metrics, as words that the ring sums over all hosts. */
   collectMetrics(metrics: readonly MetricSums[]): Int32Array {
-    const words = this.#metricWords(this.total).fill(0);
+    const words = new Int32Array(metricWords(this.tally));
     for (const one of metrics) addMetrics(one, words, this.tally);
     return words;
   }
 
-  /** The reduced metrics, behind the reduced gradients. */
-  metrics(): MetricSums {
-    return readMetrics(this.#metricWords(this.total), this.tally);
-  }
-
-  #metricWords(sums: Int32Array): Int32Array {
-    const { totalSize } = this.layout;
-    return sums.subarray(totalSize, totalSize + metricWords(this.tally));
+  metricsOf(words: Int32Array): MetricSums {
+    return readMetrics(words, this.tally);
   }
 
   /** Largest exponents of the host's own grains, written to `out` (one byte a block). */
@@ -216,9 +203,9 @@ export class ComputePool {
     }
   }
 
-  /** Updates the weights from `total`. */
-  apply(step: number, learningRate: number, samples: number): Promise<{ weightsSha256: string }> {
-    return this.threads[0].call({ kind: 'apply', step, learningRate, samples });
+  /** Updates the weights from the mean gradient. */
+  apply(step: number, learningRate: number): Promise<{ weightsSha256: string }> {
+    return this.threads[0].call({ kind: 'apply', step, learningRate });
   }
 
   async evaluate(thread: number, batch: Batch): Promise<MetricSums> {
@@ -238,20 +225,17 @@ function compileRequest(run: RunSpec, threadCount: number, engine: EngineName = 
   } as const;
 }
 
-/** Room behind the summed gradients for the step's metrics, so that one reduction carries both. */
-const tailWords = (tally: readonly TallyPart[]): number => Math.ceil(metricWords(tally) / 16) * 16;
-
-function allocate(layout: Layout, run: RunSpec, threadCount: number, tail: number) {
+function allocate(layout: Layout, run: RunSpec, threadCount: number) {
   const { totalSize, blockCount } = layout;
   const slotNames = createOptimizer(run.optimizer, layout).slotNames;
   const floatBytes = totalSize * 4;
+  const isShared = threadCount > 1;
   const arena = createArena(
     arenaBytes([
-      floatBytes * (1 + slotNames.length),
-      floatBytes + tail * 4,
+      floatBytes * (2 + slotNames.length + (isShared ? 1 : 0)),
       blockCount * 2,
       RING_SCRATCH_BYTES,
-      ...Array.from({ length: threadCount }, () => floatBytes * 2 + tail * 4 + blockCount),
+      ...Array.from({ length: threadCount }, () => floatBytes * 2 + blockCount),
     ]) +
       64 * (8 + threadCount * 4),
   );
@@ -259,21 +243,21 @@ function allocate(layout: Layout, run: RunSpec, threadCount: number, tail: numbe
   const slots = new Map(slotNames.map((name) => [name, arena.float32(totalSize)]));
   const exponents = arena.uint8(blockCount);
   const quanta = arena.uint8(blockCount);
-  const total = arena.int32(totalSize + tail);
-  const tailed = Array.from({ length: threadCount }, () => arena.int32(totalSize + tail));
-  const allSums = tailed.map((sums) => sums.subarray(0, totalSize));
-  const buffers = tailed.map((tailedSums, index) => ({
+  const mean = arena.float32(totalSize);
+  const allSums = Array.from({ length: threadCount }, () => arena.int32(totalSize));
+  const total = isShared ? arena.int32(totalSize) : allSums[0];
+  const buffers = allSums.map((sums) => ({
     weights,
     slots: [...slots],
     quanta,
-    total: total.subarray(0, totalSize),
+    total,
+    mean,
     gradient: arena.float32(totalSize),
-    sums: allSums[index],
+    sums,
     allSums,
-    tailedSums,
     exponents: arena.uint8(blockCount),
   }));
-  return { arena, weights, slots, exponents, quanta, total, buffers };
+  return { arena, weights, slots, exponents, quanta, buffers };
 }
 
 /** Cuts a flat buffer into as many runs of whole blocks as there are threads. */

@@ -100,14 +100,13 @@ function combine(work: Work, { start, end }: CombineRequest): ComputeResponses['
 }
 
 function apply(work: Work, request: ApplyRequest): ComputeResponses['apply'] {
-  const { buffers, kernels, optimizer, regularization } = required(work.attached, 'attached');
+  const { buffers, optimizer, regularization } = required(work.attached, 'attached');
   const own = required(work.layout, 'compiled');
-  const { weights, gradient } = buffers;
-  kernels.dequantise(buffers.total, buffers.quanta, request.samples, gradient);
-  applyRegularization(regularization, own, weights, gradient);
+  const { weights, mean } = buffers;
+  applyRegularization(regularization, own, weights, mean);
   optimizer.apply({
     weights,
-    gradients: gradient,
+    gradients: mean,
     slots: new Map(buffers.slots),
     step: request.step,
     learningRate: request.learningRate,

@@ -17,7 +17,7 @@ export interface ThreadBuffers {
   readonly weights: Float32Array;
   readonly slots: readonly (readonly [name: string, values: Float32Array])[];
   readonly quanta: Uint8Array;
-  /** Gradient of the grain in work; later, on the first thread, the dequantised mean gradient. */
+  /** Gradient of the grain in work. */
   readonly gradient: Float32Array;
   /** Sum of the grains that this thread has computed in this step. */
   readonly sums: Int32Array;
@@ -25,8 +25,10 @@ export interface ThreadBuffers {
   readonly exponents: Uint8Array;
   /** The sums of all threads of the host, this one's among them. */
   readonly allSums: readonly Int32Array[];
-  /** Sum over all threads, later over all hosts; the optimizer reads it. */
+  /** Sum over all threads: this thread's own where there is only one. */
   readonly total: Int32Array;
+  /** Mean gradient of the step, over all hosts; the optimizer reads it. */
+  readonly mean: Float32Array;
 }
 
 export interface CompileRequest {
@@ -68,8 +70,6 @@ export interface ApplyRequest {
   /** Optimizer updates completed before this one. */
   readonly step: number;
   readonly learningRate: number;
-  /** Samples of the whole global batch. */
-  readonly samples: number;
 }
 
 export interface EvaluateRequest {
