@@ -66,8 +66,6 @@ function largestLane(lanes: v128): i32 {
 const LARGEST_SHIFTED: f32 = 4194304;
 const SHIFT: f32 = 12582912;
 
-// @ts-expect-error: decorator
-@inline
 function shifted(values: usize, scale: v128): v128 {
   const shift = f32x4.splat(SHIFT);
   return i32x4.sub(f32x4.add(f32x4.mul(v128.load(values), scale), shift), shift);
@@ -128,16 +126,12 @@ function quantiseMisfit(values: usize, scale: f32, limit: f32, sums: usize, keep
 }
 
 // The three wire formats: four sums as int32, from and to T.
-// @ts-expect-error: decorator
-@inline
 function loadWide<T>(at: usize): v128 {
   if (sizeof<T>() === 4) return v128.load(at);
   if (sizeof<T>() === 2) return v128.load_ext<i16>(at);
   return i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(v128.load_splat<u32>(at)));
 }
 
-// @ts-expect-error: decorator
-@inline
 function storeNarrow<T>(at: usize, wide: v128): void {
   if (sizeof<T>() === 4) {
     v128.store(at, wide);
@@ -149,8 +143,6 @@ function storeNarrow<T>(at: usize, wide: v128): void {
 }
 
 // out = sums × 2^(quantum − 127) × inverseDivisor, rounded once to float32.
-// @ts-expect-error: decorator
-@inline
 function dequantise<T>(sums: usize, quanta: usize, inverseDivisor: f64, out: usize, blocks: i32): void {
   for (let block: i32 = 0; block < blocks; block++) {
     const quantum = reinterpret<f64>((<i64>load<u8>(quanta + block) + (1023 - 127)) << 52);
@@ -169,8 +161,6 @@ function isPlainPower(factor: f64): bool {
   return (bits & 0x000fffffffffffff) === 0 && exponent >= -126 && exponent <= 96;
 }
 
-// @ts-expect-error: decorator
-@inline
 function scaleByPower<T>(sums: usize, factor: f32, out: usize): void {
   const factors = f32x4.splat(factor);
   const end = out + BLOCK_BYTES;
@@ -183,8 +173,6 @@ function scaleByPower<T>(sums: usize, factor: f32, out: usize): void {
   }
 }
 
-// @ts-expect-error: decorator
-@inline
 function scale<T>(sums: usize, factor: f64, out: usize): void {
   const factors = f64x2.splat(factor);
   const end = out + BLOCK_BYTES;
@@ -250,8 +238,6 @@ export function addInt16(out: usize, a: usize, b: usize, count: i32): void {
 }
 
 // out = out × keep + values, in T, whole blocks. The caller's quanta guarantee that the sums fit.
-// @ts-expect-error: decorator
-@inline
 function narrow<T>(values: usize, out: usize, blocks: i32, keep: i32): void {
   const kept = i32x4.splat(keep);
   const end = values + <usize>blocks * BLOCK_BYTES;

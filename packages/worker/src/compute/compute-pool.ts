@@ -93,7 +93,7 @@ export class ComputePool {
       const compiled = await Promise.all(threads.map((thread) => thread.call(request)));
       const layout = createLayout(compiled[0].parameters);
       const tally = tallyParts(run.metrics, 'training');
-      const pool = allocate(layout, run, threadCount, tailWords(tally));
+      const pool = allocate(layout, run, threadCount);
       const buckets = bucketsOf(layout, run.ring.bucketBytes);
       await Promise.all(
         threads.map((thread, index) =>
