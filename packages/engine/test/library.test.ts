@@ -44,6 +44,12 @@ const CASES: readonly (readonly [string, StepSpec, number])[] = [
   ],
   ['transformer-classifier', specOf('transformer-classifier', { ...TOKENS, classes: 4 }, tokens(6)), TOLERANCE],
   ['gpt', specOf('gpt', TOKENS, tokens(6), [{ ...labelField, shape: [6] }]), TOLERANCE],
+  ['gpt, tied', specOf('gpt', { ...TOKENS, tied: true }, tokens(6), [{ ...labelField, shape: [6] }]), TOLERANCE],
+  [
+    'resnet-34',
+    specOf('resnet', { inputShape: [16, 16, 3], depth: 34, width: 2, classes: 4 }, [inputField([16, 16, 3])]),
+    DEEP_TOLERANCE,
+  ],
 ];
 
 describe.each(['blocked', 'plain'] as const)('models of the library, %s layout', async (layout) => {

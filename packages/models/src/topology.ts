@@ -8,8 +8,10 @@ import { CoordError } from '@coord/protocol';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-layers';
 import type * as tfl from '@tensorflow/tfjs-layers';
+import './layers/multi-head-attention.js';
 import './layers/position-embedding.js';
 import './layers/self-attention.js';
+import './layers/token-embedding.js';
 import './tensors.js';
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };

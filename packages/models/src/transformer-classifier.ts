@@ -9,7 +9,7 @@ import { defineModel } from './definition.js';
 import { classes } from './option-types.js';
 import { layerNorm } from './transformer-block.js';
 import { transformerOptions } from './transformer-options.js';
-import { transformerTrunk } from './transformer-trunk.js';
+import { tokenVectors, transformerTrunk } from './transformer-trunk.js';
 
 export const transformerClassifier = defineModel({
   name: 'transformer-classifier',
@@ -17,7 +17,8 @@ export const transformerClassifier = defineModel({
   options: z.strictObject({ ...transformerOptions, classes }),
   build({ classes: units, ...options }) {
     const tokens = tfl.input({ name: 'tokens', shape: [options.length], dtype: 'int32' });
-    const encoded = layerNorm('norm', transformerTrunk(tokens, { ...options, causal: false }));
+    const embedded = applied(tokenVectors(options.vocabulary, options.width), tokens);
+    const encoded = layerNorm('norm', transformerTrunk(embedded, { ...options, causal: false }));
     const pooled = applied(tfl.layers.globalAveragePooling1d({ name: 'pool' }), encoded);
     const outputs = applied(tfl.layers.dense({ name: 'classes', units, activation: 'softmax' }), pooled);
     return tfl.model({ name: 'transformer-classifier', inputs: tokens, outputs });

@@ -4,6 +4,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
+import { attention } from './attention.js';
 import {
   glorotUniform,
   type Initializer,
@@ -20,9 +21,6 @@ export interface SelfAttentionArgs {
   readonly causal?: boolean;
   readonly kernelInitializer?: Initializer | InitializerConfig;
 }
-
-/** Added to the score of a place that must not be seen; its softmax is zero in float32. */
-const HIDDEN = -1e9;
 
 export class SelfAttention extends tfl.layers.Layer {
   static className = 'SelfAttention';
@@ -71,9 +69,7 @@ export class SelfAttention extends tfl.layers.Layer {
     const [queries, keys, values] = tf
       .split(byHead, 3, 0)
       .map((part) => tf.reshape(part, [count, this.heads, length, depth]));
-    const scores = tf.matMul(tf.mul(queries, 1 / Math.sqrt(depth)), keys, false, true);
-    const seen = this.causal ? tf.add(scores, causalMask(length)) : scores;
-    const mixed = tf.matMul(tf.softmax(seen), values);
+    const mixed = attention(queries, keys, values, this.causal);
     return tf.reshape(tf.transpose(mixed, [0, 2, 1, 3]), [count * length, width]);
   }
 
@@ -85,13 +81,6 @@ export class SelfAttention extends tfl.layers.Layer {
     const { heads, causal, kernelInitializer } = this;
     return { ...super.getConfig(), heads, causal, kernelInitializer: initializerConfig(kernelInitializer) };
   }
-}
-
-/** [length, length]: zero where a row's place may see the column's. */
-function causalMask(length: number): tf.Tensor {
-  const values = new Float32Array(length * length);
-  for (let row = 0; row < length; row++) values.fill(HIDDEN, row * length + row + 1, (row + 1) * length);
-  return tf.tensor(values, [length, length]);
 }
 
 tf.serialization.registerClass(SelfAttention);
