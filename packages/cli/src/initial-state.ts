@@ -2,11 +2,11 @@
 import { latestCheckpoint, loadCheckpoint } from '@coord/checkpoint';
 import { createOptimizer, initialWeights } from '@coord/engine';
 import { type BatchPlan, CoordError, type RunSpec, type TrainingState, totalSteps } from '@coord/protocol';
-import { canonicalJson } from './config/run-spec.js';
+import { canonicalJson, type PreparedRun } from './config/run-spec.js';
 import type { RunConfig } from './config/schema.js';
 
-export function createInitialState(spec: RunSpec): TrainingState {
-  const { layout, weights } = initialWeights(spec.model.topology, spec.seed);
+export function createInitialState({ spec, modelWeights }: Pick<PreparedRun, 'spec' | 'modelWeights'>): TrainingState {
+  const { layout, weights } = initialWeights(spec.model.topology, spec.seed, modelWeights);
   const { slotNames } = createOptimizer(spec.optimizer, layout);
   const slots = new Map(slotNames.map((name) => [name, new Float32Array(layout.totalSize)]));
   return { step: 0, layout, weights, slots, exponents: new Uint8Array(layout.blockCount) };
@@ -17,7 +17,7 @@ export const totalStepsOf = (spec: RunSpec): number => totalSteps(planOf(spec), 
 
 export interface ResumeOptions {
   readonly runDir: string;
-  readonly spec: RunSpec;
+  readonly prepared: Pick<PreparedRun, 'spec' | 'modelWeights'>;
   /** Configuration that the run was started with, and the one that it is to go on with. */
   readonly before: RunConfig;
   readonly now: RunConfig;
@@ -29,9 +29,10 @@ export interface ResumeOptions {
  * @throws CoordError CHECKPOINT_MISMATCH when the configuration now decides other weights, USAGE when the run is complete.
  */
 export async function resumeState(options: ResumeOptions): Promise<TrainingState> {
-  const { runDir, spec } = options;
+  const { runDir, prepared } = options;
+  const { spec } = prepared;
   const found = await latestCheckpoint(runDir);
-  if (!found) return createInitialState(spec);
+  if (!found) return createInitialState(prepared);
   const { state, manifest } = await loadCheckpoint(found.path);
   if (manifest.configSha256 !== spec.configSha256) throw mismatch(options, found.path);
   if (state.step >= totalStepsOf(spec)) throw complete(runDir, state.step);

@@ -52,6 +52,10 @@ export interface JsonOptions {
   readonly json?: boolean;
 }
 
+export interface ModelsShowOptions extends JsonOptions {
+  readonly set?: readonly string[];
+}
+
 export interface DrainOptions extends StatusOptions {
   readonly url: string;
 }

@@ -38,7 +38,7 @@ async function prepareNew(configFile: string, options: StartOptions): Promise<Pr
   const runId = createShortId();
   const prepared = await toRunSpec(config, { runId, directory });
   const now = new Date();
-  const runDir = options.runDir ?? join('runs', runName(now, config.model.name, runId));
+  const runDir = options.runDir ?? join('runs', runName(now, prepared.spec.model.name, runId));
   await createRunDirectory(runDir, {
     runId,
     configSha256: prepared.spec.configSha256,
@@ -47,7 +47,7 @@ async function prepareNew(configFile: string, options: StartOptions): Promise<Pr
     directory,
     config,
   });
-  return { config, prepared, initialState: createInitialState(prepared.spec), runDir, resumed: false };
+  return { config, prepared, initialState: createInitialState(prepared), runDir, resumed: false };
 }
 
 async function prepareResume(
@@ -63,7 +63,7 @@ async function prepareResume(
   const record = await readRunRecord(runDir);
   const config = overridden(runDir, record, options);
   const prepared = await toRunSpec(config, { runId: record.runId, directory: record.directory });
-  const initialState = await resumeState({ runDir, spec: prepared.spec, before: record.config, now: config });
+  const initialState = await resumeState({ runDir, prepared, before: record.config, now: config });
   await writeRunRecord(runDir, { ...record, config });
   // Workers of the start before look for their coordinator where it was.
   const former = await readCoordinatorRecord(runDir);

@@ -11,6 +11,7 @@ import {
   type DrainOptions,
   type ExportOptions,
   type JsonOptions,
+  type ModelsShowOptions,
   readAdvertised,
   readCount,
   readCounts,
@@ -263,10 +264,32 @@ function timelineCommand(io: CommandIo, exit: Exit): Command {
 }
 
 function modelsCommand(io: CommandIo, exit: Exit): Command {
-  return new Command('models')
-    .description('List the models that a configuration can name.')
+  const show = new Command('show')
+    .description('Show the layers of a model: output shapes, parameters, floating-point operations.')
+    .argument('<model>', 'a model of the library, a model file, or a YAML file that describes a run')
+    .option(
+      '--set <option=value>',
+      'set one option of the model (beside a YAML file: one of its keys); repeatable',
+      collect,
+    )
     .option(...JSON_FLAG)
-    .addHelpText('after', examples('coord models', 'coord models --json'))
+    .addHelpText(
+      'after',
+      examples(
+        'coord models show cnn',
+        'coord models show resnet --set depth=50 --json',
+        'coord models show configs/mnist-cnn.yaml',
+      ),
+    )
+    .action(async (model: string, options: ModelsShowOptions) => {
+      const { runModelsShow } = await import('./commands/models-show.js');
+      exit(await runModelsShow(model, options, io));
+    });
+  return new Command('models')
+    .description('List the models that a configuration can name, or show one.')
+    .option(...JSON_FLAG)
+    .addCommand(show)
+    .addHelpText('after', examples('coord models', 'coord models --json', 'coord models show cnn'))
     .action(async (options: JsonOptions) => {
       const { runModels } = await import('./commands/models.js');
       exit(await runModels(options, io));

@@ -7,9 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { loadConfig, parseConfig } from '../src/config/load.js';
 import { parseOverride } from '../src/config/override.js';
 
-const MODELS = listModels()
-  .map(({ name }) => name)
-  .join(', ');
+const MODELS = [...listModels().map(({ name }) => name), 'file'].join(', ');
 const MINIMAL = 'model:\n  name: cnn\ndata:\n  source: mnist\n';
 
 const parse = (text: string, ...set: string[]) => parseConfig({ file: 'run.yaml', text }, set.map(parseOverride));

@@ -36,7 +36,7 @@ const specOf = async (of: RunConfig) => (await toRunSpec(of, { runId: 'k3f9', di
 async function makeRun(step: number) {
   const spec = await specOf(config);
   await createRunDirectory(runDir, recordOf(spec.configSha256));
-  const state = { ...createInitialState(spec), step };
+  const state = { ...createInitialState({ spec }), step };
   const info = { runId: 'k3f9', epoch: 0, position: 0, seed: spec.seed, configSha256: spec.configSha256, config };
   const { path } = await saveCheckpoint(runDir, state, info, { keepLast: 3 });
   return { spec, state, path };
@@ -108,17 +108,17 @@ describe('resuming', () => {
   it('takes the newest checkpoint, or starts over where there is none', async () => {
     const spec = await specOf(config);
     await createRunDirectory(runDir, recordOf(spec.configSha256));
-    expect((await resumeState({ runDir, spec, before: config, now: config })).step).toBe(0);
+    expect((await resumeState({ runDir, prepared: { spec }, before: config, now: config })).step).toBe(0);
     const info = { runId: 'k3f9', epoch: 0, position: 0, seed: spec.seed, configSha256: spec.configSha256, config };
-    await saveCheckpoint(runDir, { ...createInitialState(spec), step: 1 }, info, { keepLast: 3 });
-    expect((await resumeState({ runDir, spec, before: config, now: config })).step).toBe(1);
+    await saveCheckpoint(runDir, { ...createInitialState({ spec }), step: 1 }, info, { keepLast: 3 });
+    expect((await resumeState({ runDir, prepared: { spec }, before: config, now: config })).step).toBe(1);
   });
 
   it('refuses a configuration that decides other weights, and names the keys', async () => {
     await makeRun(1);
     const now: RunConfig = { ...config, seed: 7, optimizer: { name: 'sgd', learningRate: 1 } };
     const spec = await specOf(now);
-    await expect(resumeState({ runDir, spec, before: config, now })).rejects.toMatchObject({
+    await expect(resumeState({ runDir, prepared: { spec }, before: config, now })).rejects.toMatchObject({
       code: 'CHECKPOINT_MISMATCH',
       message: expect.stringContaining('changed: optimizer, seed'),
     });
@@ -126,13 +126,18 @@ describe('resuming', () => {
 
   it('says that a run is complete, and how to train it further', async () => {
     const { spec } = await makeRun(2);
-    await expect(resumeState({ runDir, spec, before: config, now: config })).rejects.toMatchObject({
+    await expect(resumeState({ runDir, prepared: { spec }, before: config, now: config })).rejects.toMatchObject({
       code: 'USAGE',
       message: expect.stringContaining('complete'),
       hint: expect.stringContaining('--set epochs='),
     });
     const further = { ...config, epochs: 2 };
-    const state = await resumeState({ runDir, spec: await specOf(further), before: config, now: further });
+    const state = await resumeState({
+      runDir,
+      prepared: { spec: await specOf(further) },
+      before: config,
+      now: further,
+    });
     expect(state.step).toBe(2);
   });
 });

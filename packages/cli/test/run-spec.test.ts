@@ -32,10 +32,10 @@ describe('the run specification', () => {
 
   it('starts at step 0 with equal weights for equal seeds, empty slots, no exponents', async () => {
     const [a, b, c] = await Promise.all([specOf(), specOf(), specOf('seed=2')]);
-    const state = createInitialState(a);
+    const state = createInitialState({ spec: a });
     expect(state.step).toBe(0);
-    expect(createInitialState(b).weights).toEqual(state.weights);
-    expect(createInitialState(c).weights).not.toEqual(state.weights);
+    expect(createInitialState({ spec: b }).weights).toEqual(state.weights);
+    expect(createInitialState({ spec: c }).weights).not.toEqual(state.weights);
     expect([...state.slots.keys()].length).toBeGreaterThan(0);
     for (const slot of state.slots.values()) expect(slot.every((value) => value === 0)).toBe(true);
     expect(state.exponents).toHaveLength(state.layout.blockCount);

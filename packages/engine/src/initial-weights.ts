@@ -14,12 +14,25 @@ export interface InitialWeights {
 /**
  * Every initializer's seed is derived from (seed, path of the initializer in the topology); nothing comes from Math.random.
  *
+ * @param given in the order of the model's weights: taken as they are, so that the seed decides nothing.
  * @throws CoordError MODEL_INVALID, also when an initializer draws numbers that no seed reaches.
  */
-export function initialWeights(topology: string, seed: number): InitialWeights {
+export function initialWeights(topology: string, seed: number, given?: readonly Float32Array[]): InitialWeights {
+  if (given) return givenWeights(topology, given);
   const model = parseTopology(topology);
   seedInitializers(model, '', seed);
   return withBackend('cpu', () => refusingRandom(unseeded, () => weightsOf(JSON.stringify(model))));
+}
+
+function givenWeights(topology: string, given: readonly Float32Array[]): InitialWeights {
+  const model = withBackend('cpu', () => modelFromTopology(topology, { initialise: false }));
+  const layout = layoutOf(model);
+  model.dispose();
+  const weights = new Float32Array(layout.totalSize);
+  layout.parameters.forEach((parameter, index) => {
+    viewOf(parameter, weights).set(given[index]);
+  });
+  return { layout, weights };
 }
 
 function weightsOf(topology: string): InitialWeights {

@@ -9,6 +9,7 @@ import { mlp } from './mlp.js';
 import { resnet } from './resnet.js';
 import { textCnn } from './text-cnn.js';
 import { transformerClassifier } from './transformer-classifier.js';
+import './orthogonal.js';
 import './tensors.js';
 
 const DEFINITIONS: readonly ModelDefinition[] = [mlp, cnn, resnet, textCnn, transformerClassifier, gpt];

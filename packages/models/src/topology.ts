@@ -12,6 +12,7 @@ import './layers/multi-head-attention.js';
 import './layers/position-embedding.js';
 import './layers/self-attention.js';
 import './layers/token-embedding.js';
+import './orthogonal.js';
 import './tensors.js';
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };

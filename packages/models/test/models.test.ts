@@ -1,4 +1,5 @@
 import { isCoordError } from '@coord/protocol';
+import * as tfl from '@tensorflow/tfjs-layers';
 import { describe, expect, it } from 'vitest';
 import { createModel, listModels } from '../src/registry.js';
 import { modelFromTopology, topologyOf } from '../src/topology.js';
@@ -99,5 +100,24 @@ describe('modelFromTopology', () => {
           .every((value) => value === 0),
       ),
     ).toBe(true);
+  });
+});
+
+describe('the orthogonal initializer', () => {
+  it.each([
+    [[3, 3, 2, 4], 18, 4],
+    [[4, 16], 4, 16],
+    [[64, 256], 64, 256],
+  ])('gives %o orthonormal rows or columns', (shape, rows, columns) => {
+    const values = tfl.initializers.orthogonal({ gain: 2, seed: 5 }).apply(shape).dataSync();
+    const vector = (index: number) =>
+      rows < columns
+        ? values.subarray(index * columns, (index + 1) * columns)
+        : values.filter((_, at) => at % columns === index);
+    const product = (a: number, b: number) => vector(a).reduce((sum, value, at) => sum + value * vector(b)[at], 0);
+    expect(product(0, 0)).toBeCloseTo(4, 5);
+    expect(product(1, 1)).toBeCloseTo(4, 5);
+    expect(product(0, 1)).toBeCloseTo(0, 5);
+    expect(product(2, Math.min(rows, columns) - 1)).toBeCloseTo(0, 5);
   });
 });

@@ -51,7 +51,7 @@ export async function auditRun(runDir: string, execute: number | undefined): Pro
   const { spec } = prepared;
   const checkpoints = await checkCheckpoints(runDir, spec, ledger);
   const epochs = checkEpochs(spec, ledger.lastStep, (step) => ledger.hashes.has(step) || ledger.unreported.has(step));
-  const beginning = createInitialState(spec);
+  const beginning = createInitialState(prepared);
   const executed = await executeOne({ runDir, prepared, ledger, checkpoints: checkpoints.steps, beginning }, execute);
   const findings = [
     ...checkConfiguration(records, spec.configSha256),

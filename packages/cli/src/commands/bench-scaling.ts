@@ -67,7 +67,7 @@ async function measure(config: RunConfig, directory: string, steps: number): Pro
     const training = await startTraining({
       config,
       prepared: { ...prepared, spec },
-      initialState: createInitialState(spec),
+      initialState: createInitialState({ ...prepared, spec }),
       runDir,
       token: createToken(),
       logger: createLogger({ name: 'coordinator', file: coordinatorLogFile(runDir), stderr: false }),

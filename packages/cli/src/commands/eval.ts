@@ -36,7 +36,7 @@ export async function runEval(path: string, options: JsonOptions, io: CommandIo)
       });
       return EXIT_CODE.ok;
     }
-    writeLine(io.stdout, `${record.config.model.name} after step ${formatCount(state.step)} (${opened.path})`);
+    writeLine(io.stdout, `${spec.model.name} after step ${formatCount(state.step)} (${opened.path})`);
     writeLine(
       io.stdout,
       `${evaluationTexts(measured).join(' · ')} on ${plural(measured.samples, 'test sample')}, in ${formatDuration(seconds)}`,

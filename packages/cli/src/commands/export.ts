@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exportSafetensors, exportTfjs } from '@coord/checkpoint';
 import { EXIT_CODE } from '@coord/protocol';
-import { topologyFor } from '../config/run-spec.js';
+import { describeModel } from '../config/model.js';
 import { type CommandIo, writeJson, writeLine } from '../io.js';
 import { type OpenCheckpoint, openCheckpoint } from '../open-checkpoint.js';
 import type { ExportOptions } from '../options.js';
@@ -26,7 +26,8 @@ export async function runExport(path: string, options: ExportOptions, io: Comman
 
 async function write({ state, record }: OpenCheckpoint, { format, out }: ExportOptions): Promise<string> {
   if (format === 'tfjs') {
-    await exportTfjs(state, topologyFor(record.config), out);
+    const { topology } = await describeModel(record.config.model, record.directory);
+    await exportTfjs(state, topology, out);
     return join(out, 'model.json');
   }
   const file = join(out, 'weights.safetensors');

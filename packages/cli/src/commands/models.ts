@@ -1,8 +1,10 @@
-import { listModels } from '@coord/models';
+import { inspectModel, type ModelDescription } from '@coord/engine';
+import { createModel, listModels, topologyOf } from '@coord/models';
 import { EXIT_CODE } from '@coord/protocol';
 import { type JsonSchemaNode, nodesAt } from '../config/json-schema.js';
 import { type CommandIo, writeJson, writeLine } from '../io.js';
 import type { JsonOptions } from '../options.js';
+import { totalText } from '../view/model-table.js';
 
 interface ModelSummary {
   readonly name: string;
@@ -24,15 +26,25 @@ function defaultsOf(variant: JsonSchemaNode | undefined): Record<string, unknown
   return Object.fromEntries(options.map(([key, node]) => [key, node.default ?? null]));
 }
 
+/** The model as it is with the defaults of its options. */
+function inspected(name: string): ModelDescription {
+  const model = createModel(name);
+  const topology = topologyOf(model);
+  model.dispose();
+  return inspectModel(topology);
+}
+
 export async function runModels(options: JsonOptions, io: CommandIo): Promise<number> {
   for (const model of summaries()) {
+    const description = inspected(model.name);
     if (options.json) {
-      writeJson(io.stdout, { event: 'model', ...model });
+      const { parameters, trainableParameters, flops } = description;
+      writeJson(io.stdout, { event: 'model', ...model, parameters, trainableParameters, flops });
       continue;
     }
-    writeLine(io.stdout, `${model.name}  ${model.summary}`);
+    writeLine(io.stdout, `${model.name}  ${model.summary}\n    ${totalText(description)}`);
     for (const [key, value] of Object.entries(model.options)) {
-      writeLine(io.stdout, `    ${key}: ${value === null ? '(required)' : JSON.stringify(value)}`);
+      writeLine(io.stdout, `    ${key}: ${value === null ? '(none)' : JSON.stringify(value)}`);
     }
   }
   return EXIT_CODE.ok;

@@ -1,4 +1,5 @@
 import { rm } from 'node:fs/promises';
+import { compileWarnings } from '@coord/engine';
 import { createToken, EXIT_CODE } from '@coord/protocol';
 import { type Colors, colorsFor } from '../colors.js';
 import { type CommandIo, writeJson, writeLine } from '../io.js';
@@ -8,7 +9,7 @@ import { type PreparedStart, prepareStart } from '../prepare-start.js';
 import { findToken, natsCredentials } from '../token.js';
 import { coordinatorLogFile, localExitText, startTraining, type Training } from '../train.js';
 import type { Plan } from '../view/progress.js';
-import { headline, joinLine, resumeLine, startedLine, viewPlan } from '../view/start-texts.js';
+import { headline, joinLine, noteLine, resumeLine, startedLine, viewPlan } from '../view/start-texts.js';
 import { type FinishedLine, finishedLine, summaryLines } from '../view/summary.js';
 import { createBarView, createJsonView, createLineView, type View } from '../view/view.js';
 
@@ -18,9 +19,10 @@ export async function runStart(configFile: string | undefined, options: StartOpt
   const plan = viewPlan(start);
   const colors = colorsFor(io.stdout, io.env);
   const view = chooseView(options, io, plan, colors);
-  if (!options.json) writeLine(io.stdout, headline(start, plan, colors));
+  const notes = compileWarnings(start.prepared.spec.model.topology);
+  if (!options.json) writeLine(io.stdout, [headline(start, plan, colors), ...notes.map(noteLine)].join('\n'));
   const training = await launch(start, options, view, io);
-  if (options.json) writeJson(io.stdout, startedLine(start, plan, training.coordinator));
+  if (options.json) writeJson(io.stdout, startedLine(start, plan, training.coordinator, notes));
   else view.say(joinLine(training.coordinator, colors));
   const interrupts = stopOnInterrupt(training, view, io);
   try {

@@ -1,5 +1,6 @@
 /** The configuration's JSON Schema: published for editors, and read here to say what a key expects. */
 import { z } from 'zod';
+import { FILE_MODEL } from './model-schema.js';
 import { runConfigSchema } from './schema.js';
 
 export interface JsonSchemaNode {
@@ -22,8 +23,16 @@ export interface JsonSchemaNode {
 }
 
 export function runConfigJsonSchema(): JsonSchemaNode {
-  const { $schema, ...body } = z.toJSONSchema(runConfigSchema, { io: 'input' });
+  const { $schema, ...body } = z.toJSONSchema(runConfigSchema, { io: 'input', override: withoutFileName });
   return { $schema, title: 'coord run configuration', ...body } as JsonSchemaNode;
+}
+
+/** Where a model's file stands, its name need not. */
+function withoutFileName({ jsonSchema }: { jsonSchema: z.core.JSONSchema.BaseSchema }): void {
+  const { properties, required } = jsonSchema;
+  const name = properties?.name;
+  if (typeof name !== 'object' || name.const !== FILE_MODEL) return;
+  jsonSchema.required = required?.filter((key) => key !== 'name');
 }
 
 /** Text of `configs/coord.schema.json`. */

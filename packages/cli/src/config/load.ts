@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { CoordError } from '@coord/protocol';
 import { LineCounter, parseDocument } from 'yaml';
+import { withModelName } from './model-schema.js';
 import { applyOverride, isOverride, type Override, type OverrideProblem, overrideAt } from './override.js';
 import { type LocatedDocument, positionOf, stands, toPosition } from './position.js';
 import { explainIssue, type Problem } from './problem.js';
@@ -58,7 +59,7 @@ export function parseConfig(source: ConfigSource, overrides: readonly (Override 
   const syntax = syntaxProblems(source, located);
   if (syntax.length > 0) throw invalid(source, syntax);
   const good = overrides.filter(isOverride);
-  const root = good.reduce<unknown>(applyOverride, contentOf(source, located));
+  const root = withModelName(good.reduce<unknown>(applyOverride, contentOf(source, located)));
   const flagProblems = overrides
     .filter((override): override is OverrideProblem => !isOverride(override))
     .map(({ flag, message }) => ({ place: flag, key: '', message }));

@@ -2,6 +2,9 @@
 import { listModels, type ModelDefinition } from '@coord/models';
 import { z } from 'zod';
 
+/** What stands for a name where the model comes from a file. */
+export const FILE_MODEL = 'file';
+
 type ModelVariant = z.ZodObject<{ name: z.ZodLiteral<string> }, z.core.$loose>;
 
 function variantOf(definition: ModelDefinition): ModelVariant {
@@ -15,4 +18,23 @@ function variantOf(definition: ModelDefinition): ModelVariant {
 
 const [first, ...others] = listModels().map(variantOf);
 
-export const modelConfigSchema = z.discriminatedUnion('name', [first, ...others]);
+const fromFile = z.strictObject({
+  name: z.literal(FILE_MODEL).describe('A model of your own; `file` says it too, so the name may be left out.'),
+  file: z
+    .string()
+    .min(1)
+    .describe('TypeScript or JavaScript module, or a model.json of tfjs or Keras; docs/models.md.'),
+  options: z.record(z.string(), z.unknown()).describe("What the module's function is called with.").default({}),
+});
+
+export const modelConfigSchema = z.discriminatedUnion('name', [first, ...others, fromFile]);
+
+/** `model: {file: …}` needs no name. */
+export function withModelName(root: unknown): unknown {
+  if (!isMapping(root) || !isMapping(root.model)) return root;
+  const { model } = root;
+  return 'file' in model && !('name' in model) ? { ...root, model: { name: FILE_MODEL, ...model } } : root;
+}
+
+const isMapping = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,11 +1,12 @@
 /** Configuration → run specification: the model becomes a topology, the dataset a manifest, and what decides the weights a hash. */
 import { createHash } from 'node:crypto';
 import { type PreparedDataset, prepareDataset } from '@coord/data';
-import { createModel, topologyOf } from '@coord/models';
+import type { ModelFile } from '@coord/models';
 import { type BatchPlan, type RunSpec, type ScheduleSpec, totalSteps } from '@coord/protocol';
-import { type ModelShapes, requireFit } from './fit.js';
+import { requireFit } from './fit.js';
 import { resolveLosses } from './losses.js';
 import { resolveMetrics } from './metrics.js';
+import { describeModel } from './model.js';
 import type { RunConfig } from './schema.js';
 
 export interface RunSpecOptions {
@@ -17,6 +18,8 @@ export interface RunSpecOptions {
 export interface PreparedRun {
   readonly spec: RunSpec;
   readonly dataset: PreparedDataset;
+  /** In the order of the model's weights, where its file brings them. */
+  readonly modelWeights?: ModelFile['weights'];
 }
 
 /**
@@ -24,16 +27,16 @@ export interface PreparedRun {
  *   they do not fit each other.
  */
 export async function toRunSpec(config: RunConfig, options: RunSpecOptions): Promise<PreparedRun> {
-  const { topology, shapes } = describeModel(config);
+  const { name, topology, shapes, weights: modelWeights } = await describeModel(config.model, options.directory);
   const dataset = await prepareDataset(config.data, { directory: options.directory });
   const classesOf = shapes.outputs.map((shape) => shape.at(-1) ?? undefined);
   const loss = await resolveLosses(config.loss, classesOf, dataset);
-  requireFit(shapes, config.model.name, dataset.manifest, loss);
+  requireFit(shapes, name, dataset.manifest, loss);
   const targets = dataset.manifest.fields.filter((field) => field.role === 'target');
   const outputs = loss.map((one, index) => ({ target: targets[index], loss: one, classes: classesOf[index] }));
   const decides = {
     seed: config.seed,
-    model: { name: config.model.name, topology },
+    model: { name, topology },
     loss,
     optimizer: config.optimizer,
     schedule: resolveSchedule(config, dataset.manifest.train.samples),
@@ -45,7 +48,7 @@ export async function toRunSpec(config: RunConfig, options: RunSpecOptions): Pro
   const spec: RunSpec = {
     ...decides,
     runId: options.runId,
-    configSha256: configSha256(decides),
+    configSha256: configSha256(decides, modelWeights),
     metrics: resolveMetrics(config.metrics, outputs),
     epochs: config.epochs,
     maxSteps: config.maxSteps,
@@ -54,20 +57,7 @@ export async function toRunSpec(config: RunConfig, options: RunSpecOptions): Pro
     engine: config.engine,
     ring: config.ring,
   };
-  return { spec, dataset };
-}
-
-/** The model's topology as JSON text. */
-export const topologyFor = (config: RunConfig): string => describeModel(config).topology;
-
-function describeModel(config: RunConfig): { topology: string; shapes: ModelShapes } {
-  const { name, ...options } = config.model;
-  const model = createModel(name, options);
-  const withoutBatch = (tensors: readonly { shape: (number | null)[] }[]) => tensors.map(({ shape }) => shape.slice(1));
-  const shapes = { inputs: withoutBatch(model.inputs), outputs: withoutBatch(model.outputs) };
-  const topology = topologyOf(model);
-  model.dispose();
-  return { topology, shapes };
+  return { spec, dataset, modelWeights };
 }
 
 /** A cosine that ends with the run gets that end written down, so that continuing with more epochs is a different run. */
@@ -83,7 +73,7 @@ type Deciding = Pick<
 >;
 
 /** SHA-256 of what decides the weights, and of nothing else: not names, not paths, not how long or where the run goes. */
-export function configSha256(run: Deciding): string {
+export function configSha256(run: Deciding, modelWeights?: ModelFile['weights']): string {
   const { fields, train } = run.data;
   const data = { fields, samples: train.samples, blocks: train.blocks.map((block) => block.sha256) };
   const { seed, model, loss, optimizer, schedule, regularization, batch, nonFinite } = run;
@@ -97,8 +87,15 @@ export function configSha256(run: Deciding): string {
     batch,
     nonFinite,
     data,
+    ...(modelWeights ? { modelWeights: weightsSha256(modelWeights) } : {}),
   };
   return createHash('sha256').update(canonicalJson(decides)).digest('hex');
+}
+
+function weightsSha256(weights: readonly Float32Array[]): string {
+  const hash = createHash('sha256');
+  for (const { buffer, byteOffset, byteLength } of weights) hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+  return hash.digest('hex');
 }
 
 /** JSON with sorted keys: equal values have equal text. */

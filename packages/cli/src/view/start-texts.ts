@@ -29,13 +29,20 @@ export function headline(
   const parameters = initialState.layout.parameters.reduce((sum, parameter) => sum + parameter.size, 0);
   const { grains, grainSize } = spec.batch;
   return [
-    `${colors.bold(config.model.name)}, ${plural(parameters, 'parameter')}, on ${formatCount(spec.data.train.samples)} samples of ${spec.data.name}; ${config.optimizer.name}, global batch ${plan.globalBatch} (${grains} × ${grainSize}), ${plural(plan.totalSteps, 'step')}`,
+    `${colors.bold(spec.model.name)}, ${plural(parameters, 'parameter')}, on ${formatCount(spec.data.train.samples)} samples of ${spec.data.name}; ${config.optimizer.name}, global batch ${plan.globalBatch} (${grains} × ${grainSize}), ${plural(plan.totalSteps, 'step')}`,
     `run directory ${runDir}${resumed ? `, resumed after step ${formatCount(initialState.step)}` : ''}`,
   ].join('\n');
 }
 
-/** First line of `--json`: where the run is kept, and what a worker needs to join it. */
-export function startedLine(start: PreparedStart, plan: Plan, coordinator: Coordinator): object {
+export const noteLine = (note: string): string => `note: ${note}`;
+
+/** First line of `--json`: where the run is kept, what a worker needs to join it, what to know about the model. */
+export function startedLine(
+  start: PreparedStart,
+  plan: Plan,
+  coordinator: Coordinator,
+  notes: readonly string[],
+): object {
   const { spec } = start.prepared;
   const { runId, configSha256 } = spec;
   const [url] = coordinator.urls;
@@ -50,6 +57,7 @@ export function startedLine(start: PreparedStart, plan: Plan, coordinator: Coord
     totalSteps: plan.totalSteps,
     url,
     token: coordinator.token,
+    notes,
   };
 }
 

@@ -20,7 +20,8 @@ interface Holder {
 /** Every layer that takes part in computing the model, outer ones first. */
 export const layersWithin = (model: tfl.LayersModel): Layer[] => model.layers.flatMap(withParts);
 
-const withParts = (layer: Layer): Layer[] => [layer, ...partsOf(layer).flatMap(withParts)];
+/** The layer and all layers inside it. */
+export const withParts = (layer: Layer): Layer[] => [layer, ...partsOf(layer).flatMap(withParts)];
 
 function partsOf(layer: Layer): readonly Layer[] {
   const holder = layer as unknown as Holder;
