@@ -53,7 +53,10 @@ export function createModel(name: string, options: unknown = {}): tfl.LayersMode
 /** tf.layers lets windows shrink an image to nothing. */
 function withoutEmptyLayers(model: tfl.LayersModel): tfl.LayersModel {
   const empty = model.layers.find((layer) =>
-    [layer.outputShape].flat(2).some((extent) => extent !== null && extent < 1),
+    layer.inboundNodes
+      .flatMap((node) => node.outputShapes)
+      .flat(2)
+      .some((extent) => extent !== null && extent < 1),
   );
   if (empty) throw new Error(`nothing is left of the input after layer "${empty.name}"`);
   return model;

@@ -1,13 +1,6 @@
 /** The model of a configuration: built from the library, or read from a user's file. */
 import { resolve } from 'node:path';
-import {
-  createModel,
-  loadModelFile,
-  type ModelFile,
-  modelFileName,
-  modelFromTopology,
-  topologyOf,
-} from '@coord/models';
+import { createModel, loadModelFile, type ModelFile, modelFromTopology, topologyOf } from '@coord/models';
 import type { ModelShapes } from './fit.js';
 import type { RunConfig } from './schema.js';
 

@@ -90,6 +90,7 @@ function tracedForOne(topology: string, model: tfl.LayersModel) {
     layout: layoutOf(model),
     trainedTopology: topology,
     finalActivations: model.outputs.map(() => undefined),
+    losses: [],
   };
   try {
     return tracePrediction(step, 1).graph;
