@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { meanCapacity } from '../src/chaos/capacity.js';
+import { AbsenceLog, meanCapacity } from '../src/chaos/capacity.js';
 import { StepProgress } from '../src/chaos/progress.js';
 import { growthOf, type Sample } from '../src/chaos/resources.js';
 
@@ -35,6 +35,22 @@ describe('the mean capacity', () => {
     ];
     expect(meanCapacity([], 4, 0, 100)).toBe(1);
     expect(meanCapacity(absences, 4, 0, 100)).toBeCloseTo(1 - (50 + 80) / 400);
+  });
+});
+
+describe('absences', () => {
+  it('begin once and end once, also when a worker is killed before it was back', () => {
+    const log = new AbsenceLog();
+    log.leave('one', 10);
+    log.leave('one', 20);
+    log.leave('two', 30);
+    log.comeBack('one', 40);
+    log.comeBack('one', 50);
+    expect(log.isEverybodyThere).toBe(false);
+    expect(log.all(100)).toEqual([
+      { fromMs: 10, toMs: 40 },
+      { fromMs: 30, toMs: 100 },
+    ]);
   });
 });
 

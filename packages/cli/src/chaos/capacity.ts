@@ -4,6 +4,30 @@ export interface Absence {
   readonly toMs: number;
 }
 
+/** Who is away, since when, and for how long others were. */
+export class AbsenceLog {
+  private readonly over: Absence[] = [];
+  private readonly open = new Map<string, number>();
+
+  leave(name: string, atMs: number): void {
+    if (!this.open.has(name)) this.open.set(name, atMs);
+  }
+
+  comeBack(name: string, atMs: number): void {
+    const fromMs = this.open.get(name);
+    if (fromMs === undefined || !this.open.delete(name)) return;
+    this.over.push({ fromMs, toMs: atMs });
+  }
+
+  get isEverybodyThere(): boolean {
+    return this.open.size === 0;
+  }
+
+  all(nowMs: number): Absence[] {
+    return [...this.over, ...[...this.open.values()].map((fromMs) => ({ fromMs, toMs: nowMs }))];
+  }
+}
+
 /**
  * Mean share of `workers` that were there in [fromMs, toMs]. An absence of several workers at once counts several times.
  * Pure.

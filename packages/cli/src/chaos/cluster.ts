@@ -53,6 +53,11 @@ export class Cluster {
     this.finished.catch(() => {});
   }
 
+  /** The run has come to its end. */
+  get isOver(): boolean {
+    return this.#over;
+  }
+
   get endpoint(): Endpoint {
     return this.#endpoint;
   }

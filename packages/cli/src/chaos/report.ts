@@ -135,7 +135,7 @@ function describeGrowth(growth: readonly Growth[], lives: number): string[] {
   ]);
   return [
     '',
-    `${plural(lives, 'process')} watched; those that lived for a minute and more:`,
+    `${lives} processes watched; those that lived for a minute and more:`,
     formatTable(['process', 'pid', 'what', 'middle', 'end', ''], rows),
     '',
   ];

@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CoordError } from '@coord/protocol';
 import { auditRun } from '../audit/audit.js';
-import { type Absence, meanCapacity } from './capacity.js';
+import { AbsenceLog, meanCapacity } from './capacity.js';
 import { Cluster, pause } from './cluster.js';
 import { mountDisk } from './disk.js';
-import { type Injected, Injector } from './inject.js';
+import { Injector } from './inject.js';
 import type { Isolation } from './isolate.js';
 import { connectWorker, prepareNamespaces } from './network.js';
 import type { SaidEvent } from './process.js';
@@ -39,6 +39,7 @@ const SAMPLE_MS = 5000;
 /** No step for so long, with every fault mended, is the end. */
 const STALL_MS = 120_000;
 const SETTLE_MS = 10_000;
+const CALM_POLL_MS = 200;
 /** Steps that are reported after a fault are still under its effect. */
 const AFTERMATH_MS = 2000;
 
@@ -65,7 +66,9 @@ class ChaosRun {
   private readonly cluster: Cluster;
   private readonly disk: string;
   private readonly inside: string;
-  private readonly absences: { name: string; fromMs: number; toMs: number }[] = [];
+  private readonly absences = new AbsenceLog();
+  /** When all faults were mended and everybody was back. */
+  private calmMs = 0;
   private visitors = 0;
 
   constructor(
@@ -145,8 +148,7 @@ class ChaosRun {
       },
       onFault: (fault, atMs) => {
         say(`${(atMs / 1000).toFixed(1).padStart(7)} s  step ${this.progress.step}  ${describeFault(fault)}`);
-        if (fault.kind === 'kill' || fault.kind === 'leave')
-          this.absences.push({ name: `worker-${fault.worker}`, fromMs: atMs, toMs: Number.POSITIVE_INFINITY });
+        if (fault.kind === 'kill' || fault.kind === 'leave') this.absences.leave(`worker-${fault.worker}`, atMs);
       },
     });
   }
@@ -171,8 +173,12 @@ class ChaosRun {
     const { durationMs, quietMs, schedule } = options;
     const injected = injector.run(schedule.faults);
     if (durationMs !== undefined) {
-      await Promise.race([pause(firstMs + durationMs + 2 * quietMs - this.nowMs()), cluster.finished]);
+      await Promise.race([pause(firstMs + quietMs + durationMs - this.nowMs()), cluster.finished]);
       await injected;
+      while (!this.absences.isEverybodyThere && !cluster.isOver)
+        await Promise.race([pause(CALM_POLL_MS), cluster.finished]);
+      this.calmMs = this.nowMs();
+      await Promise.race([pause(quietMs), cluster.finished]);
       cluster.stop();
     }
     const last = await cluster.finished;
@@ -183,9 +189,7 @@ class ChaosRun {
   private onEvent(event: SaidEvent): void {
     const atMs = this.nowMs();
     if (event.event === 'step') this.progress.note(event.step as number, atMs);
-    if (event.event !== 'worker-ready') return;
-    const back = this.absences.find(({ name, toMs }) => name === event.name && toMs === Number.POSITIVE_INFINITY);
-    if (back) back.toMs = atMs;
+    if (event.event === 'worker-ready') this.absences.comeBack(String(event.name), atMs);
   }
 
   /** @throws CoordError CHAOS_FAILED when no step is completed for too long. */
@@ -233,29 +237,23 @@ class ChaosRun {
       kinds: kindReports(injector.injected, (fromMs, toMs) => progress.longestPauseMs(fromMs, toMs + AFTERMATH_MS)),
       missed: injector.missed,
       strangeEnds: cluster.strangeEnds,
-      throughput: options.quietMs > 0 ? this.throughput(firstMs, injector.injected) : undefined,
+      throughput: options.quietMs > 0 ? this.throughput(firstMs) : undefined,
       growth,
       lives: options.watch ? this.watch.series.length : undefined,
     };
   }
 
-  /** Of the disturbed time between two quiet ones; the quiet ones leave out the start and the mending of the last fault. */
-  private throughput(firstMs: number, injected: readonly Injected[]): ChaosReport['throughput'] {
+  /** Of the disturbed time between two quiet ones, of which the first fifth is left out. */
+  private throughput(firstMs: number): ChaosReport['throughput'] {
     const { progress, options } = this;
     const { quietMs, durationMs = 0, schedule } = options;
     const fromMs = firstMs + quietMs;
     const toMs = fromMs + durationMs;
-    const settled = Math.max(
-      toMs,
-      ...injected.map(({ endMs }) => endMs),
-      ...this.absences.map(({ toMs: back }) => back),
-    );
-    const lastMs = progress.times.at(-1) ?? settled;
     const rate = (a: number, b: number) => (progress.countBetween(a, b) / (b - a)) * 1000;
     const before = rate(firstMs + quietMs / 5, fromMs);
-    const after = rate(Math.min(settled + 1000, lastMs - 1000), lastMs);
+    const after = rate(this.calmMs + quietMs / 5, this.calmMs + quietMs);
     const disturbed = rate(fromMs, toMs);
-    const capacity = meanCapacity(this.absences satisfies Absence[], schedule.workers, fromMs, toMs);
+    const capacity = meanCapacity(this.absences.all(this.nowMs()), schedule.workers, fromMs, toMs);
     const undisturbed = (before + after) / 2;
     return {
       stepsPerSecondBefore: before,
