@@ -37,6 +37,15 @@ function commandsOf(page: string): string[] {
 const examples = [...new Set(pages.flatMap(commandsOf))].filter((line) => !/^coord (\[|<)/.test(line));
 
 const needsNats = (line: string): boolean => line.includes('nats://');
+/** Of a coordinator that speaks TLS. */
+const isSecure = (line: string): boolean => /(wss|https):\/\//.test(line);
+
+/** A coordinator that speaks TLS, and what it gives to whom. */
+interface SecureStage {
+  readonly url: string;
+  readonly token: string;
+  readonly operatorToken: string;
+}
 
 interface Stage {
   readonly url: string;
@@ -44,6 +53,7 @@ interface Stage {
   readonly natsUrl: string | undefined;
   /** A run that was interrupted: it can be evaluated, exported, audited and resumed. */
   readonly run: string;
+  readonly secure: SecureStage;
   readonly checkpoint: string;
 }
 
@@ -57,13 +67,16 @@ async function interruptedRun(directory: string): Promise<void> {
 
 /** Words of the line with a reader's values replaced by ours. */
 function staged(line: string, stage: Stage, run: string): string[] {
+  const { secure } = stage;
+  const secureToken = line.startsWith('coord token') ? secure.operatorToken : secure.token;
   const replaced = line
+    .replace(/(wss|https):\/\/[\w.]+:7070/, (_, scheme) => secure.url.replace(/^wss/, scheme))
     .replace(/configs\/mnist-(cnn|mlp)\.yaml/, TINY)
     .replace(/runs\/\S*\/checkpoints\/\S+/, stage.checkpoint)
     .replace(/runs\/\S+/, run)
     .replace(/(ws|http):\/\/[\w.]+:7070/, (_, scheme) => stage.url.replace(/^ws/, scheme))
     .replace(/nats:\/\/\S+/, stage.natsUrl ?? '')
-    .replace(/--token \S+/, `--token ${TOKEN}`)
+    .replace(/--token \S+/, `--token ${isSecure(line) ? secureToken : TOKEN}`)
     .replace(/--listen \S+/, '--listen 127.0.0.1:0')
     .replace(/--out \S+/, `--out ${join(temporaryDirectory(), 'out')}`)
     .replace(/--execute \d+/, '--execute 21')
@@ -85,6 +98,17 @@ function additions(words: readonly string[], stage: Stage): string[] {
   if (command === 'chaos') return ['--workers', '1', '--faults', '0', '--steps', '20', '--network', 'proxy'];
   if (command === 'drain' && !words.includes('--url')) return ['--url', stage.url];
   return [];
+}
+
+/** The operator's secret stands in the run directory, and the fingerprint is part of what workers are given. */
+async function secureStageOf(coordinator: CoordProcess): Promise<SecureStage> {
+  const { url, token, runDir } = (await coordinator.event('started')) as CoordEvent & Record<string, string>;
+  await coordinator.event('step');
+  const { tokens } = JSON.parse(readFileSync(join(runDir, 'tokens.json'), 'utf8')) as {
+    tokens: { role: string; secret: string }[];
+  };
+  const operator = tokens.find(({ role }) => role === 'operator')?.secret ?? '';
+  return { url, token, operatorToken: operator + token.slice(token.indexOf('.sha256-')) };
 }
 
 /** A run goes on for longer than a test: it has shown what it does once it trains, or waits for workers. */
@@ -116,6 +140,7 @@ function expectedStatus(words: readonly string[]): number[] {
 describe('an example in the documentation', () => {
   let stage: Stage;
   let coordinator: CoordProcess;
+  let secureCoordinator: CoordProcess;
   let natsServer: TestNatsServer | undefined;
   let natsCoordinator: CoordProcess | undefined;
 
@@ -124,6 +149,7 @@ describe('an example in the documentation', () => {
     await interruptedRun(run);
     const checkpoints = join(run, 'checkpoints');
     coordinator = startStage();
+    secureCoordinator = startStage('--tls', '--listen', '127.0.0.1:0');
     const { urls } = (await coordinator.event('listening')) as CoordEvent & { urls: string[] };
     await coordinator.event('step');
     if (natsServerProgram) {
@@ -135,6 +161,7 @@ describe('an example in the documentation', () => {
       url: urls[0],
       natsUrl: natsServer?.url,
       run,
+      secure: await secureStageOf(secureCoordinator),
       checkpoint: join(checkpoints, basename(readdirSync(checkpoints).sort()[0])),
     };
   });
@@ -160,7 +187,9 @@ describe('an example in the documentation', () => {
     expect(expected, `${process.stdout.slice(-2000)}\n${process.stderr}`).toContain(code);
   }
 
-  it.each(examples.filter((line) => !needsNats(line)))('%s', (line) => runExample(line, coordinator));
+  it.each(examples.filter((line) => !needsNats(line)))('%s', (line) =>
+    runExample(line, isSecure(line) ? secureCoordinator : coordinator),
+  );
 
   it.skipIf(natsServerProgram === undefined).each(examples.filter(needsNats))(
     '%s (skipped where there is no nats-server)',

@@ -1,7 +1,7 @@
 /** A real coordinator in a simulated process, on a disk in memory; it can be killed, and started again from what the disk holds. */
 import type { CoordinatorEvent, LedgerEntry, LedgerRecord, RunResult } from '@coord/coordinator';
 import { DEFAULT_TIMINGS } from '@coord/coordinator';
-import { Chronicle, Conductor, createDoor, type Ledger, readPast } from '@coord/coordinator/testing';
+import { Chronicle, Conductor, createDoor, type Ledger, readPast, TokenBook } from '@coord/coordinator/testing';
 import { type Clock, headerOf, type RunSpec, type TrainingState } from '@coord/protocol';
 import type { Link } from '@coord/transport';
 import { pino } from 'pino';
@@ -81,13 +81,14 @@ export interface CoordinatorSetup {
 export function startSimulatedCoordinator(process: Process, setup: CoordinatorSetup): SimulatedCoordinator {
   const { run, token, disk, minWorkers, onEvent } = setup;
   const { clock } = process;
+  const tokens = TokenBook.of(token);
   const ledger = new MemoryLedger(disk, clock);
   const chronicle = new Chronicle(pino({ level: 'silent' }), ledger, onEvent);
   const state = disk.checkpoint;
   const initial = { header: headerOf(state), state };
   const conductor = new Conductor({
     run,
-    token,
+    tokens,
     runDir: 'memory',
     minWorkers,
     initialState: state,
@@ -107,7 +108,7 @@ export function startSimulatedCoordinator(process: Process, setup: CoordinatorSe
   });
   chronicle.started(run, initial.header, { host: '192.0.2.1', port: 1 }, []);
   const { handshakeTimeoutMs } = DEFAULT_TIMINGS;
-  const door = createDoor({ token, clock, handshakeTimeoutMs, conductor, chronicle });
+  const door = createDoor({ tokens, clock, handshakeTimeoutMs, conductor, chronicle });
   return {
     process,
     finished: conductor.finished,

@@ -1,6 +1,6 @@
 /**
- * `coordinator.json` in the run directory: where the run's coordinator listens and which token it asks for, so that a resumed
- * one is found by the workers of the one before. It holds a secret: only its owner may read it.
+ * `coordinator.json` in the run directory: where the run's coordinator listens and which certificate it shows, so that a
+ * resumed one is found, and known, by the workers of the one before.
  */
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,7 +13,8 @@ const OWNER_ONLY = 0o600;
 const coordinatorRecordSchema = z.object({
   /** `HOST:PORT`, with the port that was really taken. */
   listen: z.string().regex(LISTEN_PATTERN),
-  token: z.string().min(1),
+  /** Files of its certificate; absent where it does not speak TLS. */
+  certificate: z.object({ cert: z.string(), key: z.string() }).optional(),
 });
 export type CoordinatorRecord = z.infer<typeof coordinatorRecordSchema>;
 
@@ -24,7 +25,7 @@ export async function writeCoordinatorRecord(runDir: string, record: Coordinator
   await rename(aside, join(runDir, FILE));
 }
 
-/** Undefined where there is none, or none that can be read: then the run goes on with a new address and token. */
+/** Undefined where there is none, or none that can be read: then the run goes on at a new address. */
 export async function readCoordinatorRecord(runDir: string): Promise<CoordinatorRecord | undefined> {
   try {
     return coordinatorRecordSchema.parse(JSON.parse(await readFile(join(runDir, FILE), 'utf8')));

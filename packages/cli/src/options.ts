@@ -1,4 +1,5 @@
 /** Options as commander hands them over, and the readers of their values. */
+import type { TokenRole } from '@coord/coordinator';
 import type { Endpoint, EngineName } from '@coord/protocol';
 import { InvalidArgumentError } from 'commander';
 import type { NetworkChoice } from './chaos/isolate.js';
@@ -18,6 +19,9 @@ export interface StartOptions {
   readonly seed?: string;
   readonly set?: readonly string[];
   readonly token?: string;
+  readonly tls?: boolean;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
   readonly json?: boolean;
   readonly verbose?: boolean;
 }
@@ -40,6 +44,27 @@ export interface WorkerOptions {
 export interface StatusOptions {
   readonly token?: string;
   readonly json?: boolean;
+}
+
+export interface TokenOptions {
+  readonly token?: string;
+  readonly json?: boolean;
+}
+
+export interface TokenCreateOptions extends TokenOptions {
+  readonly name: string;
+  readonly role: TokenRole;
+  /** In milliseconds. */
+  readonly expires?: number;
+}
+
+export interface TokenRevokeOptions extends TokenOptions {
+  readonly disconnect?: boolean;
+}
+
+export interface TokenRotateOptions extends TokenRevokeOptions {
+  /** In milliseconds. */
+  readonly grace?: number;
 }
 
 export interface ExportOptions {
@@ -123,6 +148,15 @@ export function readCounts(text: string): number[] {
     throw new InvalidArgumentError('Expected numbers of workers joined by commas, as in 1,2,4.');
   }
   return [...new Set(text.split(',').map(Number))].sort((a, b) => a - b);
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+/** `90s`, `30m`, `12h`, `7d` → milliseconds. */
+export function readDuration(text: string): number {
+  const match = /^([1-9]\d{0,5})([smhd])$/.exec(text);
+  if (!match) throw new InvalidArgumentError('Expected a duration, as in 90s, 30m, 12h or 7d.');
+  return Number(match[1]) * UNIT_MS[match[2]];
 }
 
 const UNIT_BYTES: Readonly<Record<string, number>> = { '': 1, K: 1024, M: 1024 ** 2 };

@@ -1,7 +1,9 @@
 /** What `coord start` begins with: a new run from a configuration file, or an earlier one that goes on. */
 import { randomInt } from 'node:crypto';
 import { dirname, join, relative, resolve } from 'node:path';
+import { requireFree } from '@coord/coordinator';
 import { CoordError, type TrainingState } from '@coord/protocol';
+import { type CertificateFiles, certificateFilesOf } from './certificate-files.js';
 import { loadConfig, parseConfig } from './config/load.js';
 import { type PreparedRun, toRunSpec } from './config/run-spec.js';
 import type { RunConfig } from './config/schema.js';
@@ -17,8 +19,8 @@ export interface PreparedStart {
   readonly initialState: TrainingState;
   readonly runDir: string;
   readonly resumed: boolean;
-  /** Join token of the start before; undefined for a new run. */
-  readonly formerToken?: string;
+  /** Of the certificate that it shows; undefined where it does not speak TLS. */
+  readonly certificateFiles?: CertificateFiles | undefined;
 }
 
 /** @throws CoordError USAGE, CONFIG_*, MODEL_*, DATASET_*, CHECKPOINT_*. */
@@ -39,6 +41,7 @@ async function prepareNew(configFile: string, options: StartOptions): Promise<Pr
   const prepared = await toRunSpec(config, { runId, directory });
   const now = new Date();
   const runDir = options.runDir ?? join('runs', runName(now, prepared.spec.model.name, runId));
+  const certificateFiles = certificateFilesOf(runDir, options);
   await createRunDirectory(runDir, {
     runId,
     configSha256: prepared.spec.configSha256,
@@ -47,7 +50,14 @@ async function prepareNew(configFile: string, options: StartOptions): Promise<Pr
     directory,
     config,
   });
-  return { config, prepared, initialState: createInitialState(prepared), runDir, resumed: false };
+  return {
+    config,
+    prepared,
+    initialState: createInitialState(prepared),
+    runDir,
+    resumed: false,
+    certificateFiles,
+  };
 }
 
 async function prepareResume(
@@ -61,6 +71,8 @@ async function prepareResume(
     });
   }
   const record = await readRunRecord(runDir);
+  // Before anything is written into the directory of a run that goes on.
+  await requireFree(runDir);
   const config = overridden(runDir, record, options);
   const prepared = await toRunSpec(config, { runId: record.runId, directory: record.directory });
   const initialState = await resumeState({ runDir, prepared, before: record.config, now: config });
@@ -74,7 +86,7 @@ async function prepareResume(
     initialState,
     runDir: shortest(runDir),
     resumed: true,
-    formerToken: former?.token,
+    certificateFiles: certificateFilesOf(runDir, options, former?.certificate),
   };
 }
 

@@ -15,6 +15,7 @@ import {
   readAdvertised,
   readCount,
   readCounts,
+  readDuration,
   readKinds,
   readListen,
   readMinutes,
@@ -24,6 +25,10 @@ import {
   type StartOptions,
   type StatusOptions,
   type TimelineOptions,
+  type TokenCreateOptions,
+  type TokenOptions,
+  type TokenRevokeOptions,
+  type TokenRotateOptions,
   type WorkerOptions,
 } from './options.js';
 import { VERSION } from './version.js';
@@ -60,6 +65,7 @@ export function createProgram(io: CommandIo, exit: Exit, complain: (text: string
     statusCommand(io, exit),
     exportCommand(io, exit),
     drainCommand(io, exit),
+    tokenCommand(io, exit),
     whyCommand(io, exit),
     auditCommand(io, exit),
     timelineCommand(io, exit),
@@ -96,12 +102,16 @@ function startCommand(io: CommandIo, exit: Exit): Command {
     .option('--seed <n>', 'decides initial weights, sample order, augmentation and dropout')
     .option(...SET_FLAG, collect)
     .option(...TOKEN_FLAG)
+    .option('--tls', 'encrypt everything, with a certificate of its own that the token pins')
+    .option('--tls-cert <file>', 'encrypt everything, with this certificate (PEM)')
+    .option('--tls-key <file>', 'private key of --tls-cert (PEM)')
     .option(...JSON_FLAG)
     .option(...VERBOSE_FLAG)
     .addHelpText(
       'after',
       examples(
         'coord start configs/mnist-cnn.yaml',
+        'coord start configs/mnist-cnn.yaml --listen 0.0.0.0:7070 --tls',
         'coord start configs/mnist-cnn.yaml --workers 4 --set optimizer.learningRate=0.002 --set epochs=2',
         'coord start configs/mnist-mlp.yaml --workers 0 --min-workers 3 --listen 0.0.0.0:7070',
         'coord start configs/mnist-cnn.yaml --transport nats --nats nats://10.0.0.5:4222',
@@ -117,7 +127,7 @@ function startCommand(io: CommandIo, exit: Exit): Command {
 function workerCommand(io: CommandIo, exit: Exit): Command {
   return new Command('worker')
     .description('Add this machine to a run. Model and data come from the coordinator.')
-    .argument('<url>', "the coordinator's address, ws://HOST:PORT or nats://HOST:PORT/RUN")
+    .argument('<url>', "the coordinator's address, ws://HOST:PORT, wss://HOST:PORT or nats://HOST:PORT/RUN")
     .option(...TOKEN_FLAG)
     .option('--name <name>', 'what to call this worker (default: host name and process id)')
     .option('--workers <n>', 'workers of this machine, as threads of this process (default 1)', readPositive)
@@ -141,6 +151,7 @@ function workerCommand(io: CommandIo, exit: Exit): Command {
         'coord worker ws://10.0.0.5:7070 --token abc…',
         'COORD_TOKEN=abc… coord worker ws://10.0.0.5:7070 --name gpu-3 --engine ort-webgpu',
         'coord worker ws://10.0.0.5:7070 --token abc… --workers 8',
+        'coord worker wss://10.0.0.5:7070 --token abc….sha256-def…',
         'coord worker nats://10.0.0.5:4222 --token abc…',
       ),
     )
@@ -231,6 +242,74 @@ function drainCommand(io: CommandIo, exit: Exit): Command {
       const { runDrain } = await import('./commands/drain.js');
       exit(await runDrain(worker, options, io));
     });
+}
+
+const RUN_OR_URL = ['<run-or-url>', 'run directory, or the address of a running coordinator'] as const;
+
+function tokenCommand(io: CommandIo, exit: Exit): Command {
+  const operator = ['--token <token>', "an operator's token, for an address; also read from COORD_TOKEN"] as const;
+  const disconnect = ['--disconnect', 'send away the workers that joined with it'] as const;
+  const list = new Command('list')
+    .description('List the tokens of a run, without their secrets.')
+    .argument(...RUN_OR_URL)
+    .option(...operator)
+    .option(...JSON_FLAG)
+    .addHelpText('after', examples('coord token list runs/2026-01-31T12-00-00-cnn-k3f9'))
+    .action(async (where: string, options: TokenOptions) => {
+      const { runTokenList } = await import('./commands/token.js');
+      exit(await runTokenList(where, options, io));
+    });
+  const create = new Command('create')
+    .description('Make another token, and print it: this once.')
+    .argument(...RUN_OR_URL)
+    .requiredOption('--name <name>', 'whose it is, or what for; stands in the ledger')
+    .addOption(
+      new Option('--role <role>', 'worker: joins; observer: sees the status; operator: sees, drains, rules over tokens')
+        .choices(['worker', 'observer', 'operator'])
+        .default('worker'),
+    )
+    .option('--expires <duration>', 'how long it is valid, as in 12h or 7d (default: for ever)', readDuration)
+    .option(...operator)
+    .option(...JSON_FLAG)
+    .addHelpText(
+      'after',
+      examples(
+        'coord token create runs/2026-01-31T12-00-00-cnn-k3f9 --name lab-2 --expires 7d',
+        'coord token create https://10.0.0.5:7070 --token abc… --name dashboard --role observer',
+      ),
+    )
+    .action(async (where: string, options: TokenCreateOptions) => {
+      const { runTokenCreate } = await import('./commands/token.js');
+      exit(await runTokenCreate(where, options, io));
+    });
+  const revoke = new Command('revoke')
+    .description('Let nobody join with a token any more.')
+    .argument('<token-id>', 'its id (t1, t2 …) or name, as in `coord token list`')
+    .argument(...RUN_OR_URL)
+    .option(...disconnect)
+    .option(...operator)
+    .option(...JSON_FLAG)
+    .addHelpText('after', examples('coord token revoke join runs/2026-01-31T12-00-00-cnn-k3f9 --disconnect'))
+    .action(async (who: string, where: string, options: TokenRevokeOptions) => {
+      const { runTokenRevoke } = await import('./commands/token.js');
+      exit(await runTokenRevoke(who, where, options, io));
+    });
+  const rotate = new Command('rotate')
+    .description('Replace a token by a new one of the same name and role.')
+    .argument('<token-id>', 'its id (t1, t2 …) or name, as in `coord token list`')
+    .argument(...RUN_OR_URL)
+    .option('--grace <duration>', 'how long the old one still works, as in 30m (default: not at all)', readDuration)
+    .option(...disconnect)
+    .option(...operator)
+    .option(...JSON_FLAG)
+    .addHelpText('after', examples('coord token rotate join runs/2026-01-31T12-00-00-cnn-k3f9 --grace 1h'))
+    .action(async (who: string, where: string, options: TokenRotateOptions) => {
+      const { runTokenRotate } = await import('./commands/token.js');
+      exit(await runTokenRotate(who, where, options, io));
+    });
+  const command = new Command('token').description('Who may join, see and command: list, make, revoke, rotate tokens.');
+  for (const child of [list, create, revoke, rotate]) command.addCommand(child);
+  return command.addHelpText('after', examples('coord token list runs/2026-01-31T12-00-00-cnn-k3f9'));
 }
 
 function whyCommand(io: CommandIo, exit: Exit): Command {

@@ -1,16 +1,27 @@
-/** Questions to a running coordinator over HTTP. */
-import { CoordError } from '@coord/protocol';
+/** Questions to a running coordinator over HTTP, through TLS where it speaks it. */
+import { request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import { text } from 'node:stream/consumers';
+import { CoordError, isCoordError, parseToken } from '@coord/protocol';
+import { connectTls } from '@coord/transport';
 import type { z } from 'zod';
 
 const TIMEOUT_MS = 10_000;
 
-/** The address of `path` at any address of a coordinator: http or ws, with or without a path. @throws CoordError USAGE */
-export function coordinatorUrl(text: string, path: string): URL {
-  const withScheme = /^[a-z]+:\/\//i.test(text) ? text : `http://${text}`;
+/**
+ * The address of `path` at any address of a coordinator: http or ws, with or without a path. Where the token pins a
+ * certificate, an address without a scheme is an encrypted one.
+ *
+ * @throws CoordError USAGE, also for a plain address beside a token that pins a certificate.
+ */
+export function coordinatorUrl(address: string, path: string, token?: string): URL {
+  const isPinned = token !== undefined && parseToken(token).certificateSha256 !== undefined;
+  if (isPinned && /^(http|ws):/i.test(address)) throw notPlain(address);
+  const withScheme = /^[a-z]+:\/\//i.test(address) ? address : `${isPinned ? 'https' : 'http'}://${address}`;
   if (!URL.canParse(withScheme)) {
-    throw new CoordError('USAGE', `"${text}" is no address of a coordinator`, {
+    throw new CoordError('USAGE', `"${address}" is no address of a coordinator`, {
       hint: 'Give it as http://HOST:PORT, as in http://127.0.0.1:7070.',
-      facts: { url: text },
+      facts: { url: address },
     });
   }
   const url = new URL(withScheme.replace(/^ws/i, 'http'));
@@ -18,28 +29,27 @@ export function coordinatorUrl(text: string, path: string): URL {
   return url;
 }
 
-export type Method = 'GET' | 'POST';
+export interface Question {
+  readonly method?: 'GET' | 'POST';
+  /** Sent as JSON. */
+  readonly body?: object;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly body: unknown;
+}
 
 /**
  * The coordinator's answer in JSON, with its HTTP status.
- * @throws CoordError UNREACHABLE, TOKEN_WRONG.
+ * @throws CoordError UNREACHABLE, TOKEN_WRONG, CERTIFICATE_WRONG, COORDINATOR_BUSY.
  */
-export async function askCoordinator(
-  url: URL,
-  token: string | undefined,
-  method: Method = 'GET',
-): Promise<{ readonly status: number; readonly body: unknown }> {
-  const response = await request(url, token, method);
-  if (response.status === 401 || response.status === 403) {
-    throw new CoordError('TOKEN_WRONG', `${url.host} does not answer this without the right token`, {
-      hint: 'Give --token, or set COORD_TOKEN; the coordinator printed it when it started.',
-      facts: { url: url.href },
-    });
-  }
-  const body: unknown = await response.json().catch((cause: unknown) => {
-    throw unreachable(url, 'its answer is not JSON', cause);
-  });
-  return { status: response.status, body };
+export async function askCoordinator(url: URL, token: string | undefined, question: Question = {}): Promise<Answer> {
+  const { status, text: answer } = await request(url, token, question);
+  const body = parseJson(url, answer);
+  if (status === 401 || status === 403) throw refused(url, body);
+  if (status === 429) throw new CoordError('COORDINATOR_BUSY', messageOf(body) ?? `${url.host} is busy`);
+  return { status, body };
 }
 
 /** The status, as far as `schema` reads it. @throws CoordError USAGE (no URL), UNREACHABLE, TOKEN_WRONG. */
@@ -48,7 +58,7 @@ export async function readStatus<S extends z.ZodType>(
   token: string | undefined,
   schema: S,
 ): Promise<z.infer<S>> {
-  const url = coordinatorUrl(address, '/status');
+  const url = coordinatorUrl(address, '/status', token);
   const { status, body } = await askCoordinator(url, token);
   if (status !== 200) throw unreachable(url, `it answered with HTTP status ${status}`);
   const result = schema.safeParse(body);
@@ -56,15 +66,78 @@ export async function readStatus<S extends z.ZodType>(
   return result.data;
 }
 
-async function request(url: URL, token: string | undefined, method: Method): Promise<Response> {
-  const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
+interface RawAnswer {
+  readonly status: number;
+  readonly text: string;
+}
+
+async function request(url: URL, token: string | undefined, question: Question): Promise<RawAnswer> {
   try {
-    return await fetch(url, { method, headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+    return await send(url, token, question);
   } catch (cause) {
-    const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause;
-    throw unreachable(url, inner instanceof Error ? inner.message || inner.name : String(inner), cause);
+    if (isCoordError(cause)) throw cause;
+    const why = cause instanceof Error ? cause.message || cause.name : String(cause);
+    throw unreachable(url, why, cause);
   }
 }
+
+async function send(url: URL, token: string | undefined, { method = 'GET', body }: Question): Promise<RawAnswer> {
+  const { secret, certificateSha256 } = token === undefined ? { secret: undefined } : parseToken(token);
+  const payload = body === undefined ? undefined : JSON.stringify(body);
+  const options = { method, headers: headersOf(secret, payload), signal: AbortSignal.timeout(TIMEOUT_MS) };
+  // The secret is sent only when the other end has shown the right certificate.
+  const secure = url.protocol === 'https:' ? await connectTls(targetOf(url, certificateSha256), timeout) : undefined;
+  return new Promise((resolve, reject) => {
+    const asked = secure
+      ? requestHttps(url, { ...options, createConnection: () => secure })
+      : requestHttp(url, { ...options, agent: false });
+    asked.once('error', reject);
+    asked.once('response', (response) => {
+      text(response).then((answer) => resolve({ status: response.statusCode ?? 0, text: answer }), reject);
+    });
+    asked.end(payload);
+  });
+}
+
+const timeout = { timeoutMs: TIMEOUT_MS };
+
+const targetOf = ({ hostname, port }: URL, certificateSha256: string | undefined) => ({
+  host: hostname.replace(/^\[|\]$/g, ''),
+  port: Number(port || 443),
+  certificateSha256,
+});
+
+function headersOf(secret: string | undefined, payload: string | undefined): Record<string, string> {
+  return {
+    ...(secret === undefined ? {} : { authorization: `Bearer ${secret}` }),
+    ...(payload === undefined ? {} : { 'content-type': 'application/json' }),
+  };
+}
+
+function parseJson(url: URL, answer: string): unknown {
+  try {
+    return JSON.parse(answer);
+  } catch (cause) {
+    throw unreachable(url, 'its answer is not JSON', cause);
+  }
+}
+
+const messageOf = (body: unknown): string | undefined => {
+  const message = (body as { message?: unknown } | null)?.message;
+  return typeof message === 'string' ? message : undefined;
+};
+
+const refused = (url: URL, body: unknown): CoordError =>
+  new CoordError('TOKEN_WRONG', `${url.host} does not answer this without the right token`, {
+    hint: 'Give --token, or set COORD_TOKEN; the coordinator printed it when it started. `coord token` makes others.',
+    facts: { url: url.href, answer: messageOf(body) },
+  });
+
+const notPlain = (address: string): CoordError =>
+  new CoordError('USAGE', `${address} is not encrypted, but the token belongs to a coordinator that is`, {
+    hint: `Use ${address.replace(/^(http|ws):/i, 'https:')}.`,
+    facts: { url: address },
+  });
 
 const unreachable = (url: URL, why: string, cause?: unknown): CoordError =>
   new CoordError('UNREACHABLE', `no coordinator answers at ${url.origin}: ${why}`, {

@@ -1,8 +1,9 @@
 /** One run, from a prepared specification to its result: coordinator, local workers, metrics. `start` and the benches share it. */
 import { join } from 'node:path';
 import { type Coordinator, type CoordinatorEvent, type RunResult, startCoordinator } from '@coord/coordinator';
-import { CoordError, type TrainingState } from '@coord/protocol';
+import { CoordError, formatToken, type TrainingState } from '@coord/protocol';
 import type { Logger } from 'pino';
+import { type CertificateFiles, loadCertificate } from './certificate-files.js';
 import type { PreparedRun } from './config/run-spec.js';
 import type { RunConfig } from './config/schema.js';
 import { writeCoordinatorRecord } from './coordinator-file.js';
@@ -10,13 +11,15 @@ import { parseListen } from './listen.js';
 import { type LocalWorkerExit, type LocalWorkers, launchLocalWorkers } from './local-workers.js';
 import { openMetricsFile } from './metrics-file.js';
 import { logsDirectory, metricsFile } from './run-directory.js';
+import type { StartTokens } from './start-tokens.js';
 
 export interface TrainOptions {
   readonly config: RunConfig;
   readonly prepared: PreparedRun;
   readonly initialState: TrainingState;
   readonly runDir: string;
-  readonly token: string;
+  readonly tokens: StartTokens;
+  readonly certificateFiles?: CertificateFiles | undefined;
   /** For `transport: nats`. */
   readonly natsCredentials?: string | undefined;
   readonly logger: Logger;
@@ -40,7 +43,8 @@ const GOODBYE_MS = 5000;
 
 /** @throws CoordError PORT_IN_USE, LEDGER_CORRUPT … of startCoordinator. */
 export async function startTraining(options: TrainOptions): Promise<Training> {
-  const { config, prepared, runDir, token } = options;
+  const { config, prepared, runDir, tokens, certificateFiles } = options;
+  const certificate = certificateFiles && (await loadCertificate(runDir, certificateFiles));
   const metrics = openMetricsFile(metricsFile(runDir), (error) =>
     options.logger.warn({ error: error.message }, 'metrics.jsonl cannot be written; training goes on'),
   );
@@ -49,7 +53,8 @@ export async function startTraining(options: TrainOptions): Promise<Training> {
     run: prepared.spec,
     listen: parseListen(config.listen),
     nats: config.transport === 'nats' ? { url: config.nats!, credentials: options.natsCredentials } : undefined,
-    token,
+    tokens: tokens.book,
+    certificate,
     runDir,
     minWorkers: config.minWorkers ?? Math.max(1, config.workers),
     floorWorkers: config.floorWorkers,
@@ -74,7 +79,7 @@ export async function startTraining(options: TrainOptions): Promise<Training> {
     count: config.workers,
     arrangement: config.local,
     url: coordinator.urls[0],
-    token,
+    token: formatToken({ secret: tokens.local.secret, certificateSha256: certificate?.sha256 }),
     logsDirectory: logsDirectory(runDir),
     onExit: (exit) => cluster.localExit(exit, workers),
   });
@@ -82,9 +87,12 @@ export async function startTraining(options: TrainOptions): Promise<Training> {
   return { coordinator, finished, killNow: () => workers.killNow() };
 }
 
-async function rememberCoordinator(coordinator: Coordinator, { config, runDir, token }: TrainOptions): Promise<void> {
+async function rememberCoordinator(
+  coordinator: Coordinator,
+  { config, runDir, certificateFiles: certificate }: TrainOptions,
+): Promise<void> {
   try {
-    await writeCoordinatorRecord(runDir, { listen: listenOf(config.listen, coordinator), token });
+    await writeCoordinatorRecord(runDir, { listen: listenOf(config.listen, coordinator), certificate });
   } catch (error) {
     await coordinator.close();
     throw error;

@@ -1,6 +1,6 @@
 /** A small run with the real program, from its start to its export. Needs the built packages. */
 import { execFile } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -64,11 +64,14 @@ describe('a run of two local workers', () => {
     expect(readdirSync(runDir).sort()).toEqual([
       'checkpoints',
       'config.json',
+      'coordinator-1.lock',
       'coordinator.json',
       'ledger.jsonl',
       'logs',
       'metrics.jsonl',
+      'tokens.json',
     ]);
+    expect(statSync(join(runDir, 'tokens.json')).mode & 0o777).toBe(0o600);
     expect(readdirSync(join(runDir, 'logs')).sort()).toEqual([
       'coordinator.log',
       'flight-w1.jsonl',
@@ -83,7 +86,13 @@ describe('a run of two local workers', () => {
   it('never writes the join token into the run directory', () => {
     const { token } = lines.find((line) => line.event === 'started') as Line;
     const runDir = join(directory, finished.runDir as string);
-    for (const file of ['config.json', 'ledger.jsonl', 'logs/coordinator.log', 'logs/local-1.log']) {
+    for (const file of [
+      'config.json',
+      'coordinator.json',
+      'ledger.jsonl',
+      'logs/coordinator.log',
+      'logs/local-1.log',
+    ]) {
       expect(readFileSync(join(runDir, file), 'utf8')).not.toContain(token);
     }
   });

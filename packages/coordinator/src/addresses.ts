@@ -13,15 +13,20 @@ const isWildcard = (host: string): boolean => host === '0.0.0.0' || host === '::
 
 export const formatHost = (host: string): string => (host.includes(':') ? `[${host}]` : host);
 
-const urlOf = (host: string, port: number): string => `ws://${formatHost(host)}:${port}`;
+type Scheme = 'ws' | 'wss';
 
 /** A wildcard is no address that another machine can dial: the interfaces' own addresses stand for it. */
-export function reachableUrls({ host, port }: Endpoint, interfaces = networkInterfaces()): string[] {
-  if (!isWildcard(host)) return [urlOf(host, port)];
+export function reachableUrls(
+  { host, port }: Endpoint,
+  scheme: Scheme = 'ws',
+  interfaces = networkInterfaces(),
+): string[] {
+  const urlOf = (address: string): string => `${scheme}://${formatHost(address)}:${port}`;
+  if (!isWildcard(host)) return [urlOf(host)];
   const addresses = Object.values(interfaces)
     .flatMap((found) => found ?? [])
     .filter((found) => !found.internal && (found.family === 'IPv4' || host === '::'))
     .filter((found) => !found.address.startsWith('fe80:'))
     .map((found) => found.address);
-  return [...addresses, '127.0.0.1'].map((address) => urlOf(address, port));
+  return [...addresses, '127.0.0.1'].map(urlOf);
 }

@@ -11,6 +11,7 @@ import {
   type View,
 } from '@coord/protocol';
 import type { Logger } from 'pino';
+import type { TokenRecord } from './access/token-record.js';
 import type { SavedCheckpoint } from './checkpointer.js';
 import type { CoordinatorEvent, EvaluationEvent, RunResult, StepEvent } from './events.js';
 import type { Ledger } from './ledger.js';
@@ -36,12 +37,25 @@ export class Chronicle {
   }
 
   joined(session: WorkerSession): void {
-    const { workerId, remote } = session;
+    const { workerId, remote, tokenId } = session;
     const { name, hostName, pid } = session.hello;
     const returns = session.returns?.workerId;
-    this.log.info({ workerId, name, hostName, pid, remote, returns }, returns ? 'worker came back' : 'worker joined');
-    this.ledger.append({ type: 'worker-joined', workerId, name, hostName, pid, remote, returns });
+    this.log.info(
+      { workerId, name, hostName, pid, remote, returns, tokenId },
+      returns ? 'worker came back' : 'worker joined',
+    );
+    this.ledger.append({ type: 'worker-joined', workerId, name, hostName, pid, remote, returns, tokenId });
     this.emit({ event: 'worker-joined', workerId, name, remote, returns });
+  }
+
+  tokenCreated({ id: tokenId, name, role, expiresAt }: TokenRecord): void {
+    this.log.info({ tokenId, name, role, expiresAt }, 'token created');
+    this.ledger.append({ type: 'token-created', tokenId, name, role, expiresAt });
+  }
+
+  tokenRevoked({ id: tokenId, name, expiresAt }: TokenRecord, disconnected: number): void {
+    this.log.info({ tokenId, name, expiresAt, disconnected }, 'token revoked');
+    this.ledger.append({ type: 'token-revoked', tokenId, name, expiresAt, disconnected });
   }
 
   ready(session: WorkerSession): void {

@@ -13,6 +13,7 @@ import {
   type View,
 } from '@coord/protocol';
 import type { Link } from '@coord/transport';
+import { labelOf, type TokenRecord } from './access/token-record.js';
 import { Checkpointer } from './checkpointer.js';
 import type { Chronicle } from './chronicle.js';
 import { Divergences, type Evidence } from './divergences.js';
@@ -91,6 +92,10 @@ export class Conductor {
     return this.endings.finished;
   }
 
+  get runId(): string {
+    return this.options.run.runId;
+  }
+
   /** Workers of an earlier start that may come back. */
   get awaited(): readonly FormerWorker[] {
     return this.options.past.awaited;
@@ -102,18 +107,20 @@ export class Conductor {
   }
 
   /** Takes a worker that has proved that it knows the token; resolves when it is gone. */
-  async serve(link: Link, { hello, proof }: Admission): Promise<void> {
+  async serve(link: Link, { hello, proof, tokenId }: Admission): Promise<void> {
     const { run } = this.options;
     this.releasePlace(hello);
     const workerId = this.roster.nextWorkerId;
-    const session = new WorkerSession(workerId, hello, link, run.runId);
+    const session = new WorkerSession(workerId, hello, link, run.runId, tokenId);
     this.roster.add(session);
     this.chronicle.joined(session);
     const { heartbeatIntervalMs, ringTimeoutMs } = this.options.timings;
     const { settledStep } = this;
+    const returnKey = this.options.tokens.returnKey(workerId);
     session.settledTold = settledStep;
     try {
-      await session.send({ type: 'welcome', proof, workerId, run, heartbeatIntervalMs, ringTimeoutMs, settledStep });
+      const times = { heartbeatIntervalMs, ringTimeoutMs };
+      await session.send({ type: 'welcome', proof, workerId, returnKey, run, ...times, settledStep });
       for (;;) {
         const message = await session.receive();
         // What an expelled worker said before it noticed means nothing any more.
@@ -148,6 +155,16 @@ export class Conductor {
     this.chronicle.log.info({ workerId: session.workerId }, 'drained');
     session.tell({ type: 'drain', reason: 'drained by an operator' });
     return session.label;
+  }
+
+  /** Sends away everybody who joined with this token. @returns how many there were. */
+  disconnect(token: TokenRecord): number {
+    const sessions = this.roster.all.filter(({ tokenId }) => tokenId === token.id);
+    for (const session of sessions) {
+      const message = `the token ${labelOf(token)} that ${session.label} joined with was revoked`;
+      this.dismiss(session, new CoordError('TOKEN_WRONG', message, { facts: { workerId: session.workerId } }));
+    }
+    return sessions.length;
   }
 
   requestStop(reason: string): void {

@@ -19,9 +19,12 @@ import {
 } from '@coord/protocol';
 import type { Link } from '@coord/transport';
 import { z } from 'zod';
+import type { TokenBook } from './access/token-book.js';
+import { labelOf, type TokenRecord, type TokenState } from './access/token-record.js';
 
 export interface HandshakeOptions {
-  readonly token: string;
+  readonly tokens: TokenBook;
+  readonly runId: string;
   readonly clock: Clock;
   readonly timeoutMs: number;
 }
@@ -30,6 +33,8 @@ export interface Admission {
   readonly hello: Hello;
   /** The coordinator's own proof, for the welcome. */
   readonly proof: string;
+  /** Which token it knows. */
+  readonly tokenId: string;
 }
 
 /** A hello of any version: another version's may say other things, and must still be told why it is refused. */
@@ -45,8 +50,11 @@ export async function challengeWorker(link: Link, options: HandshakeOptions): Pr
   const frame = await receiveWithin(link, options);
   const hello = readHello(frame, link.remote);
   const context = { serverNonce, clientNonce: hello.clientNonce, channelBinding: link.channelBinding };
-  if (!isJoinProof(hello.proof, options.token, 'worker', context)) throw tokenWrong(hello, link.remote);
-  return { hello, proof: joinProof(options.token, 'coordinator', context) };
+  const token = options.tokens.match((secret) => isJoinProof(hello.proof, secret, 'worker', context));
+  if (!token) throw tokenWrong(hello, link.remote);
+  requireUse(token, options.tokens.state(token), hello, link.remote);
+  requireSelf(hello, options, link.remote);
+  return { hello, proof: joinProof(token.secret, 'coordinator', context), tokenId: token.id };
 }
 
 /** Tells the worker why it cannot join. A link that is gone needs no explanation. */
@@ -90,13 +98,38 @@ function versionWrong(theirs: number, from: string): CoordError {
   );
 }
 
+/** Nobody comes back as another worker. @throws CoordError JOIN_REFUSED */
+function requireSelf({ name, returns }: Hello, { tokens, runId }: HandshakeOptions, remote: string): void {
+  if (returns?.runId !== runId || (returns.key !== undefined && tokens.isReturnKey(returns.key, returns.workerId)))
+    return;
+  const { workerId } = returns;
+  throw new CoordError('JOIN_REFUSED', `${name} at ${remote} does not prove that it was ${workerId} before`, {
+    facts: { worker: name, remote, workerId },
+    hint: 'Start the worker again: it joins as a new one.',
+  });
+}
+
+/** Who knows a token may also know what has become of it. @throws CoordError TOKEN_WRONG */
+function requireUse(token: TokenRecord, state: TokenState, { name }: Hello, remote: string): void {
+  const { role, expiresAt, revokedAt } = token;
+  const isForJoining = role === 'worker';
+  if (isForJoining && state === 'valid') return;
+  const why = isForJoining
+    ? `was ${state === 'revoked' ? `revoked at ${revokedAt}` : `valid until ${expiresAt}`}`
+    : `is for an ${role}, who does not join`;
+  throw new CoordError('TOKEN_WRONG', `the token ${labelOf(token)} of the worker ${name} at ${remote} ${why}`, {
+    facts: { worker: name, remote, tokenId: token.id },
+    hint: 'Ask whoever runs the coordinator for a new one: `coord token create RUN`.',
+  });
+}
+
 function tokenWrong(hello: Hello, remote: string): CoordError {
   return new CoordError(
     'TOKEN_WRONG',
     `the worker ${hello.name} (${hello.hostName}, process ${hello.pid}) at ${remote} gave a wrong join token`,
     {
       facts: { worker: hello.name, hostName: hello.hostName, pid: hello.pid, remote },
-      hint: 'Copy the whole `coord worker …` line that `coord start` printed; every new run makes a token of its own unless --token is given.',
+      hint: 'Copy the whole `coord worker …` line that `coord start` printed; every new run makes a token of its own unless --token is given, and tokens can be revoked.',
     },
   );
 }

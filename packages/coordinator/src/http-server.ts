@@ -1,32 +1,37 @@
 /** The coordinator's one port: status for people and scripts, and the HTTP server that worker links grow out of. */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { CoordError, type Endpoint, toErrorRecord } from '@coord/protocol';
-import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
-import { isLoopback } from './addresses.js';
+import { type Certificate, createGuardedServer } from '@coord/transport';
+import fastify, { type FastifyInstance } from 'fastify';
+import { type AccessOptions, type AccessRule, access } from './access/http-access.js';
+import { addTokenRoutes, type TokenActions } from './access/token-routes.js';
 import type { ClusterStatus } from './status.js';
 
-export interface HttpOptions {
-  readonly token: string;
+export interface HttpOptions extends AccessOptions {
+  /** The port speaks TLS. */
+  readonly certificate?: Certificate | undefined;
+  readonly tokenActions: TokenActions;
   status(): ClusterStatus;
   /** Asks a worker to leave. @returns its label; undefined when there is no such worker. @throws CoordError USAGE */
   drain(worker: string): string | undefined;
 }
 
-export function createHttpServer({ token, status, drain }: HttpOptions): FastifyInstance {
-  const app = fastify({ logger: false, bodyLimit: 1024, forceCloseConnections: true });
+const TO_SEE: AccessRule = { roles: ['worker', 'observer', 'operator'], openToLoopback: true };
+const TO_COMMAND: AccessRule = { roles: ['operator'], openToLoopback: true, refusesPages: true };
+
+export function createHttpServer(options: HttpOptions): FastifyInstance {
+  const { certificate, status, drain } = options;
+  const app = fastify({
+    logger: false,
+    bodyLimit: 1024,
+    forceCloseConnections: true,
+    serverFactory: (handler) => createGuardedServer(handler, certificate),
+  });
   // The time is for `coord doctor`, which tells how far two clocks are apart; nothing else compares clocks.
   app.get('/healthz', async () => ({ ok: true, timeMs: Date.now() }));
-  app.get('/status', async (request, reply) => {
-    if (isAllowed(request, token)) return status();
-    return reply.code(401).header('www-authenticate', 'Bearer').send(UNAUTHORIZED);
-  });
-  app.post<{ Params: { worker: string } }>('/drain/:worker', async (request, reply) => {
-    // A web page that somebody on this machine looks at must not be able to send workers away.
-    const isForeign = request.headers.origin !== undefined;
-    if (isForeign || !isAllowed(request, token)) {
-      return reply.code(401).header('www-authenticate', 'Bearer').send(UNAUTHORIZED);
-    }
+  app.get('/status', { onRequest: access(TO_SEE, options) }, async () => status());
+  const toDrain = { onRequest: access(TO_COMMAND, options) };
+  app.post<{ Params: { worker: string } }>('/drain/:worker', toDrain, async (request, reply) => {
     const { worker } = request.params;
     try {
       const label = drain(worker);
@@ -36,6 +41,7 @@ export function createHttpServer({ token, status, drain }: HttpOptions): Fastify
       return reply.code(409).send({ code, message, hint });
     }
   });
+  addTokenRoutes(app, options, options.tokenActions);
   return app;
 }
 
@@ -54,19 +60,6 @@ export async function listen(app: FastifyInstance, wanted: { host: string; port:
     throw listenError(wanted, cause);
   });
   return { host: wanted.host, port: (app.server.address() as AddressInfo).port };
-}
-
-const UNAUTHORIZED = {
-  code: 'TOKEN_WRONG',
-  message: 'this is for this machine, or for whoever sends `Authorization: Bearer <join token>`',
-};
-
-const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
-
-function isAllowed(request: FastifyRequest, token: string): boolean {
-  if (isLoopback(request.socket.remoteAddress)) return true;
-  const given = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1];
-  return given !== undefined && timingSafeEqual(digest(given), digest(token));
 }
 
 function listenError({ host, port }: { host: string; port: number }, cause: NodeJS.ErrnoException): unknown {

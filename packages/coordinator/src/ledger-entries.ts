@@ -1,6 +1,7 @@
 /** What a ledger line can say. Everything that proves the run stands here: who took part, what each step came to. */
 import { numericIdentitySchema, sha256Schema } from '@coord/protocol';
 import { z } from 'zod';
+import { TOKEN_ROLES } from './access/token-record.js';
 
 const step = z.number().int().min(0);
 const epoch = z.number().int().min(0);
@@ -32,6 +33,24 @@ export const ledgerEntrySchema = z.discriminatedUnion('type', [
     remote: name,
     /** What its id was before it lost its coordinator; undefined for a newcomer. */
     returns: name.optional(),
+    /** Of the token that it joined with. */
+    tokenId: name.optional(),
+  }),
+  z.object({
+    type: z.literal('token-created'),
+    tokenId: name,
+    name,
+    role: z.enum(TOKEN_ROLES),
+    expiresAt: name.optional(),
+  }),
+  /** At once, or at `expiresAt` where it was given time. */
+  z.object({
+    type: z.literal('token-revoked'),
+    tokenId: name,
+    name,
+    expiresAt: name.optional(),
+    /** Workers that were sent away with it. */
+    disconnected: z.number().int().min(0),
   }),
   z.object({ type: z.literal('worker-ready'), workerId: name, identity: numericIdentitySchema, share: z.number() }),
   z.object({ type: z.literal('worker-left'), workerId: name, reason: name }),

@@ -1,6 +1,8 @@
 /** What a coordinator is started with. */
 import type { Clock, Endpoint, RunSpec, TrainingState } from '@coord/protocol';
+import type { Certificate } from '@coord/transport';
 import type { Logger } from 'pino';
+import type { TokenBook } from './access/token-book.js';
 import type { CoordinatorEvent, RunResult } from './events.js';
 import type { FormerWorker } from './past.js';
 import type { ShareOptions } from './shares.js';
@@ -45,8 +47,10 @@ export interface CoordinatorOptions {
    * over WebSockets.
    */
   readonly nats?: { readonly url: string; readonly credentials?: string | undefined } | undefined;
-  /** Secret that lets workers join and strangers read the status. */
-  readonly token: string;
+  /** Who may join, see and command. */
+  readonly tokens: TokenBook;
+  /** Status, commands and workers' links go through TLS with this certificate. */
+  readonly certificate?: Certificate | undefined;
   /** Existing directory; holds the ledger and the checkpoints. */
   readonly runDir: string;
   /** Workers that must be ready before the first step of this start. */
@@ -77,6 +81,7 @@ export interface Coordinator {
   readonly endpoint: Endpoint;
   /** Addresses that workers can be given, the most useful first: WebSocket URLs, or a NATS server's with the run. */
   readonly urls: readonly string[];
+  /** What workers are given: the newest token for them, with the certificate's fingerprint where there is one. */
   readonly token: string;
   /** Workers of an earlier start that may still be training and come back. */
   readonly awaited: readonly FormerWorker[];

@@ -1,8 +1,11 @@
 /** Starts a coordinator: one port, one ledger, one run. */
+import type { IncomingMessage, Server } from 'node:http';
 import { join } from 'node:path';
 import { saveCheckpoint } from '@coord/checkpoint';
-import { type Clock, headerOf, systemClock, type TrainingState } from '@coord/protocol';
-import { listenLinks } from '@coord/transport';
+import { type Clock, formatToken, headerOf, LIMITS, systemClock, type TrainingState } from '@coord/protocol';
+import { type LinkListener, listenLinks } from '@coord/transport';
+import { FailedAttempts } from './access/failed-attempts.js';
+import type { TokenActions } from './access/token-routes.js';
 import { reachableUrls } from './addresses.js';
 import { Chronicle } from './chronicle.js';
 import { Conductor } from './conductor.js';
@@ -14,6 +17,7 @@ import { type Ledger, openLedger } from './ledger.js';
 import { type NatsDoor, openNatsDoor } from './nats-door.js';
 import { type Coordinator, type CoordinatorOptions, DEFAULT_TIMINGS } from './options.js';
 import { type RunPast, readPast } from './past.js';
+import { lockRun } from './run-lock.js';
 import { cursorAfter } from './schedule.js';
 import { statusOf } from './status.js';
 import { mayReturn } from './still-running.js';
@@ -24,10 +28,22 @@ export const LEDGER_FILE = 'ledger.jsonl';
 /**
  * Opens the run's ledger, listens, and waits for workers.
  *
- * @throws CoordError PORT_IN_USE, UNREACHABLE (no such address here), LEDGER_CORRUPT, CHECKPOINT_MISMATCH (the directory
+ * @throws CoordError RUN_LOCKED (another coordinator leads it), PORT_IN_USE, UNREACHABLE (no such address here), LEDGER_CORRUPT, CHECKPOINT_MISMATCH (the directory
  *   holds the ledger of another run).
  */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
+  const lock = await lockRun(options.runDir);
+  try {
+    const coordinator = await startLocked(options);
+    const close = () => coordinator.close().finally(() => lock.release());
+    return { ...coordinator, close };
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+async function startLocked(options: CoordinatorOptions): Promise<Coordinator> {
   const clock = options.clock ?? systemClock;
   const onWriteError = (error: unknown) => options.logger.warn(error, 'the ledger could not be written; trying again');
   const notices: Notices = { onWritten: () => {} };
@@ -54,17 +70,22 @@ async function openDoors(
   chronicle: Chronicle,
   notices: Notices,
 ): Promise<Coordinator> {
-  const { token, run } = options;
+  const { tokens, certificate, run } = options;
+  const failures = new FailedAttempts(clock);
+  const textOf = ({ secret }: { secret: string }) => formatToken({ secret, certificateSha256: certificate?.sha256 });
   const conductor = createConductor(options, clock, ledger, chronicle);
   const app = createHttpServer({
-    token,
+    tokens,
+    failures,
+    certificate,
+    tokenActions: tokenActionsOf(conductor, chronicle, textOf),
     status: () => statusOf(conductor, options, clock.nowMs()),
     drain: (worker) => conductor.drain(worker),
   });
   const { handshakeTimeoutMs } = { ...DEFAULT_TIMINGS, ...options.timings };
-  const door = createDoor({ token, clock, handshakeTimeoutMs, conductor, chronicle });
+  const door = createDoor({ tokens, failures, clock, handshakeTimeoutMs, conductor, chronicle });
   let natsDoor: NatsDoor | undefined;
-  const links = options.nats ? undefined : listenLinks(app.server, { path: '/join' }, (link) => void door(link));
+  const links = options.nats ? undefined : openJoins(app.server, failures, door);
   const close = async () => {
     await conductor.close();
     await links?.close();
@@ -83,17 +104,42 @@ async function openDoors(
     await close();
     throw error;
   });
-  const urls = natsDoor ? [natsDoor.url] : reachableUrls(endpoint);
+  const joinToken = tokens.newest('worker', 'join') ?? tokens.newest('worker');
+  const urls = natsDoor ? [natsDoor.url] : reachableUrls(endpoint, certificate ? 'wss' : 'ws');
   chronicle.started(run, conductor.checkpointer.newest.header, endpoint, urls);
   return {
     endpoint,
     urls,
-    token,
+    token: joinToken ? textOf(joinToken) : '',
     awaited: conductor.awaited,
     returned: conductor.returned,
     finished: conductor.finished,
     requestStop: (reason) => conductor.requestStop(reason),
     close,
+  };
+}
+
+/** Whoever gave too many wrong proofs is answered before anything is opened. */
+function openJoins(server: Server, failures: FailedAttempts, door: ReturnType<typeof createDoor>): LinkListener {
+  const addressOf = ({ socket }: IncomingMessage) => socket.remoteAddress ?? '';
+  const refuse = (request: IncomingMessage) => {
+    const blockedMs = failures.blockedMs(addressOf(request));
+    const reason = `too many wrong tokens; try again in ${Math.ceil(blockedMs / 1000)} s`;
+    return blockedMs > 0 ? { status: 429, reason } : undefined;
+  };
+  const options = { path: '/join', strangerBytes: 2 * LIMITS.handshakeBytes, refuse };
+  return listenLinks(server, options, (link, request) => void door(link, addressOf(request)));
+}
+
+function tokenActionsOf(conductor: Conductor, chronicle: Chronicle, textOf: TokenActions['textOf']): TokenActions {
+  return {
+    textOf,
+    created: (token) => chronicle.tokenCreated(token),
+    revoked(token, disconnect) {
+      const disconnected = disconnect ? conductor.disconnect(token) : 0;
+      chronicle.tokenRevoked(token, disconnected);
+      return disconnected;
+    },
   };
 }
 

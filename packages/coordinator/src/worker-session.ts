@@ -55,6 +55,8 @@ export class WorkerSession {
     readonly hello: Hello,
     private readonly link: Link,
     runId: string,
+    /** Of the token that it joined with. */
+    readonly tokenId: string,
   ) {
     this.returns = hello.returns?.runId === runId ? hello.returns : undefined;
     this.gone = new Promise((resolve) => {

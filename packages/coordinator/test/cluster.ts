@@ -2,6 +2,7 @@
 import { createToken, type Hello } from '@coord/protocol';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
+import { TokenBook } from '../src/access/token-book.js';
 import { type Coordinator, type CoordinatorEvent, type CoordinatorOptions, startCoordinator } from '../src/index.js';
 import { BLOCK, sha256, stateAt, temporaryDirectory, testRun } from './fixtures.js';
 import { ScriptedWorker } from './scripted-worker.js';
@@ -54,7 +55,7 @@ export async function startTestCluster(changes: Partial<CoordinatorOptions> = {}
   const coordinator = await startCoordinator({
     run: testRun(),
     listen: { host: '127.0.0.1', port: 0 },
-    token,
+    tokens: TokenBook.of(token),
     runDir,
     minWorkers: 1,
     initialState: stateAt(0),
@@ -68,7 +69,8 @@ export async function startTestCluster(changes: Partial<CoordinatorOptions> = {}
   onTestFinished(() => coordinator.close());
   const [url] = coordinator.urls;
   const join: TestCluster['join'] = async (name, returns) => {
-    const worker = await ScriptedWorker.join(url, coordinator.token, name, returns);
+    const known = returns && { key: TokenBook.of(token).returnKey(returns.workerId), ...returns };
+    const worker = await ScriptedWorker.join(url, coordinator.token, name, known);
     onTestFinished(() => worker.close());
     return worker;
   };

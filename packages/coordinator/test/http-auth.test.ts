@@ -1,13 +1,33 @@
 import { CoordError } from '@coord/protocol';
 import { describe, expect, it } from 'vitest';
+import { FailedAttempts } from '../src/access/failed-attempts.js';
+import { TokenBook } from '../src/access/token-book.js';
+import { TOKEN_ROLES } from '../src/access/token-record.js';
 import { isLoopback, reachableUrls } from '../src/addresses.js';
-import { createHttpServer } from '../src/http-server.js';
+import { createHttpServer, type HttpOptions } from '../src/http-server.js';
 import type { ClusterStatus } from '../src/status.js';
+import { FakeClock } from './fake-clock.js';
 
 const status = { step: 3 } as ClusterStatus;
 
+const SECRETS = { worker: 'secret-of-a-worker', observer: 'secret-of-an-observer', operator: 'secret-of-an-operator' };
+
+async function bookOfAll(): Promise<TokenBook> {
+  const book = new TokenBook({ tokens: [], runSecret: 'secret of the run' }, async () => {});
+  for (const role of TOKEN_ROLES) await book.create({ name: role, role, secret: SECRETS[role] });
+  return book;
+}
+
+const tokenActions = { created() {}, revoked: () => 0, textOf: ({ secret }: { secret: string }) => secret };
+
+async function serverWith(changes: Partial<HttpOptions> = {}) {
+  const tokens = await bookOfAll();
+  const failures = new FailedAttempts(new FakeClock());
+  return createHttpServer({ tokens, failures, tokenActions, status: () => status, drain: () => undefined, ...changes });
+}
+
 const ask = async (remoteAddress: string, authorization?: string): Promise<number> => {
-  const app = createHttpServer({ token: 'secret-token', status: () => status, drain: () => undefined });
+  const app = await serverWith();
   const headers = authorization === undefined ? {} : { authorization };
   const { statusCode } = await app.inject({ url: '/status', remoteAddress, headers });
   await app.close();
@@ -24,17 +44,16 @@ describe('the status', () => {
   it('is closed to strangers, and open to those that know the token', async () => {
     expect(await ask('192.0.2.7')).toBe(401);
     expect(await ask('192.0.2.7', 'Bearer wrong')).toBe(401);
-    expect(await ask('192.0.2.7', 'Basic secret-token')).toBe(401);
-    expect(await ask('192.0.2.7', 'Bearer secret-token')).toBe(200);
+    expect(await ask('192.0.2.7', `Basic ${SECRETS.worker}`)).toBe(401);
+    for (const secret of Object.values(SECRETS)) expect(await ask('192.0.2.7', `Bearer ${secret}`)).toBe(200);
+    expect(await ask('192.0.2.7', `Bearer ${SECRETS.worker}.sha256-${'A'.repeat(43)}`)).toBe(200);
   });
 });
 
 describe('a drain', () => {
   const drain = async (worker: string, remoteAddress: string, headers: Record<string, string> = {}) => {
     const asked: string[] = [];
-    const app = createHttpServer({
-      token: 'secret-token',
-      status: () => status,
+    const app = await serverWith({
       drain(name) {
         asked.push(name);
         if (name === 'last') throw new CoordError('USAGE', 'it is the only worker', { hint: 'Add another.' });
@@ -46,9 +65,12 @@ describe('a drain', () => {
     return { code: response.statusCode, body: response.json(), asked };
   };
 
-  it('reaches the worker, by this machine or by the token', async () => {
+  it('reaches the worker, by this machine or by an operator', async () => {
     expect(await drain('w2', '127.0.0.1')).toMatchObject({ code: 200, body: { draining: 'w2 (second)' } });
-    expect(await drain('w2', '192.0.2.7', { authorization: 'Bearer secret-token' })).toMatchObject({ code: 200 });
+    const by = (secret: string) => drain('w2', '192.0.2.7', { authorization: `Bearer ${secret}` });
+    expect(await by(SECRETS.operator)).toMatchObject({ code: 200 });
+    expect(await by(SECRETS.worker)).toMatchObject({ code: 401, asked: [] });
+    expect(await by(SECRETS.observer)).toMatchObject({ code: 401, asked: [] });
   });
 
   it('is refused to strangers and to web pages, without asking anybody', async () => {
@@ -79,7 +101,7 @@ describe('addresses', () => {
       lo: [{ ...base, address: '127.0.0.1', family: 'IPv4' as const, internal: true }],
       eth: [{ ...base, address: '192.0.2.7', family: 'IPv4' as const, internal: false }],
     };
-    const urls = reachableUrls({ host: '0.0.0.0', port: 7070 }, interfaces);
+    const urls = reachableUrls({ host: '0.0.0.0', port: 7070 }, 'ws', interfaces);
     expect(urls).toEqual(['ws://192.0.2.7:7070', 'ws://127.0.0.1:7070']);
     expect(reachableUrls({ host: '::1', port: 1 })).toEqual(['ws://[::1]:1']);
   });

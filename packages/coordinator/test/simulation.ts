@@ -20,6 +20,7 @@ import {
 } from '@coord/protocol';
 import { createLinkPair, type MemoryLink } from '@coord/transport';
 import { pino } from 'pino';
+import { TokenBook } from '../src/access/token-book.js';
 import { Chronicle } from '../src/chronicle.js';
 import { Conductor } from '../src/conductor.js';
 import { createDoor } from '../src/door.js';
@@ -239,7 +240,7 @@ export class Simulation {
     this.lastStep = totalStepsOf(run);
     this.conductor = new Conductor({
       run,
-      token: this.token,
+      tokens: TokenBook.of(this.token),
       runDir: 'memory',
       minWorkers,
       initialState: state,
@@ -255,7 +256,13 @@ export class Simulation {
       keepEvidence: async () => {},
     });
     const { handshakeTimeoutMs } = DEFAULT_TIMINGS;
-    this.door = createDoor({ token: this.token, clock, handshakeTimeoutMs, conductor: this.conductor, chronicle });
+    this.door = createDoor({
+      tokens: TokenBook.of(this.token),
+      clock,
+      handshakeTimeoutMs,
+      conductor: this.conductor,
+      chronicle,
+    });
   }
 
   join(): void {

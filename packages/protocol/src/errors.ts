@@ -54,6 +54,7 @@ export const ERROR_RULES = {
   CERTIFICATE_WRONG: fatal(EXIT_CODE.refused),
   PROTOCOL_VERSION: fatal(EXIT_CODE.refused),
   JOIN_REFUSED: fatal(EXIT_CODE.refused),
+  RUN_LOCKED: fatal(EXIT_CODE.refused),
   PORT_IN_USE: fatal(EXIT_CODE.network),
   UNREACHABLE: fatal(EXIT_CODE.network),
   COORDINATOR_LOST: fatal(EXIT_CODE.network),

@@ -20,4 +20,5 @@ export * from './random.js';
 export * from './run-spec.js';
 export * from './state.js';
 export * from './tally.js';
+export * from './token.js';
 export * from './view.js';

@@ -33,6 +33,8 @@ const name = z.string().min(1).max(LIMITS.nameLength);
 const text = z.string().max(LIMITS.textLength);
 const proof = z.string().min(16).max(128);
 const bytes: z.ZodType<Uint8Array> = z.instanceof(Uint8Array);
+/** What a worker that was called so was given in its welcome; nobody else has it. */
+const returnKey = z.string().min(16).max(128);
 const durationMs = z.number().min(0);
 
 /** What a worker is doing; a heartbeat names it, and so does every complaint about a silent worker. */
@@ -103,7 +105,7 @@ export const helloSchema = z.object({
   hostName: name,
   pid: z.number().int(),
   /** The worker has taken part before, lost its coordinator and trained on; this is what it was and the last view it heard of. */
-  returns: z.object({ runId: name, workerId: name, generation }).optional(),
+  returns: z.object({ runId: name, workerId: name, generation, key: returnKey.optional() }).optional(),
 });
 
 /** A replica that differs from others of its step. */
@@ -223,6 +225,8 @@ export const coordinatorMessageSchema = z.discriminatedUnion('type', [
     type: z.literal('welcome'),
     proof,
     workerId: name,
+    /** Proves later that a worker that comes back is the one that was called so. */
+    returnKey: returnKey.optional(),
     run: runSpecSchema,
     heartbeatIntervalMs: z.number().int().min(10),
     /** A ring operation that makes no progress for this long has failed. */

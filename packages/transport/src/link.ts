@@ -17,6 +17,8 @@ export interface Link {
    * empty on a plain link. A proof that covers it cannot be passed on by whoever stands between.
    */
   readonly channelBinding: string;
+  /** The other end has proved itself: limits for strangers, where this end has any, bind it no longer. */
+  admit?(): void;
   /**
    * Resolves when the message is handed to the operating system; whoever awaits it cannot flood a slow peer. The bytes may
    * be reused then.

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { IncomingMessage, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { CoordError, type Endpoint, type SocketEndpoint } from '@coord/protocol';
+import { admitSocket } from './connection-gate.js';
 import { createGuardedServer } from './guarded-server.js';
 import type { Link } from './link.js';
 import { SegmentAcceptor } from './segment-acceptor.js';
@@ -48,7 +49,7 @@ export async function createPeerListener(options: PeerListenerOptions): Promise<
     response.writeHead(404, { 'content-type': 'text/plain' }).end('links only\n');
   }, options.certificate);
   const endpoint = { ...(await listen(server, options)), certificateSha256: options.certificate?.sha256 };
-  const acceptor = new SegmentAcceptor(options.holdMs ?? HOLD_MS);
+  const acceptor = new SegmentAcceptor(options.holdMs ?? HOLD_MS, (socket) => admitSocket(server, socket));
   routeUpgrades(server, SEGMENT_PATH, (request, socket, head) => acceptor.handleUpgrade(request, socket, head));
   const owners: LinkListener[] = [];
   return {

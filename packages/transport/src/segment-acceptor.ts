@@ -48,8 +48,12 @@ export class SegmentAcceptor {
   private readonly spent = new Set<string>();
   private isClosed = false;
 
-  /** @param holdMs how long a dial is kept that nobody waits for. */
-  constructor(private readonly holdMs: number) {}
+  constructor(
+    /** How long a dial is kept that nobody waits for. */
+    private readonly holdMs: number,
+    /** The owner of this socket has proved itself. */
+    private readonly admit: (socket: Socket) => void = () => {},
+  ) {}
 
   handleUpgrade(request: IncomingMessage, stream: Duplex, head: Buffer): void {
     const dial = parseDialRequest(request);
@@ -140,6 +144,7 @@ export class SegmentAcceptor {
       return false;
     }
     this.spent.add(dial.nonce);
+    this.admit(socket);
     socket.setNoDelay(true);
     socket.setKeepAlive(true);
     socket.setTimeout(0);

@@ -110,6 +110,7 @@ function opened(socket: WebSocket, url: string, signal: AbortSignal | undefined)
 }
 
 function refused(url: string, status: number): CoordError {
+  if (status === 429) return tooOften(url);
   const hint =
     status === 401 || status === 403
       ? 'The other end refused this connection; check the credentials.'
@@ -119,6 +120,16 @@ function refused(url: string, status: number): CoordError {
     facts: { url, status },
   });
 }
+
+const tooOften = (url: string): CoordError =>
+  new CoordError(
+    'COORDINATOR_BUSY',
+    `${url} does not listen to this machine for a while: too many wrong tokens came from it`,
+    {
+      hint: 'Check the token, and try again in a minute.',
+      facts: { url },
+    },
+  );
 
 function unreachable(url: string, cause: Error & { code?: string }): CoordError {
   // An AggregateError (several addresses tried) has an empty message of its own.

@@ -24,6 +24,8 @@ const PAUSE_AT_BYTES = 16 * 1024 * 1024;
 export interface WsLinkOptions {
   readonly remote: string;
   readonly maxMessageBytes?: number;
+  /** Lifts the limits for strangers. */
+  admit?(): void;
   /** Asked when first needed: a client has no socket before it is connected. */
   socket(): Socket | undefined;
 }
@@ -65,6 +67,10 @@ export class WsLink implements Link {
   get channelBinding(): string {
     const socket = this.options.socket();
     return socket ? channelBindingOf(socket) : '';
+  }
+
+  admit(): void {
+    this.options.admit?.();
   }
 
   send(message: Uint8Array): Promise<void> {

@@ -5,7 +5,9 @@ import { LIMITS } from '@coord/protocol';
 import { WebSocketServer } from 'ws';
 import { remoteOf } from './address.js';
 import { CHECK_BYTES } from './checked-message.js';
+import { admitSocket } from './connection-gate.js';
 import type { Link } from './link.js';
+import { limitStranger } from './stranger-limit.js';
 import { refuseUpgrade, routeUpgrades } from './upgrade-router.js';
 import { WsLink } from './ws-link.js';
 
@@ -14,8 +16,15 @@ export interface ListenOptions {
   readonly path: string;
   /** Default: LIMITS.messageBytes. */
   readonly maxMessageBytes?: number;
-  /** False: the request is answered with 401. */
-  authorize?(request: IncomingMessage): boolean;
+  /** Bytes that are read of a link whose owner has not been admitted; no limit of its own where it is left out. */
+  readonly strangerBytes?: number;
+  /** Answers a request with an HTTP error instead of a link; undefined lets it in. */
+  refuse?(request: IncomingMessage): Refusal | undefined;
+}
+
+export interface Refusal {
+  readonly status: number;
+  readonly reason: string;
 }
 
 export interface LinkListener {
@@ -36,17 +45,23 @@ export function listenLinks(
   });
   const open = new Set<Link>();
   const unroute = routeUpgrades(server, options.path, (request, socket, head) => {
-    if (options.authorize && !options.authorize(request)) {
-      refuseUpgrade(socket, 401, 'not authorized');
+    const refusal = options.refuse?.(request);
+    if (refusal) {
+      refuseUpgrade(socket, refusal.status, refusal.reason);
       return;
     }
     const connection = socket as Socket;
     connection.setKeepAlive(true);
     acceptor.handleUpgrade(request, socket, head, (accepted) => {
+      const liftLimit = limitStranger(connection, options.strangerBytes);
       const link = new WsLink(accepted, {
         remote: remoteOf(connection),
         maxMessageBytes,
         socket: () => connection,
+        admit() {
+          liftLimit();
+          admitSocket(server, connection);
+        },
       });
       open.add(link);
       void link.closed.then(() => open.delete(link));

@@ -1,5 +1,5 @@
 /** The peer network over WebSockets: every host listens, and its peers dial it. */
-import { CoordError, type PeerEndpoint, type SocketEndpoint } from '@coord/protocol';
+import { CoordError, LIMITS, type PeerEndpoint, type SocketEndpoint } from '@coord/protocol';
 import { hostForUrl } from './address.js';
 import { dialSegments } from './dial-segments.js';
 import type { Link } from './link.js';
@@ -28,7 +28,9 @@ export async function createWsNetwork(
     acceptSegments: (link) => listener.acceptSegments(link),
     dialSegments: async (peer, link) => dialSegments(sameSafety(socketOf(peer)), link),
     onLink(service, handler) {
-      listener.onLink(pathOf(service), (link, { headers }) => handler(link, metaOf(headers)));
+      listener.onLink(pathOf(service), (link, { headers }) => handler(link, metaOf(headers)), {
+        strangerBytes: 2 * LIMITS.handshakeBytes,
+      });
     },
     dialLink: async (peer, service, { meta = {}, ...dial }) =>
       connectPeer(sameSafety(socketOf(peer)), service, { ...dial, headers: headersOf(meta) }),

@@ -97,7 +97,10 @@ describe('listening for links', () => {
   });
 
   it('answers 401 to a request that is not authorized', async () => {
-    const { url } = await startListener({ authorize: ({ headers }) => headers.authorization === 'Bearer right' });
+    const { url } = await startListener({
+      refuse: ({ headers }) =>
+        headers.authorization === 'Bearer right' ? undefined : { status: 401, reason: 'not authorized' },
+    });
     await expect(dial(url)).rejects.toMatchObject({ code: 'UNREACHABLE', facts: { status: 401 } });
     const link = await dial(url, { headers: { authorization: 'Bearer right' } });
     await link.close();

@@ -68,6 +68,7 @@ export class CoordinatorConnection {
   #closing = false;
   #wakeUp: () => void = () => {};
   #workerId: string;
+  #returnKey: string | undefined;
   #generation = 0;
 
   private constructor(
@@ -80,6 +81,7 @@ export class CoordinatorConnection {
   ) {
     this.#session = session;
     this.#workerId = welcome.workerId;
+    this.#returnKey = welcome.returnKey;
   }
 
   /** The first join has no patience. @throws CoordError UNREACHABLE, and what CoordinatorSession.join throws. */
@@ -218,7 +220,8 @@ export class CoordinatorConnection {
     const { dial, identity, clock, logger } = this.options;
     const { run } = this.welcome;
     // Who has not been ready yet has nothing to come back to.
-    const returns = this.#ready && { runId: run.runId, workerId: this.#workerId, generation: this.#generation };
+    const self = { runId: run.runId, workerId: this.#workerId, key: this.#returnKey };
+    const returns = this.#ready && { ...self, generation: this.#generation };
     try {
       const link = await dial(JOIN_TIMEOUT_MS);
       const session = await joinWithin(link, { ...identity, returns }, clock);
@@ -236,6 +239,7 @@ export class CoordinatorConnection {
     const { workerId, settledStep } = session.welcome;
     this.options.logger.info({ before: this.#workerId, workerId, settledStep }, 'back with the coordinator');
     this.#workerId = workerId;
+    this.#returnKey = session.welcome.returnKey;
     this.#session = session;
     this.#handlers?.onReturned(workerId);
     this.#hear(session);

@@ -102,6 +102,7 @@ export async function challengePeer(link: Link, { service, keys, view }: Challen
   };
   const key = keys.pairKey(hello.linkKey, current);
   if (!isKeyedProof(hello.proof, key, partsOf('dialer', meeting))) throw unproven(link);
+  link.admit?.();
   const proof = keyedProof(key, partsOf('listener', meeting));
   await send(link, { type: 'peer-welcome', proof });
   return hello.linkKey;

@@ -1,10 +1,12 @@
 /** How a worker reaches its coordinator and its peers; the scheme of the coordinator's address decides. */
 import { CoordError } from '@coord/protocol';
-import { connectLink, createWsNetwork, type Link, type PeerNetwork } from '@coord/transport';
+import { type Certificate, connectLink, createWsNetwork, type Link, type PeerNetwork } from '@coord/transport';
 
 export interface ReachOptions {
   readonly url: string;
   readonly natsCredentials?: string | undefined;
+  /** Fingerprint of the coordinator's certificate, from the token. */
+  readonly certificateSha256?: string | undefined;
   /** What the worker is called, for the NATS server's monitoring. */
   readonly name: string;
 }
@@ -28,13 +30,19 @@ const TIMEOUT_MS = 10_000;
 
 /** @throws CoordError USAGE when the address is none; UNREACHABLE when a NATS server cannot be reached. */
 export async function openReach(options: ReachOptions): Promise<Reach> {
-  return NATS.test(options.url) ? overNats(options) : overSockets(joinUrl(options.url));
+  return NATS.test(options.url)
+    ? overNats(options)
+    : overSockets(joinUrl(options.url, options.certificateSha256 !== undefined), options.certificateSha256);
 }
 
-function overSockets(url: string): Reach {
+function overSockets(url: string, certificateSha256: string | undefined): Reach {
+  const isEncrypted = url.startsWith('wss:');
   return {
-    dialCoordinator: (timeoutMs) => connectLink(url, { timeoutMs }),
-    openNetwork: ({ listen, advertise }) => createWsNetwork(listen, advertise),
+    dialCoordinator: (timeoutMs) => connectLink(url, { timeoutMs, certificateSha256 }),
+    async openNetwork({ listen, advertise }) {
+      const certificate = isEncrypted ? await ownCertificate((advertise ?? listen).host) : undefined;
+      return createWsNetwork({ ...listen, certificate }, advertise);
+    },
     async close() {},
   };
 }
@@ -64,9 +72,20 @@ async function overNats({ url, natsCredentials, name }: ReachOptions): Promise<R
   }
 }
 
-/** @throws CoordError USAGE when `url` is no address. */
-export function joinUrl(url: string): string {
-  const withScheme = /^[a-z]+:\/\//.test(url) ? url : `ws://${url}`;
+/** Where the way to the coordinator is encrypted, so are the ways to the peers; they know this one from the view. */
+async function ownCertificate(host: string): Promise<Certificate> {
+  // What makes certificates is loaded only where it is used.
+  const { createCertificate } = await import('@coord/transport/certificate');
+  return createCertificate([host]);
+}
+
+/**
+ * @param isPinned the token names a certificate: then nothing is sent in the clear.
+ * @throws CoordError USAGE when `url` is no address, or a plain one although there is a certificate.
+ */
+export function joinUrl(url: string, isPinned = false): string {
+  if (isPinned && /^(ws|http):\/\//i.test(url)) throw notPlain(url);
+  const withScheme = /^[a-z]+:\/\//.test(url) ? url : `${isPinned ? 'wss' : 'ws'}://${url}`;
   const text = withScheme.replace(/^http/, 'ws');
   if (!URL.canParse(text) || !/^wss?:\/\/./.test(text)) {
     throw new CoordError('USAGE', `${url} is no address of a coordinator`, {
@@ -77,3 +96,9 @@ export function joinUrl(url: string): string {
   parsed.pathname = '/join';
   return parsed.href;
 }
+
+const notPlain = (url: string): CoordError =>
+  new CoordError('USAGE', `${url} is not encrypted, but the token belongs to a coordinator that is`, {
+    hint: `Use ${url.replace(/^(ws|http):/i, '$1s:')}, as in the line that \`coord start\` printed.`,
+    facts: { url },
+  });

@@ -6,6 +6,7 @@ import {
   type EngineName,
   hashWeights,
   identityText,
+  parseToken,
   type StateMessage,
   toErrorRecord,
 } from '@coord/protocol';
@@ -83,7 +84,11 @@ export interface WorkerHandle {
  *   rejects with what ended it.
  */
 export async function startWorker(options: WorkerOptions, around = realSurroundings): Promise<WorkerHandle> {
-  const reach = await around.openReach({ ...options, name: nameOf(options) });
+  const reach = await around.openReach({
+    ...options,
+    certificateSha256: parseToken(options.token).certificateSha256,
+    name: nameOf(options),
+  });
   const connection = await join(reach, options, around).catch(async (error) => {
     await reach.close();
     throw error;
@@ -107,7 +112,7 @@ const nameOf = ({ name }: WorkerOptions): string => name ?? hostname();
 function join(reach: Reach, options: WorkerOptions, { clock, random }: Surroundings): Promise<CoordinatorConnection> {
   return CoordinatorConnection.open({
     dial: (timeoutMs) => reach.dialCoordinator(timeoutMs),
-    identity: { token: options.token, name: nameOf(options), hostName: hostname() },
+    identity: { token: parseToken(options.token).secret, name: nameOf(options), hostName: hostname() },
     clock,
     random,
     patienceMs: patienceOf(options),

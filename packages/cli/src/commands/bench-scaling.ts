@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
-import { createToken, EXIT_CODE, stepsPerEpoch } from '@coord/protocol';
+import { EXIT_CODE, stepsPerEpoch } from '@coord/protocol';
 import { type ScalingCase, type ScalingResult, scalingCases, summarise } from '../bench/scaling.js';
 import { createStepWatch, PHASE_KEYS, type RunMeasurement } from '../bench/step-watch.js';
 import { loadConfig } from '../config/load.js';
@@ -13,6 +13,7 @@ import { type CommandIo, writeJson, writeLine } from '../io.js';
 import { createLogger } from '../log.js';
 import type { ScalingOptions } from '../options.js';
 import { createRunDirectory } from '../run-directory.js';
+import { prepareTokens } from '../start-tokens.js';
 import { coordinatorLogFile, startTraining } from '../train.js';
 import { formatPercent, formatRate, formatTable, plural } from '../view/format.js';
 
@@ -69,7 +70,7 @@ async function measure(config: RunConfig, directory: string, steps: number): Pro
       prepared: { ...prepared, spec },
       initialState: createInitialState({ ...prepared, spec }),
       runDir,
-      token: createToken(),
+      tokens: await prepareTokens(runDir),
       logger: createLogger({ name: 'coordinator', file: coordinatorLogFile(runDir), stderr: false }),
       onEvent: (event) => watch.see(event),
       onLocalExit: () => {},

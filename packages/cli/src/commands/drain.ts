@@ -10,8 +10,9 @@ const refusalSchema = z.object({ message: z.string(), hint: z.string().optional(
 
 /** @throws CoordError USAGE (no such worker, the last worker), UNREACHABLE, TOKEN_WRONG. */
 export async function runDrain(worker: string, options: DrainOptions, io: CommandIo): Promise<number> {
-  const url = coordinatorUrl(options.url, `/drain/${encodeURIComponent(worker)}`);
-  const { status, body } = await askCoordinator(url, findToken(options.token, io.env), 'POST');
+  const token = findToken(options.token, io.env);
+  const url = coordinatorUrl(options.url, `/drain/${encodeURIComponent(worker)}`, token);
+  const { status, body } = await askCoordinator(url, token, { method: 'POST' });
   const answer = drainingSchema.safeParse(body);
   if (status !== 200 || !answer.success) throw refused(worker, body);
   const { draining } = answer.data;

@@ -1,11 +1,12 @@
 import { rm } from 'node:fs/promises';
 import { compileWarnings } from '@coord/engine';
-import { createToken, EXIT_CODE } from '@coord/protocol';
+import { EXIT_CODE } from '@coord/protocol';
 import { type Colors, colorsFor } from '../colors.js';
 import { type CommandIo, writeJson, writeLine } from '../io.js';
 import { createLogger } from '../log.js';
 import type { StartOptions } from '../options.js';
 import { type PreparedStart, prepareStart } from '../prepare-start.js';
+import { prepareTokens } from '../start-tokens.js';
 import { findToken, natsCredentials } from '../token.js';
 import { coordinatorLogFile, localExitText, startTraining, type Training } from '../train.js';
 import type { Plan } from '../view/progress.js';
@@ -42,7 +43,7 @@ async function launch(start: PreparedStart, options: StartOptions, view: View, i
   try {
     return await startTraining({
       ...start,
-      token: findToken(options.token, io.env) ?? start.formerToken ?? createToken(),
+      tokens: await prepareTokens(start.runDir, findToken(options.token, io.env)),
       natsCredentials: natsCredentials(io.env),
       logger: createLogger({ name: 'coordinator', file: coordinatorLogFile(start.runDir), stderr: options.verbose }),
       onEvent: (event) => view.event(event),

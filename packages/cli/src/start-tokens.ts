@@ -1,0 +1,26 @@
+/** The tokens that a start works with: what it prints, what its own workers and commands use. */
+import { openTokenBook, type TokenBook, type TokenRecord } from '@coord/coordinator';
+
+/** Names of the tokens that every run makes by itself. */
+export const TOKEN_NAMES = { join: 'join', local: 'local', operator: 'operator' } as const;
+
+export interface StartTokens {
+  readonly book: TokenBook;
+  /** For the workers that this start launches: rotating the token that people were given does not touch them. */
+  readonly local: TokenRecord;
+}
+
+/**
+ * @param given what the user wants workers to be given; else the token of the start before, or a new one.
+ * @throws CoordError USAGE when the run's tokens cannot be read.
+ */
+export async function prepareTokens(runDir: string, given?: string): Promise<StartTokens> {
+  const book = await openTokenBook(runDir);
+  const { join, local, operator } = TOKEN_NAMES;
+  const current = book.newest('worker', join);
+  if (!current || (given !== undefined && given !== current.secret)) {
+    await book.create({ name: join, role: 'worker', secret: given });
+  }
+  if (!book.newest('operator')) await book.create({ name: operator, role: 'operator' });
+  return { book, local: book.newest('worker', local) ?? (await book.create({ name: local, role: 'worker' })) };
+}

@@ -1,0 +1,160 @@
+/**
+ * Where tokens are ruled over: a running coordinator, asked over HTTP with an operator's token, or the run directory of one that
+ * does not run.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { LEDGER_FILE, lockRun, openLedger, openTokenBook, type TokenBook, type TokenRecord } from '@coord/coordinator';
+import { CoordError, formatToken, isCoordError, parseToken, systemClock } from '@coord/protocol';
+import { z } from 'zod';
+import { loadCertificate } from './certificate-files.js';
+import { readCoordinatorRecord } from './coordinator-file.js';
+import type { CommandIo } from './io.js';
+import { parseListen } from './listen.js';
+import type { TokenOptions } from './options.js';
+import { readRunRecord } from './run-directory.js';
+import { askCoordinator, coordinatorUrl, type Question } from './status-client.js';
+import { findToken, requireToken } from './token.js';
+
+const shownSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  role: z.string(),
+  createdAt: z.string(),
+  expiresAt: z.string().optional(),
+  revokedAt: z.string().optional(),
+  state: z.string().optional(),
+});
+export type ShownToken = z.infer<typeof shownSchema>;
+
+const createdSchema = z.object({ token: shownSchema, text: z.string() });
+const revokedSchema = z.object({ token: shownSchema, disconnected: z.number() });
+const rotatedSchema = createdSchema.extend({ old: shownSchema, disconnected: z.number() });
+export type RevokedToken = z.infer<typeof revokedSchema>;
+
+export interface Wish {
+  readonly name: string;
+  readonly role: TokenRecord['role'];
+  readonly validMs?: number | undefined;
+}
+
+export interface TokenDesk {
+  /** A coordinator hears of it at once. */
+  readonly isLive: boolean;
+  list(): Promise<ShownToken[]>;
+  create(wish: Wish): Promise<z.infer<typeof createdSchema>>;
+  revoke(who: string, disconnect: boolean): Promise<RevokedToken>;
+  rotate(who: string, graceMs: number, disconnect: boolean): Promise<z.infer<typeof rotatedSchema>>;
+}
+
+/**
+ * @param where a run directory, or the address of a coordinator.
+ * @throws CoordError USAGE, CHECKPOINT_NOT_FOUND (no run directory), UNREACHABLE, TOKEN_WRONG, CERTIFICATE_WRONG.
+ */
+export async function withTokenDesk<T>(
+  where: string,
+  options: TokenOptions,
+  io: CommandIo,
+  act: (desk: TokenDesk) => Promise<T>,
+): Promise<T> {
+  if (!existsSync(where)) return act(liveDesk(where, requireToken(options.token, io.env)));
+  await readRunRecord(where);
+  try {
+    return await withClosedRun(where, act);
+  } catch (error) {
+    if (!isCoordError(error, 'RUN_LOCKED')) throw error;
+    return act(await deskOfRunning(where, findToken(options.token, io.env)));
+  }
+}
+
+/** The run directory's owner is an operator: the secret is there to be read. */
+async function deskOfRunning(runDir: string, given: string | undefined): Promise<TokenDesk> {
+  const record = await readCoordinatorRecord(runDir);
+  const secret = given ?? (await openTokenBook(runDir)).newest('operator')?.secret;
+  if (!record || secret === undefined) {
+    throw new CoordError('USAGE', `${runDir} is led by a coordinator that is just starting`, { hint: 'Try again.' });
+  }
+  const { host, port } = parseListen(record.listen);
+  const certificate = record.certificate && (await loadCertificate(runDir, record.certificate));
+  const address = `${localHost(host)}:${port}`;
+  return liveDesk(address, formatToken({ secret: parseToken(secret).secret, certificateSha256: certificate?.sha256 }));
+}
+
+const localHost = (host: string): string => {
+  if (host === '0.0.0.0' || host === '::') return '127.0.0.1';
+  return host.includes(':') ? `[${host}]` : host;
+};
+
+function liveDesk(address: string, token: string): TokenDesk {
+  const ask = async <S extends z.ZodType>(path: string, schema: S, question?: Question): Promise<z.infer<S>> => {
+    const { status, body } = await askCoordinator(coordinatorUrl(address, path, token), token, question);
+    const answer = schema.safeParse(body);
+    if (status === 200 && answer.success) return answer.data;
+    throw refused(body);
+  };
+  const post = <S extends z.ZodType>(path: string, schema: S, body: object) =>
+    ask(path, schema, { method: 'POST', body });
+  const of = (who: string) => `/tokens/${encodeURIComponent(who)}`;
+  return {
+    isLive: true,
+    list: async () => (await ask('/tokens', z.object({ tokens: z.array(shownSchema) }))).tokens,
+    create: (wish) => post('/tokens', createdSchema, wish),
+    revoke: (who, disconnect) => post(`${of(who)}/revoke`, revokedSchema, { disconnect }),
+    rotate: (who, graceMs, disconnect) => post(`${of(who)}/rotate`, rotatedSchema, { graceMs, disconnect }),
+  };
+}
+
+const refusalSchema = z.object({ message: z.string(), hint: z.string().optional() });
+
+function refused(body: unknown): CoordError {
+  const known = refusalSchema.safeParse(body);
+  const { message, hint } = known.success ? known.data : { message: 'the coordinator did not do it', hint: undefined };
+  return new CoordError('USAGE', message, { hint });
+}
+
+/** Nobody starts the run while its tokens change; what is done stands in the ledger, as if a coordinator had done it. */
+async function withClosedRun<T>(runDir: string, act: (desk: TokenDesk) => Promise<T>): Promise<T> {
+  const lock = await lockRun(runDir);
+  try {
+    const ledger = await openLedger(join(runDir, LEDGER_FILE), { clock: systemClock });
+    try {
+      return await act(await closedDesk(runDir, await openTokenBook(runDir), ledger));
+    } finally {
+      await ledger.close();
+    }
+  } finally {
+    lock.release();
+  }
+}
+
+type OpenLedger = Awaited<ReturnType<typeof openLedger>>;
+
+async function closedDesk(runDir: string, book: TokenBook, ledger: OpenLedger): Promise<TokenDesk> {
+  const files = (await readCoordinatorRecord(runDir))?.certificate;
+  const certificateSha256 = files && (await loadCertificate(runDir, files)).sha256;
+  const created = ({ id: tokenId, name, role, expiresAt }: TokenRecord) =>
+    ledger.append({ type: 'token-created', tokenId, name, role, expiresAt });
+  const revoked = ({ id: tokenId, name, expiresAt }: TokenRecord) =>
+    ledger.append({ type: 'token-revoked', tokenId, name, expiresAt, disconnected: 0 });
+  const textOf = ({ secret }: TokenRecord) => formatToken({ secret, certificateSha256 });
+  return {
+    isLive: false,
+    list: async () => book.summaries,
+    async create(wish) {
+      const token = await book.create(wish);
+      created(token);
+      return { token, text: textOf(token) };
+    },
+    async revoke(who) {
+      const token = await book.revoke(who);
+      revoked(token);
+      return { token, disconnected: 0 };
+    },
+    async rotate(who, graceMs) {
+      const { old, fresh } = await book.rotate(who, graceMs);
+      created(fresh);
+      revoked(old);
+      return { token: fresh, text: textOf(fresh), old, disconnected: 0 };
+    },
+  };
+}

@@ -1,0 +1,42 @@
+/** `tokens.json` in the run directory: the run's tokens with their secrets. Only its owner may read it. */
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CoordError, createToken } from '@coord/protocol';
+import { z } from 'zod';
+import { TokenBook, type TokenPage } from './token-book.js';
+import { tokenRecordSchema } from './token-record.js';
+
+const FILE = 'tokens.json';
+const OWNER_ONLY = 0o600;
+
+const fileSchema = z.object({
+  formatVersion: z.literal(1),
+  runSecret: z.string().min(16),
+  tokens: z.array(tokenRecordSchema).max(1000),
+});
+
+/** A missing file is an empty book. @throws CoordError USAGE when the file is damaged. */
+export async function openTokenBook(runDir: string): Promise<TokenBook> {
+  const file = join(runDir, FILE);
+  return new TokenBook(await readPage(file), (page) => writePage(file, page));
+}
+
+async function readPage(file: string): Promise<TokenPage> {
+  try {
+    return fileSchema.parse(JSON.parse(await readFile(file, 'utf8')));
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return { tokens: [], runSecret: createToken() };
+    throw new CoordError('USAGE', `${file} cannot be read as a list of tokens`, {
+      hint: 'Restore it; or remove it: the run then makes new tokens, and no worker of before comes back.',
+      facts: { file },
+      cause,
+    });
+  }
+}
+
+/** Written aside and renamed, so that a crash leaves the old tokens or the new ones. */
+async function writePage(file: string, page: TokenPage): Promise<void> {
+  const aside = `${file}.${process.pid}.tmp`;
+  await writeFile(aside, `${JSON.stringify({ formatVersion: 1, ...page }, null, 2)}\n`, { mode: OWNER_ONLY });
+  await rename(aside, file);
+}

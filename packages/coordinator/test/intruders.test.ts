@@ -1,0 +1,191 @@
+/** Scripted intruders over real sockets: what somebody can do who knows no token, and somebody who knows one. */
+
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { createNonce, encodeMessage, joinProof, PROTOCOL_VERSION } from '@coord/protocol';
+import { connectLink, type Link } from '@coord/transport';
+import { createCertificate } from '@coord/transport/certificate';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { FailedAttempts, networkOf } from '../src/access/failed-attempts.js';
+import { TokenBook } from '../src/access/token-book.js';
+import { startTestCluster } from './cluster.js';
+import { FakeClock } from './fake-clock.js';
+import { ScriptedWorker } from './scripted-worker.js';
+
+const TOKEN = 'the token of this test';
+
+const helloFrom = (name: string, clientNonce: string, proof: string, more: object = {}) => ({
+  type: 'hello',
+  protocolVersion: PROTOCOL_VERSION,
+  proof,
+  clientNonce,
+  name,
+  hostName: 'test',
+  pid: 1,
+  ...more,
+});
+
+const start = () => startTestCluster({ tokens: TokenBook.of(TOKEN) });
+
+async function refusalOf(worker: ScriptedWorker, hello: object) {
+  await worker.link.send(encodeMessage(hello));
+  return worker.next('refused');
+}
+
+describe('who knows no token', () => {
+  it('cannot use a hello again that it has recorded', async () => {
+    const { url } = await start();
+    const honest = await ScriptedWorker.connect(url);
+    const { serverNonce } = await honest.next('challenge');
+    const clientNonce = createNonce();
+    const proof = joinProof(TOKEN, 'worker', { serverNonce, clientNonce });
+    const hello = helloFrom('honest', clientNonce, proof);
+    await honest.link.send(encodeMessage(hello));
+    await honest.next('welcome');
+    const replay = await ScriptedWorker.connect(url);
+    await replay.next('challenge');
+    expect(await refusalOf(replay, hello)).toMatchObject({ code: 'TOKEN_WRONG' });
+  });
+
+  it("cannot give the coordinator's proof back as its own", async () => {
+    const { url } = await start();
+    const worker = await ScriptedWorker.connect(url);
+    const { serverNonce } = await worker.next('challenge');
+    const clientNonce = createNonce();
+    const proof = joinProof(TOKEN, 'coordinator', { serverNonce, clientNonce });
+    expect(await refusalOf(worker, helloFrom('mirror', clientNonce, proof))).toMatchObject({
+      code: 'TOKEN_WRONG',
+    });
+  });
+
+  it('cannot pass a proof on that was made for another channel', async () => {
+    const certificate = await createCertificate(['127.0.0.1']);
+    const cluster = await startTestCluster({ tokens: TokenBook.of(TOKEN), certificate });
+    const options = { timeoutMs: 5000, certificateSha256: certificate.sha256 };
+    const dial = async () => new ScriptedWorker(await connectLink(`${cluster.url}/join`, options), 'test');
+    expect(cluster.url).toMatch(/^wss:/);
+    const [victim, attacker] = [await dial(), await dial()];
+    const { serverNonce } = await attacker.next('challenge');
+    // The victim is made to answer the attacker's challenge; its proof names its own channel.
+    const clientNonce = createNonce();
+    const proofOn = (link: Link) =>
+      joinProof(TOKEN, 'worker', { serverNonce, clientNonce, channelBinding: link.channelBinding });
+    const relayed = helloFrom('victim', clientNonce, proofOn(victim.link));
+    expect(await refusalOf(attacker, relayed)).toMatchObject({ code: 'TOKEN_WRONG' });
+    const own = await dial();
+    const { serverNonce: fresh } = await own.next('challenge');
+    const channelBinding = own.link.channelBinding;
+    const proof = joinProof(TOKEN, 'worker', { serverNonce: fresh, clientNonce, channelBinding });
+    await own.link.send(encodeMessage(helloFrom('own', clientNonce, proof)));
+    expect((await own.next('welcome')).workerId).toBe('w1');
+  });
+
+  it('cannot make the coordinator hold more than a handshake, whatever its frame announces', async () => {
+    const { url, coordinator } = await start();
+    const links = await Promise.all(Array.from({ length: 8 }, () => connectLink(`${url}/join`, { timeoutMs: 5000 })));
+    for (const link of links) {
+      link.send(new Uint8Array(7 * 1024 * 1024)).catch(() => {});
+      expect(await link.closed).toMatchObject({ clean: false });
+    }
+    expect(coordinator.endpoint.port).toBeGreaterThan(0);
+    await ScriptedWorker.join(url, TOKEN);
+  });
+
+  it('is not listened to after twenty wrong proofs, by link or by HTTP, and is after a minute', async () => {
+    const clock = new FakeClock();
+    const failures = new FailedAttempts(clock);
+    for (let count = 0; count < 20; count++) {
+      expect(failures.blockedMs('192.0.2.1')).toBe(0);
+      failures.note('::ffff:192.0.2.1');
+    }
+    expect(failures.blockedMs('192.0.2.1')).toBe(60_000);
+    expect(failures.blockedMs('192.0.2.2')).toBe(0);
+    clock.advance(60_000);
+    expect(failures.blockedMs('192.0.2.1')).toBe(0);
+  });
+
+  it('is answered before a link is opened once it is blocked', async () => {
+    const { url } = await start();
+    for (let count = 0; count < 20; count++) {
+      const worker = await ScriptedWorker.connect(url);
+      await worker.sayHello('a wrong token');
+      expect((await worker.next('refused')).code).toBe('TOKEN_WRONG');
+    }
+    await expect(connectLink(`${url}/join`, { timeoutMs: 5000 })).rejects.toMatchObject({ code: 'COORDINATOR_BUSY' });
+    const status = await fetch(`${url.replace('ws', 'http')}/status`, { headers: { authorization: 'Bearer guess' } });
+    expect(status.status).toBe(429);
+    expect(Number(status.headers.get('retry-after'))).toBeGreaterThan(0);
+  });
+
+  it('cannot keep more than 128 connections open; who has joined does not count', async () => {
+    const { coordinator, url } = await start();
+    await ScriptedWorker.join(url, TOKEN);
+    const sockets = Array.from({ length: 140 }, () => {
+      const socket = connect(coordinator.endpoint.port, '127.0.0.1');
+      socket.on('error', () => {});
+      return socket;
+    });
+    onTestFinished(() => {
+      for (const socket of sockets) socket.destroy();
+    });
+    await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+    const dropped = () => sockets.filter((socket) => socket.closed || socket.readableEnded).length;
+    for (const socket of sockets) socket.resume();
+    await expect.poll(dropped, { timeout: 5000 }).toBe(12);
+    for (const socket of sockets) socket.destroy();
+    await expect
+      .poll(async () => (await ScriptedWorker.join(url, TOKEN).catch(() => undefined))?.workerId)
+      .toBeDefined();
+  });
+
+  it('of one IPv6 network is one', () => {
+    expect(networkOf('2001:db8:1:2::3')).toBe(networkOf('2001:db8:1:2:ffff::1'));
+    expect(networkOf('2001:db8:1:2::3')).not.toBe(networkOf('2001:db8:1:3::3'));
+    expect(networkOf('::1')).toBe(networkOf('0:0:0:0:1::'));
+    expect(networkOf('::ffff:192.0.2.7')).toBe('192.0.2.7');
+  });
+});
+
+describe('who knows a token, but is no honest worker', () => {
+  const returnsAs = (workerId: string, key?: string) => ({
+    returns: { runId: 'test-run', workerId, generation: 1, key },
+  });
+
+  it('cannot take the place of another worker by claiming its id', async () => {
+    const { url, events } = await start();
+    const honest = await ScriptedWorker.join(url, TOKEN, 'scripted');
+    await honest.ready();
+    await honest.nextView();
+    for (const key of [undefined, createNonce(), TokenBook.of(TOKEN).returnKey('w2')]) {
+      const thief = await ScriptedWorker.connect(url);
+      const { serverNonce } = await thief.next('challenge');
+      const clientNonce = createNonce();
+      const proof = joinProof(TOKEN, 'worker', { serverNonce, clientNonce });
+      const hello = helloFrom('scripted', clientNonce, proof, returnsAs(honest.workerId, key));
+      expect(await refusalOf(thief, hello)).toMatchObject({ code: 'JOIN_REFUSED' });
+    }
+    expect(events.of('worker-lost')).toEqual([]);
+  });
+
+  it('cannot send a view, a ledger line or another role of the conversation', async () => {
+    for (const forged of [
+      { type: 'view', view: { runId: 'test-run', generation: 99, members: [], ringKey: 'x'.repeat(32), reason: '' } },
+      { type: 'welcome', workerId: 'w9' },
+      { type: 'step', step: 8, weightsSha256: 'f'.repeat(64) },
+      { type: 'stop', reason: 'because' },
+    ]) {
+      const { url, coordinator } = await start();
+      const worker = await ScriptedWorker.join(url, TOKEN);
+      await worker.link.send(encodeMessage(forged));
+      expect(await worker.next('expelled')).toMatchObject({ code: 'MESSAGE_INVALID' });
+      await coordinator.close();
+    }
+  });
+
+  it('gets no block of other data', async () => {
+    const { url } = await start();
+    const worker = await ScriptedWorker.join(url, TOKEN);
+    await worker.send({ type: 'block-request', sha256: 'a'.repeat(64) });
+    expect((await worker.next('block')).data).toBeNull();
+  });
+});
