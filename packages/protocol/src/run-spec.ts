@@ -91,6 +91,10 @@ export const ENGINES = [
 ] as const;
 export type EngineName = (typeof ENGINES)[number];
 
+/** What travels: see docs/ring.md for what each keeps. */
+export const WIRE_FORMATS = ['int32', 'int16', 'int8'] as const;
+export type WireFormat = (typeof WIRE_FORMATS)[number];
+
 export const ringSpecSchema = z.strictObject({
   overlap: z
     .enum(['auto', 'on', 'off'])
@@ -105,8 +109,14 @@ export const ringSpecSchema = z.strictObject({
     .max(2 ** 32)
     .describe('Gradients that are reduced as one while others compute, at least so many bytes.')
     .default(8 * 1024 * 1024),
+  wire: z
+    .enum(WIRE_FORMATS)
+    .describe(
+      'Integers that carry gradients: int16 and int8 take a half and a quarter of the bytes and keep fewer bits, so they change the weights.',
+    )
+    .default('int32'),
 });
-/** How gradients are reduced. It changes when they travel, never what they add up to. */
+/** How gradients are reduced. Only `wire` changes what they add up to. */
 export type RingSpec = z.infer<typeof ringSpecSchema>;
 
 export const runSpecSchema = z.object({

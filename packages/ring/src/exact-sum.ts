@@ -5,8 +5,9 @@
  * - The *exponent* of a block is the biased float32 exponent of its largest magnitude in any grain: a magnitude of exponent
  *   e is below 2^(e − 126). 0 means that nothing but zeros and denormals was seen; 255 that a value was not finite.
  * - The *quantum* of a block is the power of two 2^(q − 127) whose biased exponent q (1 … 253) is what is stored.
- * - The *wire format* is the integer type that the ring carries: int32, or int16 for half the bytes and 16 bits less.
- * - A grain's value becomes the nearest integer (ties to even) to value ÷ quantum, and must not exceed the *limit*: the
+ * - The *wire format* is the integer type that the ring carries: int32, int16 for half the bytes, int8 for a quarter.
+ * - A grain's value becomes the nearest integer (ties to even) to value ÷ quantum, in int8 one of the two nearest at random
+ *   (`StochasticRounding`), and must not exceed the *limit*: the
  *   wire format's largest integer ÷ grains, rounded down; so the sum over all grains, in whatever order and grouping, fits.
  *
  * Error: each grain's value is off by at most quantum ÷ 2, so the sum by at most grains × quantum ÷ 2. With
@@ -16,14 +17,13 @@
  *
  * This file is the reference; the WebAssembly kernels must give the same bits.
  */
-import { BLOCK_SIZE } from '@coord/protocol';
+import { BLOCK_SIZE, CoordError, type PhiloxKey, philox, type WireFormat } from '@coord/protocol';
 
 const EXPONENT_SILENT = 0;
 export const EXPONENT_NOT_FINITE = 255;
 /** How many times a block may double from one step to the next before the step must be quantised again. */
-export const MARGIN_BITS = 4;
+const MARGIN_BITS = { int32: 4, int16: 3, int8: 2 } as const;
 
-export type WireFormat = 'int32' | 'int16' | 'int8';
 /** Sums in one of the wire formats. */
 export type WireArray = Int32Array | Int16Array | Int8Array;
 /** The largest sum that a wire format can hold. */
@@ -48,25 +48,42 @@ const highestBit = (value: number): number => 31 - Math.clz32(value);
  *
  * @param exponents what is expected: the steps before, as kept by `rememberExponents`; 255 counts as 254.
  * @param grains the number of grains of the step, 1 … 65535.
- * @param marginBits 0 when the exponents are those of this very step: then every value is guaranteed to fit.
- * @throws RangeError when the wire format cannot add so many grains.
+ * @param isExact the exponents are those of this very step: no margin is needed, and every value is guaranteed to fit.
+ * @throws CoordError CONFIG_INVALID when the wire format keeps no bit of the gradients of so many grains.
  */
 export function quantaFor(
   exponents: Uint8Array,
   grains: number,
   out: Uint8Array,
-  marginBits = MARGIN_BITS,
   wire: WireFormat = 'int32',
+  isExact = false,
 ): void {
-  const limit = limitFor(grains, wire);
-  if (limit < 1) throw new RangeError(`${wire} cannot hold the sum of ${grains} grains`);
-  const shift = 1 + marginBits - highestBit(limit);
+  requireBits(wire, grains);
+  const shift = 1 + (isExact ? 0 : MARGIN_BITS[wire]) - highestBit(limitFor(grains, wire));
   const largest = exponents.reduce((most, exponent) => Math.max(most, exponent), EXPONENT_SILENT);
   for (let block = 0; block < exponents.length; block++) {
     const expected = exponents[block] === EXPONENT_SILENT ? largest : exponents[block];
     const exponent = Math.min(expected, LARGEST_FINITE_EXPONENT);
     out[block] = Math.min(MAX_QUANTUM, Math.max(MIN_QUANTUM, exponent + shift));
   }
+}
+
+/** Bits that are kept of a value as large as the largest that is expected in its block. */
+const bitsKept = (wire: WireFormat, grains: number): number => {
+  const limit = limitFor(grains, wire);
+  return limit < 1 ? 0 : highestBit(limit) - MARGIN_BITS[wire];
+};
+
+/** The most grains of which a wire format keeps a bit. */
+export const mostGrains = (wire: WireFormat): number => Math.floor(MAX_SUM[wire] / 2 ** (MARGIN_BITS[wire] + 1));
+
+/** @throws CoordError CONFIG_INVALID when too few bits would be left. */
+export function requireBits(wire: WireFormat, grains: number): void {
+  if (bitsKept(wire, grains) >= 1) return;
+  throw new CoordError('CONFIG_INVALID', `the wire format ${wire} has too few bits for the sum of ${grains} grains`, {
+    hint: `Set batch.grains to at most ${mostGrains(wire)} (larger grains keep the global batch), or ring.wire to a wider format.`,
+    facts: { wire, grains, mostGrains: mostGrains(wire) },
+  });
 }
 
 /**
@@ -118,6 +135,7 @@ export type QuantiseMode = 'add' | 'store';
  * @param grains the number of grains of the step, as given to `quantaFor`.
  * @param wire decides the limit; the sums are int32 in either format.
  * @param sums with mode `store` it may share the memory of `gradients`.
+ * @param rounding rounds at random, as int8 must; else to nearest, ties to even.
  */
 export function quantiseGrain(
   gradients: Float32Array,
@@ -127,6 +145,7 @@ export function quantiseGrain(
   exponents: Uint8Array,
   mode: QuantiseMode = 'add',
   wire: WireFormat = 'int32',
+  rounding?: StochasticRounding,
 ): QuantiseResult {
   const limit = floatLimitFor(grains, wire);
   let overflow = false;
@@ -136,10 +155,52 @@ export function quantiseGrain(
     const exponent = exponentOf(values);
     exponents[block] = Math.max(exponents[block], exponent);
     if (exponent === EXPONENT_NOT_FINITE && firstNonFiniteBlock < 0) firstNonFiniteBlock = block;
+    const round = rounding ? stochastic(rounding, block) : toNearest;
     const into = sums.subarray(block * BLOCK_SIZE, (block + 1) * BLOCK_SIZE);
-    if (quantiseBlock(values, floatOfBits((254 - quanta[block]) << 23), limit, into, mode)) overflow = true;
+    if (quantiseBlock(values, floatOfBits((254 - quanta[block]) << 23), limit, into, mode, round)) overflow = true;
   }
   return { overflow, firstNonFiniteBlock };
+}
+
+const toNearest = (scaled: number): number => scaled + ROUND_TO_EVEN - ROUND_TO_EVEN;
+
+/**
+ * What decides whether a value is rounded up or down: up with the probability of its fraction, so that the mean over many
+ * steps and grains is right however few bits there are. A pure function of seed, step, grain and the value's place.
+ *
+ * Source: S. Gupta et al., "Deep Learning with Limited Numerical Precision", ICML 2015.
+ */
+export interface StochasticRounding {
+  /** Of the stream `rounding`. */
+  readonly key: PhiloxKey;
+  readonly step: number;
+  readonly grain: number;
+  /** Number of the first block in the whole layout. */
+  readonly firstBlock: number;
+}
+
+/** int8 has too few bits to round to nearest: most values would vanish. */
+export const roundingFor = (wire: WireFormat, rounding: StochasticRounding): StochasticRounding | undefined =>
+  wire === 'int8' ? rounding : undefined;
+
+/** Philox gives four words a counter, a word two values; lanes of four counters lie side by side, for the vector kernel. */
+const VALUES_PER_BUNDLE = 32;
+const BUNDLES_PER_BLOCK = BLOCK_SIZE / VALUES_PER_BUNDLE;
+
+function stochastic({ key, step, grain, firstBlock }: StochasticRounding, block: number) {
+  const random = new Float32Array(BLOCK_SIZE);
+  const words = new Uint32Array(4);
+  for (let bundle = 0; bundle < BUNDLES_PER_BLOCK; bundle++) {
+    for (let lane = 0; lane < 4; lane++) {
+      philox(key, [((firstBlock + block) * BUNDLES_PER_BLOCK + bundle) * 4 + lane, grain, step, 0], words);
+      for (let word = 0; word < 4; word++) {
+        const at = bundle * VALUES_PER_BUNDLE + word * 8 + lane;
+        random[at] = (words[word] & 0xffff) / 65536;
+        random[at + 4] = (words[word] >>> 16) / 65536;
+      }
+    }
+  }
+  return (scaled: number, index: number): number => Math.floor(Math.fround(scaled + random[index]));
 }
 
 function exponentOf(values: Float32Array): number {
@@ -155,11 +216,12 @@ function quantiseBlock(
   limit: number,
   sums: Int32Array,
   mode: QuantiseMode,
+  round: (scaled: number, index: number) => number,
 ): boolean {
   let overflow = false;
   for (let index = 0; index < values.length; index++) {
     const value = values[index];
-    const rounded = Math.fround(value * scale) + ROUND_TO_EVEN - ROUND_TO_EVEN;
+    const rounded = round(Math.fround(value * scale), index);
     const fits = Math.abs(rounded) <= limit;
     if (!fits && Number.isFinite(value)) overflow = true;
     sums[index] = (mode === 'add' ? sums[index] : 0) + (fits ? rounded : 0);

@@ -2,8 +2,8 @@
  * The exact sum as a reduction: integers travel in a wire format, floats come out. Two ways in: integer sums of grains,
  * which a host that computes several grains has already, or one grain's floats, quantised on the way.
  */
-import { BLOCK_SIZE } from '@coord/protocol';
-import type { WireArray, WireFormat } from './exact-sum.js';
+import { BLOCK_SIZE, type WireFormat } from '@coord/protocol';
+import type { StochasticRounding, WireArray } from './exact-sum.js';
 import type { Kernels } from './kernels.js';
 import { bytesOf, type Reduction } from './reduction.js';
 import type { OperationName } from './segment-header.js';
@@ -34,6 +34,8 @@ export interface FloatsOptions extends GradientSumOptions {
   readonly grains: number;
   /** Takes the largest exponents of the grain, by maximum. */
   readonly exponents: Uint8Array;
+  /** Of the first block; as `quantiseGrain` takes it. */
+  readonly rounding?: StochasticRounding;
   /** A value did not fit or was not finite: the sum is worthless, here or on another rank. */
   onMisfit(): void;
   /** Room for the integers of one piece, in the arena; needed where the wire format is not int32. */
@@ -151,7 +153,7 @@ class SumOfFloats extends GradientSum {
   }
 
   private quantiseInto(sums: Int32Array, start: number, end: number, mode: 'add' | 'store'): void {
-    const { kernels, gradients, quanta, grains, exponents, wire, onMisfit } = this.options;
+    const { kernels, gradients, quanta, grains, exponents, wire, rounding, onMisfit } = this.options;
     const { first, last } = this.blocks(start, end);
     const { overflow, firstNonFiniteBlock } = kernels.quantiseGrain(
       this.values(gradients, start, end),
@@ -161,6 +163,7 @@ class SumOfFloats extends GradientSum {
       exponents.subarray(first, last),
       mode,
       wire,
+      rounding && { ...rounding, firstBlock: rounding.firstBlock + first },
     );
     if (overflow || firstNonFiniteBlock >= 0) onMisfit();
   }

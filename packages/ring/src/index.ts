@@ -3,13 +3,15 @@ export {
   dequantise,
   EXPONENT_NOT_FINITE,
   limitFor,
-  MARGIN_BITS,
+  mostGrains,
   type QuantiseMode,
   type QuantiseResult,
   quantaFor,
   quantiseGrain,
   rememberExponents,
-  type WireFormat,
+  requireBits,
+  roundingFor,
+  type StochasticRounding,
 } from './exact-sum.js';
 export { type GradientSumOptions, sumOfFloats, sumOfSums } from './gradient-sum.js';
 export { createKernels, type Kernels, referenceKernels } from './kernels.js';

@@ -1,6 +1,6 @@
 /** Kernels: the loops over gradients, in WebAssembly SIMD where the arrays lie in its memory, else in JavaScript. */
 import { readFileSync } from 'node:fs';
-import { BLOCK_SIZE } from '@coord/protocol';
+import { BLOCK_SIZE, type WireFormat } from '@coord/protocol';
 import { checksum } from './checksum.js';
 import {
   dequantise,
@@ -8,8 +8,8 @@ import {
   type QuantiseMode,
   type QuantiseResult,
   quantiseGrain,
+  type StochasticRounding,
   type WireArray,
-  type WireFormat,
 } from './exact-sum.js';
 
 export interface Kernels {
@@ -22,6 +22,7 @@ export interface Kernels {
     exponents: Uint8Array,
     mode?: QuantiseMode,
     wire?: WireFormat,
+    rounding?: StochasticRounding,
   ): QuantiseResult;
   /** See `dequantise` in exact-sum.ts. */
   dequantise(sums: WireArray, quanta: Uint8Array, divisor: number, out: Float32Array): void;
@@ -78,6 +79,20 @@ interface KernelExports {
     blocks: number,
     keep: number,
   ): number;
+  quantiseAtRandom(
+    gradients: number,
+    quanta: number,
+    limit: number,
+    sums: number,
+    exponents: number,
+    blocks: number,
+    keep: number,
+    keyLow: number,
+    keyHigh: number,
+    grain: number,
+    step: number,
+    firstBlock: number,
+  ): number;
   dequantise32: DequantiseExport;
   dequantise16: DequantiseExport;
   dequantise8: DequantiseExport;
@@ -106,11 +121,11 @@ export function createKernels(memory: WebAssembly.Memory): Kernels {
   const wasm = instance.exports as unknown as KernelExports;
   const inside = (...arrays: readonly ArrayBufferView[]) => arrays.every((array) => array.buffer === memory.buffer);
   return {
-    quantiseGrain(gradients, quanta, grains, sums, exponents, mode = 'add', wire = 'int32') {
+    quantiseGrain(gradients, quanta, grains, sums, exponents, mode = 'add', wire = 'int32', rounding = undefined) {
       if (!inside(gradients, quanta, sums, exponents)) {
-        return quantiseGrain(gradients, quanta, grains, sums, exponents, mode, wire);
+        return quantiseGrain(gradients, quanta, grains, sums, exponents, mode, wire, rounding);
       }
-      const packed = wasm.quantiseGrain(
+      const common = [
         gradients.byteOffset,
         quanta.byteOffset,
         floatLimitFor(grains, wire),
@@ -118,7 +133,10 @@ export function createKernels(memory: WebAssembly.Memory): Kernels {
         exponents.byteOffset,
         quanta.length,
         mode === 'add' ? -1 : 0,
-      );
+      ] as const;
+      const packed = rounding
+        ? wasm.quantiseAtRandom(...common, ...rounding.key, rounding.grain, rounding.step, rounding.firstBlock)
+        : wasm.quantiseGrain(...common);
       return { overflow: (packed & 1) === 1, firstNonFiniteBlock: (packed >> 1) - 1 };
     },
     dequantise(sums, quanta, divisor, out) {

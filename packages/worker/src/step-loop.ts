@@ -118,7 +118,7 @@ async function trainStep(session: Session, held: readonly ReadonlySet<number>[])
   const timer = startPhaseTimer(host.clock);
   const kept = plan.grains.filter((grain) => progress.outcomes.has(grain.index));
 
-  quantaFor(state.exponents, plan.grains.length, compute.quanta);
+  quantaFor(state.exponents, plan.grains.length, compute.quanta, host.run.ring.wire);
   const mine = assignGrains(plan, shares, held)[active.rank];
   let ahead = overlap.isOn(state.exponents) ? new BucketedSum(ring, compute, mine.length, plan.samples) : undefined;
   await computeGrains(session, plan, mine, timer, ahead);
@@ -127,7 +127,7 @@ async function trainStep(session: Session, held: readonly ReadonlySet<number>[])
   refuseNonFinite(host, plan, maxima);
   if (maxima.overflow && !maxima.nonFinite) {
     // Some value did not fit the predicted quanta: all grains again, with the exponents just learnt.
-    quantaFor(maxima.exponents, plan.grains.length, compute.quanta, 0);
+    quantaFor(maxima.exponents, plan.grains.length, compute.quanta, host.run.ring.wire, true);
     progress.restart(1);
     ahead = undefined;
     await computeGrains(session, plan, [...kept, ...mine], timer);

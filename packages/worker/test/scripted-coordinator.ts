@@ -35,7 +35,7 @@ export const testRun = (changes: Partial<RunSpec> = {}): RunSpec => ({
     checkpoint: { everySteps: 0, everyEpochs: 0 },
     engine: { name: 'auto', threads: 1 },
     nonFinite: 'error',
-    ring: { overlap: 'auto', bucketBytes: 8 * 1024 * 1024 },
+    ring: { overlap: 'auto', bucketBytes: 8 * 1024 * 1024, wire: 'int32' },
     data: {
       name: 'tiny',
       fields: [{ name: 'x', role: 'input', shape: [4], storage: 'uint8', dtype: 'float32' }],

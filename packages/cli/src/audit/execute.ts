@@ -22,9 +22,10 @@ import {
   planStep,
   type RunSpec,
   type StepPlan,
+  streamKey,
   type TrainingState,
 } from '@coord/protocol';
-import { dequantise, quantaFor, quantiseGrain, rememberExponents } from '@coord/ring';
+import { dequantise, quantaFor, quantiseGrain, rememberExponents, roundingFor } from '@coord/ring';
 import { planOf, totalStepsOf } from '../initial-state.js';
 
 export interface Execution {
@@ -91,11 +92,11 @@ async function setUp(spec: RunSpec, dataset: PreparedDataset, state: TrainingSta
 async function executeStep(bench: Bench): Promise<void> {
   const { spec, state, quanta, exponents } = bench;
   const plan = planStep(planOf(spec), state.step);
-  quantaFor(state.exponents, plan.grains.length, quanta);
+  quantaFor(state.exponents, plan.grains.length, quanta, spec.ring.wire);
   let outcome = await addGrains(bench, plan);
   if (outcome.overflow && !outcome.nonFinite) {
     // As on the workers: what did not fit is quantised again, with the exponents just learnt.
-    quantaFor(exponents.slice(), plan.grains.length, quanta, 0);
+    quantaFor(exponents.slice(), plan.grains.length, quanta, spec.ring.wire, true);
     outcome = await addGrains(bench, plan);
   }
   if (!outcome.nonFinite) update(bench, plan);
@@ -106,11 +107,13 @@ async function addGrains(bench: Bench, plan: StepPlan): Promise<{ overflow: bool
   const { compiled, state, gradient, quanta, sums, exponents } = bench;
   sums.fill(0);
   exponents.fill(0);
+  const { wire } = bench.spec.ring;
   const outcome = { overflow: false, nonFinite: false };
   for (const grain of plan.grains) {
     const key = { step: plan.step, grain: grain.index };
     await compiled.gradient(state.weights, await batchOf(bench, grain), key, gradient);
-    const added = quantiseGrain(gradient, quanta, plan.grains.length, sums, exponents);
+    const rounding = roundingFor(wire, { key: streamKey(bench.spec.seed, 'rounding'), ...key, firstBlock: 0 });
+    const added = quantiseGrain(gradient, quanta, plan.grains.length, sums, exponents, 'add', wire, rounding);
     outcome.overflow ||= added.overflow;
     outcome.nonFinite ||= added.firstNonFiniteBlock >= 0;
   }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { type PreparedDataset, prepareDataset } from '@coord/data';
 import type { ModelFile } from '@coord/models';
 import { type BatchPlan, type RunSpec, type ScheduleSpec, totalSteps } from '@coord/protocol';
+import { requireBits } from '@coord/ring';
 import { requireFit } from './fit.js';
 import { resolveLosses } from './losses.js';
 import { resolveMetrics } from './metrics.js';
@@ -31,6 +32,7 @@ export async function toRunSpec(config: RunConfig, options: RunSpecOptions): Pro
   const dataset = await prepareDataset(config.data, { directory: options.directory });
   const classesOf = shapes.outputs.map((shape) => shape.at(-1) ?? undefined);
   const loss = await resolveLosses(config.loss, classesOf, dataset);
+  requireBits(config.ring.wire, config.batch.grains);
   requireFit(shapes, name, dataset.manifest, loss);
   const targets = dataset.manifest.fields.filter((field) => field.role === 'target');
   const outputs = loss.map((one, index) => ({ target: targets[index], loss: one, classes: classesOf[index] }));
@@ -43,6 +45,7 @@ export async function toRunSpec(config: RunConfig, options: RunSpecOptions): Pro
     regularization: config.regularization,
     batch: config.batch,
     nonFinite: config.nonFinite,
+    ring: config.ring,
     data: dataset.manifest,
   };
   const spec: RunSpec = {
@@ -55,7 +58,6 @@ export async function toRunSpec(config: RunConfig, options: RunSpecOptions): Pro
     evaluation: config.evaluation,
     checkpoint: { everySteps: config.checkpoint.everySteps, everyEpochs: config.checkpoint.everyEpochs },
     engine: config.engine,
-    ring: config.ring,
   };
   return { spec, dataset, modelWeights };
 }
@@ -69,14 +71,14 @@ function resolveSchedule(config: RunConfig, samples: number): ScheduleSpec {
 
 type Deciding = Pick<
   RunSpec,
-  'seed' | 'model' | 'loss' | 'optimizer' | 'schedule' | 'regularization' | 'batch' | 'nonFinite' | 'data'
+  'seed' | 'model' | 'loss' | 'optimizer' | 'schedule' | 'regularization' | 'batch' | 'nonFinite' | 'ring' | 'data'
 >;
 
 /** SHA-256 of what decides the weights, and of nothing else: not names, not paths, not how long or where the run goes. */
 export function configSha256(run: Deciding, modelWeights?: ModelFile['weights']): string {
   const { fields, train } = run.data;
   const data = { fields, samples: train.samples, blocks: train.blocks.map((block) => block.sha256) };
-  const { seed, model, loss, optimizer, schedule, regularization, batch, nonFinite } = run;
+  const { seed, model, loss, optimizer, schedule, regularization, batch, nonFinite, ring } = run;
   const decides = {
     seed,
     topology: model.topology,
@@ -86,6 +88,8 @@ export function configSha256(run: Deciding, modelWeights?: ModelFile['weights'])
     regularization,
     batch,
     nonFinite,
+    // Left out where it is what it always was, so that earlier runs keep their hash.
+    wire: ring.wire === 'int32' ? undefined : ring.wire,
     data,
     ...(modelWeights ? { modelWeights: weightsSha256(modelWeights) } : {}),
   };

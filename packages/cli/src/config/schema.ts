@@ -112,7 +112,7 @@ const configSchema = z.strictObject({
     ),
   evaluation: evaluation.describe('Measuring on the test split.').prefault({}),
   checkpoint: checkpoint.describe('What is kept on disk, and how often.').prefault({}),
-  ring: ringSpecSchema.describe('How gradients are reduced; it never changes the result.').prefault({}),
+  ring: ringSpecSchema.describe('How gradients are reduced; only `wire` changes the result.').prefault({}),
   nonFinite: z
     .enum(['error', 'skip'])
     .describe('What happens to a step whose gradients are not finite: end the run, or leave the weights as they were.')

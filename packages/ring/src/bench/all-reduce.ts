@@ -1,5 +1,5 @@
 /** Bench of the all-reduce, in the layout of nccl-tests: size, time, algorithm and bus bandwidth, number of wrong values. */
-import type { WireFormat } from '../exact-sum.js';
+import type { WireFormat } from '@coord/protocol';
 import type { Contender, Timing } from './contender.js';
 import { findTorchPython, startGloo } from './gloo.js';
 import { startProcesses } from './processes.js';

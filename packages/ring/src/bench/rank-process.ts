@@ -1,8 +1,7 @@
 /** Program of one rank of the bench; its parent tells it what to do. */
-import type { Endpoint } from '@coord/protocol';
+import type { Endpoint, WireFormat } from '@coord/protocol';
 import { createPeerListener, dialSegments } from '@coord/transport';
 import { acceptNatsSegments, dialNatsSegments, openNats } from '@coord/transport/nats';
-import type { WireFormat } from '../exact-sum.js';
 import { createRing } from '../ring.js';
 import type { Neighbours } from '../transfer.js';
 import { createBenchArena, RankWork } from './rank-work.js';

@@ -1,6 +1,6 @@
 /** What one rank of the bench does: float32 in, exact sum, float32 out. */
-import { type Arena, arenaBytes, BLOCK_SIZE, createArena } from '@coord/protocol';
-import { quantaFor, type WireFormat } from '../exact-sum.js';
+import { type Arena, arenaBytes, BLOCK_SIZE, createArena, type WireFormat } from '@coord/protocol';
+import { quantaFor } from '../exact-sum.js';
 import { sumOfFloats } from '../gradient-sum.js';
 import { createKernels, type Kernels } from '../kernels.js';
 import type { Reduction } from '../reduction.js';
@@ -45,7 +45,7 @@ export class RankWork {
       room: arena.int32(ROOM_VALUES),
     };
     this.kernels = createKernels(arena.memory);
-    quantaFor(new Uint8Array(blocks).fill(LARGEST_EXPONENT), ring.size, this.buffers.quanta, 0, wire);
+    quantaFor(new Uint8Array(blocks).fill(LARGEST_EXPONENT), ring.size, this.buffers.quanta, wire, true);
   }
 
   async time(bytes: number, iterations: number): Promise<Timing> {

@@ -20,8 +20,10 @@ import {
   type NumericIdentity,
   type RunSpec,
   readMetrics,
+  streamKey,
   type TallyPart,
   tallyParts,
+  type WireFormat,
 } from '@coord/protocol';
 import { createKernels, type Kernels, type Reduction, RING_SCRATCH_BYTES, sumOfSums } from '@coord/ring';
 import { ComputeClient, type ComputeThread } from './compute-client.js';
@@ -63,6 +65,7 @@ export class ComputePool {
     readonly buckets: readonly ElementRange[],
     private readonly threads: readonly ComputeThread[],
     private readonly buffers: readonly ThreadBuffers[],
+    private readonly wire: WireFormat,
     /** What training steps tally. */
     private readonly tally: readonly TallyPart[],
   ) {
@@ -102,6 +105,8 @@ export class ComputePool {
             memory: pool.arena.memory,
             buffers: pool.buffers[index],
             buckets,
+            wire: run.ring.wire,
+            roundingKey: streamKey(run.seed, 'rounding'),
             optimizer: run.optimizer,
             regularization: run.regularization,
           }),
@@ -120,6 +125,7 @@ export class ComputePool {
         buckets,
         threads,
         buffers,
+        run.ring.wire,
         tally,
       );
     } catch (error) {
@@ -176,7 +182,7 @@ export class ComputePool {
     const [{ total, mean }] = this.buffers;
     return sumOfSums({
       kernels: this.#kernels,
-      wire: 'int32',
+      wire: this.wire,
       quanta: this.quanta.subarray(start / BLOCK_SIZE, end / BLOCK_SIZE),
       divisor,
       sums: total.subarray(start, end),

@@ -1,7 +1,16 @@
 /** What a compute thread does when it is asked: requests in, responses out, over buffers in the host's arena. */
 import { applyRegularization, type CompiledStep, createOptimizer, type Engine, type Optimizer } from '@coord/engine';
-import { BLOCK_SIZE, CoordError, createLayout, type ElementRange, hashWeights, type Layout } from '@coord/protocol';
-import { createKernels, type Kernels } from '@coord/ring';
+import {
+  BLOCK_SIZE,
+  CoordError,
+  createLayout,
+  type ElementRange,
+  hashWeights,
+  type Layout,
+  type PhiloxKey,
+  type WireFormat,
+} from '@coord/protocol';
+import { createKernels, type Kernels, roundingFor } from '@coord/ring';
 import type {
   ApplyRequest,
   AttachRequest,
@@ -19,6 +28,8 @@ interface Attached {
   readonly buffers: ThreadBuffers;
   readonly buckets: readonly ElementRange[];
   readonly kernels: Kernels;
+  readonly wire: WireFormat;
+  readonly roundingKey: PhiloxKey;
   readonly optimizer: Optimizer;
   readonly regularization: AttachRequest['regularization'];
 }
@@ -51,6 +62,8 @@ function attach(work: Work, request: AttachRequest): ComputeResponses['attach'] 
   work.attached = {
     buffers: request.buffers,
     buckets: request.buckets,
+    wire: request.wire,
+    roundingKey: request.roundingKey,
     kernels: createKernels(request.memory),
     optimizer: createOptimizer(request.optimizer, required(work.layout, 'compiled'), { memory: request.memory }),
     regularization: request.regularization,
@@ -60,7 +73,7 @@ function attach(work: Work, request: AttachRequest): ComputeResponses['attach'] 
 
 /** Computes a grain and adds it to the thread's sums, bucket by bucket where it is asked for in stages. */
 async function grain(work: Work, request: GrainRequest, onProgress: OnProgress): Promise<ComputeResponses['grain']> {
-  const { buffers, buckets, kernels } = required(work.attached, 'attached');
+  const { buffers, buckets, kernels, wire, roundingKey } = required(work.attached, 'attached');
   const { weights, gradient, quanta, sums, exponents } = buffers;
   const flags = { overflow: false, nonFinite: false };
   const quantise = ({ start, end }: ElementRange) => {
@@ -71,6 +84,9 @@ async function grain(work: Work, request: GrainRequest, onProgress: OnProgress):
       request.grains,
       sums.subarray(start, end),
       exponents.subarray(...blocks),
+      'add',
+      wire,
+      roundingFor(wire, { key: roundingKey, step: request.step, grain: request.grain, firstBlock: blocks[0] }),
     );
     flags.overflow ||= overflow;
     flags.nonFinite ||= firstNonFiniteBlock >= 0;

@@ -8,7 +8,9 @@ import type {
   NumericIdentity,
   OptimizerSpec,
   ParameterSpec,
+  PhiloxKey,
   RegularizationSpec,
+  WireFormat,
 } from '@coord/protocol';
 
 /** Buffers of one compute thread; all of them lie in the host's arena. */
@@ -42,6 +44,9 @@ export interface AttachRequest {
   readonly memory: WebAssembly.Memory;
   readonly buffers: ThreadBuffers;
   readonly buckets: readonly ElementRange[];
+  readonly wire: WireFormat;
+  /** Where the wire format is rounded at random. */
+  readonly roundingKey: PhiloxKey;
   readonly optimizer: OptimizerSpec;
   readonly regularization: RegularizationSpec;
 }
