@@ -1,0 +1,60 @@
+// Ten thousand gradients a model: neither memory nor tfjs's tensors may grow. Usage: npm run soak:engine [-- --steps N]
+import { parseArgs } from 'node:util';
+import { createModel, topologyOf } from '@coord/models';
+import * as tf from '@tensorflow/tfjs-core';
+import * as tfl from '@tensorflow/tfjs-layers';
+import { createEngine, initialWeights } from '../dist/index.js';
+
+const { values } = parseArgs({ options: { steps: { type: 'string', default: '10000' } } });
+const STEPS = Number(values.steps);
+/** Resident memory after a tenth of the steps may grow by this much to the end. */
+const TOLERANCE_MIB = 24;
+const COUNT = 8;
+
+const field = (shape, dtype, role) => ({ name: role, role, shape, storage: dtype, dtype, scale: 1, offset: 0 });
+
+function recurrent() {
+  const layer = tfl.layers.lstm({ name: 'l', units: 8, dropout: 0.2, recurrentDropout: 0.2, inputShape: [4, 6] });
+  const head = tfl.layers.dense({ name: 'd', units: 4, activation: 'softmax' });
+  return tfl.sequential({ layers: [layer, head] });
+}
+
+const MODELS = {
+  mlp: createModel('mlp', { inputShape: [8], hidden: [16], classes: 4 }),
+  cnn: createModel('cnn', { inputShape: [18, 18, 1], filters: [16, 16, 16], hiddenUnits: 8, classes: 4 }),
+  'lstm with dropout': recurrent(),
+};
+
+const mebibytes = () => {
+  globalThis.gc?.();
+  return process.memoryUsage().rss / 2 ** 20;
+};
+
+async function soak(engine, model) {
+  const topology = topologyOf(model);
+  const shape = model.inputs[0].shape.slice(1);
+  const fields = { inputs: [field(shape, 'float32', 'input')], targets: [field([], 'int32', 'target')] };
+  const step = await engine.compile({ topology, loss: 'categoricalCrossentropy', seed: 1, ...fields });
+  const { weights } = initialWeights(topology, 1);
+  const out = new Float32Array(weights.length);
+  const size = shape.reduce((product, extent) => product * extent, 1);
+  const batch = { count: COUNT, inputs: [new Float32Array(COUNT * size).fill(0.5)], targets: [new Int32Array(COUNT)] };
+  let early;
+  for (let at = 0; at <= STEPS; at++) {
+    if (at === Math.floor(STEPS / 10)) early = { memory: mebibytes(), tensors: tf.memory().numTensors };
+    await step.gradient(weights, batch, { step: at, grain: at % 4 }, out);
+  }
+  const late = { memory: mebibytes(), tensors: tf.memory().numTensors };
+  step.dispose();
+  return { grownMiB: late.memory - early.memory, grownTensors: late.tensors - early.tensors };
+}
+
+const engine = await createEngine({ name: 'ort', threads: 1 });
+for (const [name, model] of Object.entries(MODELS)) {
+  const { grownMiB, grownTensors } = await soak(engine, model);
+  const good = grownTensors === 0 && grownMiB < TOLERANCE_MIB;
+  console.log(
+    `${name}: ${STEPS} steps, ${grownMiB.toFixed(1)} MiB and ${grownTensors} tensors more than after a tenth`,
+  );
+  if (!good) process.exitCode = 1;
+}
