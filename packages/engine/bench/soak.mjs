@@ -53,8 +53,8 @@ const engine = await createEngine({ name: 'ort', threads: 1 });
 for (const [name, model] of Object.entries(MODELS)) {
   const { grownMiB, grownTensors } = await soak(engine, model);
   const good = grownTensors === 0 && grownMiB < TOLERANCE_MIB;
-  console.log(
-    `${name}: ${STEPS} steps, ${grownMiB.toFixed(1)} MiB and ${grownTensors} tensors more than after a tenth`,
+  process.stdout.write(
+    `${name}: ${STEPS} steps, ${grownMiB.toFixed(1)} MiB and ${grownTensors} tensors more than after a tenth\n`,
   );
   if (!good) process.exitCode = 1;
 }
