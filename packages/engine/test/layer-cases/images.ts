@@ -31,6 +31,18 @@ export const convolutions: readonly LayerCase[] = [
     conv({ filters: 16, activation: 'relu', strides: 2, padding: 'same' }),
     conv({ filters: 20, activation: 'elu' }),
   ]),
+  ...[
+    { kernelSize: 1, strides: 2 },
+    { kernelSize: 2, strides: 3 },
+    { kernelSize: 5, strides: [2, 3] as [number, number] },
+    { kernelSize: [3, 4] as [number, number], strides: [1, 2] as [number, number] },
+    { kernelSize: 7, strides: 2, padding: 'valid' as const },
+  ].map((window) =>
+    chain(`convolution after convolution, ${JSON.stringify(window)}`, [12, 12, 3], () => [
+      conv({ filters: 16, padding: 'same' }),
+      conv({ filters: 32, padding: 'same', ...window }),
+    ]),
+  ),
   one('conv1d', [12, 6], () => L.conv1d({ filters: 8, kernelSize: 3, activation: 'relu' })),
   one('conv1d stride 2, same', [12, 16], () => L.conv1d({ filters: 16, kernelSize: 5, strides: 2, padding: 'same' })),
   one('depthwise', [8, 8, 6], () => L.depthwiseConv2d({ kernelSize: 3, padding: 'same' })),

@@ -27,13 +27,19 @@ export function blockedFilter(context: LowerContext, filter: Value): Name {
 
 /** Turned by 180° with input and output channels exchanged, blocked: what the input gradient convolves with. */
 export function blockedTurnedFilter(context: LowerContext, filter: Value): Name {
-  const [height, width, channelsIn, channelsOut] = filter.shape;
-  const block = context.blockSize as number;
+  const [height, width] = filter.shape;
   const isPoint = height === 1 && width === 1;
   const turned = isPoint
     ? context.plain(filter)
     : context.slice(context.plain(filter), [-1, -1], [-height - 1, -width - 1], [0, 1], [-1, -1]);
-  const images = context.reshape(turned, [height * width, channelsIn, 1, channelsOut]);
+  return blockedExchanged(context, turned, filter.shape);
+}
+
+/** A filter of the given shape (HWIO) as one from output to input channels, blocked by both. */
+export function blockedExchanged(context: LowerContext, filter: Name, shape: readonly number[]): Name {
+  const [height, width, channelsIn, channelsOut] = shape;
+  const block = context.blockSize as number;
+  const images = context.reshape(filter, [height * width, channelsIn, 1, channelsOut]);
   const blocked = context.op('ReorderInput', [images], {}, BLOCKED);
   const parts = [height * width, channelsIn / block, channelsOut / block, block * block];
   const ordered = context.transpose(context.reshape(blocked, parts), [1, 2, 0, 3]);

@@ -6,6 +6,7 @@ import type { KernelRule, LowerContext } from '../context.js';
 import { convolutionInfo, isUndilated, isUnitStride, outputPadding } from '../geometry.js';
 import { blockedTurnedFilter, filterOIHW } from './filters.js';
 import { type ConvolutionInfo, windowAttributes } from './forward.js';
+import { hasEvenPhases, phasedInputGradient } from './input-gradient-strided.js';
 
 interface InputGradientAttrs extends tf.Conv2DBackpropInputAttrs {
   inputShape: [number, number, number, number];
@@ -14,16 +15,16 @@ interface InputGradientAttrs extends tf.Conv2DBackpropInputAttrs {
 export const convolutionInputGradient: KernelRule = ({ inputs: { dy, filter }, attrs, outputs: [out] }, context) => {
   const window = attrs as unknown as InputGradientAttrs;
   const info = convolutionInfo(window.inputShape, filter.shape, { ...window, dilations: 1 }, false);
-  if (canUseTurnedFilter(context, info, dy, out)) return convolveTurned(context, info, dy, filter, out);
+  if (context.canBlock(dy) && context.canBlock(out) && isUndilated(info)) {
+    if (isUnitStride(info)) return convolveTurned(context, info, dy, filter, out);
+    if (hasEvenPhases(info)) return context.set(out, 'blocked', phasedInputGradient(context, info, dy, filter));
+  }
   const gradient = context.op('ConvTranspose', [context.nchw(dy), filterOIHW(context, filter)], {
     ...windowAttributes(info),
     output_padding: outputPadding(info),
   });
   context.set(out, 'nchw', gradient);
 };
-
-const canUseTurnedFilter = (context: LowerContext, info: ConvolutionInfo, dy: Value, out: Value): boolean =>
-  context.canBlock(dy) && context.canBlock(out) && isUnitStride(info) && isUndilated(info);
 
 /** At stride 1 it is a convolution of dy with the filter turned by 180°. */
 function convolveTurned(context: LowerContext, info: ConvolutionInfo, dy: Value, filter: Value, out: Value): void {
