@@ -5,6 +5,12 @@ import { apply, branch, chain, conv, dense, type LayerCase, one } from './case.j
 const L = tfl.layers;
 
 export const merges: readonly LayerCase[] = [
+  {
+    ...chain('dense on tall sequences, deep', [256, 4], () =>
+      [5, 600, 7].map((units) => L.dense({ units, activation: 'relu' })),
+    ),
+    counts: [2],
+  },
   branch('add', [6], () => L.add(), dense(5), dense(5)),
   branch('multiply', [6], () => L.multiply(), dense(5), dense(5)),
   branch('average', [6], () => L.average(), dense(5), dense(5)),
