@@ -27,7 +27,7 @@ const out = shared(step.layout.totalSize);
 
 let steps = 0;
 // Named weights are read once, as for the grains of one step.
-const once = () => step.gradient(sharedWeights, samples, { step: steps++, grain: 0 }, out, 'initial');
+const once = () => step.gradient(sharedWeights, samples, { step: steps++, grain: 0 }, out, { weightsId: 'initial' });
 for (let warmUp = 0; warmUp < (engineName === 'ort' ? 3 : 1); warmUp++) await once();
 process.stdout.write('ready\n');
 
