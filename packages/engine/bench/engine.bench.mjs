@@ -1,7 +1,8 @@
 // Time of one gradient (forward and backward, no optimizer), in turns with PyTorch where a Python has it.
 //
-//   npm run bench:engine -- [--models mlp,cnn,…] [--batch 32,64] [--threads 1,2] [--rounds 5] [--seconds 1] [--json]
+//   npm run bench:engine -- [--models mlp,cnn,…] [--batch 32,64] [--threads 1,2] [--rounds 5] [--seconds 1] [--clock wall|cpu] [--json]
 //
+// The CPU clock counts what each process has computed, and not how long it waited for a busy machine; with one thread only.
 // PyTorch runs twice: as it comes, and tuned (channels_last, memory that malloc keeps). COORD_BENCH_PYTHON names another Python.
 import { parseArgs } from 'node:util';
 import { startEngine, startTorch } from './peers.mjs';
@@ -14,10 +15,12 @@ const { values: options } = parseArgs({
     threads: { type: 'string', default: '1,2' },
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '1' },
+    clock: { type: 'string', default: 'wall' },
     json: { type: 'boolean', default: false },
   },
 });
 
+const clock = options.clock === 'cpu' ? 'cpuMsPerStep' : 'msPerStep';
 const print = (line) => process.stdout.write(`${line}\n`);
 const median = (values) => values.toSorted((a, b) => a - b)[values.length >> 1];
 const numbers = (text) => text.split(',').map(Number);
@@ -34,7 +37,7 @@ async function measure(model, batch, threads) {
   const running = Object.entries(contenders).filter(([, peer]) => peer);
   const times = Object.fromEntries(running.map(([name]) => [name, []]));
   for (let round = 0; round < Number(options.rounds); round++) {
-    for (const [name, peer] of running) times[name].push((await peer.run(Number(options.seconds))).msPerStep);
+    for (const [name, peer] of running) times[name].push((await peer.run(Number(options.seconds)))[clock]);
   }
   const { flops, peakMiB } = await contenders.engine.run(0);
   for (const [, peer] of running) peer.stop();

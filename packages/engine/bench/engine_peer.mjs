@@ -33,16 +33,18 @@ process.stdout.write('ready\n');
 
 for await (const line of createInterface(process.stdin)) {
   const limitMs = 1000 * Number(line.split(' ')[1]);
-  const start = performance.now();
+  const [start, cpuStart] = [performance.now(), process.cpuUsage()];
   let count = 0;
   while (limitMs > 0 && (count === 0 || performance.now() - start < limitMs)) {
     await once();
     count++;
   }
   const msPerStep = (performance.now() - start) / count;
+  const { user, system } = process.cpuUsage(cpuStart);
+  const cpuMsPerStep = (user + system) / 1000 / count;
   const peakMiB = process.resourceUsage().maxRSS / 1024;
   process.stdout.write(
-    `${JSON.stringify({ msPerStep, peakMiB, flops: limitMs > 0 ? 0 : flopsOf(spec, Number(batch)) })}\n`,
+    `${JSON.stringify({ msPerStep, cpuMsPerStep, peakMiB, flops: limitMs > 0 ? 0 : flopsOf(spec, Number(batch)) })}\n`,
   );
 }
 process.exit(0);
