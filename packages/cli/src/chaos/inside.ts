@@ -6,9 +6,13 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isMainThread } from 'node:worker_threads';
 import { clockFile, DIRECTORY_VARIABLE, holdingsFile } from './inside-files.js';
+import { endWithParent } from './parent.js';
 
 const directory = process.env[DIRECTORY_VARIABLE];
-if (isMainThread && directory !== undefined) watch(directory);
+if (isMainThread && directory !== undefined) {
+  endWithParent(() => process.kill(process.pid, 'SIGKILL'));
+  watch(directory);
+}
 
 function watch(at: string): void {
   let offsetMs = 0;

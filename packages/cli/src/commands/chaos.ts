@@ -3,6 +3,7 @@ import { CoordError, EXIT_CODE } from '@coord/protocol';
 import { stringify } from 'yaml';
 import { generateSchedule } from '../chaos/generate.js';
 import { type Isolation, isolationOf, possibleIsolation, runIsolated } from '../chaos/isolate.js';
+import { endWithParent } from '../chaos/parent.js';
 import { type ChaosReport, formatReport } from '../chaos/report.js';
 import { type ChaosOptions as RunOptions, runChaos } from '../chaos/run.js';
 import { FAULT_KINDS, type FaultKind, loadSchedule, type Schedule } from '../chaos/schedule.js';
@@ -34,6 +35,8 @@ export async function runChaosCommand(
     const possible = possibleIsolation(options.network);
     if (possible.mounts) return runIsolated(possible, io);
   }
+  if (isolation) endWithParent(() => io.exit(EXIT_CODE.interrupted));
+  io.onInterrupt(() => io.exit(EXIT_CODE.interrupted));
   const run = await runOptions(config, options, isolation ?? { network: false, mounts: false }, io);
   if (options.json) writeJson(io.stdout, { event: 'schedule', ...run.schedule });
   else writeLine(io.stdout, stringify(run.schedule));
