@@ -40,7 +40,7 @@ describe('a configuration', () => {
 
   it('is read from every file in configs/', async () => {
     const root = new URL('../../../configs/', import.meta.url);
-    for (const name of ['mnist-cnn.yaml', 'mnist-mlp.yaml', 'synthetic-tiny.yaml']) {
+    for (const name of ['mnist-cnn.yaml', 'mnist-mlp.yaml', 'synthetic-tiny.yaml', 'synthetic-metrics.yaml']) {
       const config = await loadConfig(new URL(name, root).pathname);
       expect(config.batch.grains, name).toBeGreaterThan(1);
     }

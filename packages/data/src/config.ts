@@ -41,6 +41,17 @@ const idxConfigSchema = z
   .describe('Labelled arrays in IDX files, the format of MNIST and its relatives.');
 export type IdxConfig = z.infer<typeof idxConfigSchema>;
 
+const csvTask = z.enum(['classification', 'regression']);
+const csvClasses = z.array(z.string()).min(2).optional();
+const csvColumns = z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]);
+
+const furtherTargetSchema = z.strictObject({
+  name: z.string().min(1).max(200).describe('What the target is called; the key of its metrics begins with it.'),
+  columns: csvColumns.describe('Column of the target; a regression may have several.'),
+  task: csvTask.describe('Whether the target is a label or numbers.'),
+  classes: csvClasses.describe("Labels in the order of the output's classes; by default the training file's, sorted."),
+});
+
 const csvConfigSchema = z
   .strictObject({
     source: z.literal('csv'),
@@ -50,21 +61,20 @@ const csvConfigSchema = z
       .array(z.string().min(1))
       .min(1)
       .optional()
-      .describe('Input columns, in order; by default all but the target and the weight.'),
-    target: z
-      .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
-      .describe('Target column; a regression may have several.'),
-    task: z.enum(['classification', 'regression']).describe('Whether the target is a label or numbers.'),
+      .describe('Input columns, in order; by default all but those of targets and weight.'),
+    target: csvColumns.describe('Target column; a regression may have several.'),
+    task: csvTask.describe('Whether the target is a label or numbers.'),
+    furtherTargets: z
+      .array(furtherTargetSchema)
+      .max(31)
+      .default([])
+      .describe('Targets of the second and further outputs of a model of several, in order.'),
     weight: z
       .string()
       .min(1)
       .optional()
       .describe("Column with the factor of each sample's loss, at least 0; no column where left out."),
-    classes: z
-      .array(z.string())
-      .min(2)
-      .optional()
-      .describe("Labels in the order of the model's outputs; by default the training file's, sorted."),
+    classes: csvClasses.describe("Labels in the order of the model's outputs; by default the training file's, sorted."),
     shape: sampleShape.optional().describe('Shape of one input; by default [number of columns].'),
     scale: z.number().default(1).describe('The model sees value × scale + offset.'),
     offset: z.number().describe('Added after scaling.').default(0),

@@ -10,7 +10,13 @@ import { invalidData } from './invalid.js';
 const MAX_ROW_CHARACTERS = 64 * 1024 * 1024;
 const DECIMAL = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
-type CsvOptions = Pick<CsvConfig, 'columns' | 'target' | 'task' | 'weight' | 'delimiter'>;
+type CsvOptions = Pick<CsvConfig, 'columns' | 'target' | 'task' | 'furtherTargets' | 'weight' | 'delimiter'>;
+
+/** What one target of a table consists of. */
+interface TargetOptions {
+  readonly names: readonly string[];
+  readonly task: CsvConfig['task'];
+}
 
 interface CsvLabels {
   /** Different labels, in the order in which they appear. */
@@ -21,17 +27,21 @@ interface CsvLabels {
   readonly codes: Int32Array;
 }
 
+export interface CsvTarget {
+  readonly columns: readonly string[];
+  /** Row by row; empty for a classification. */
+  readonly values: Float32Array;
+  /** Empty for a regression. */
+  readonly labels: CsvLabels;
+}
+
 export interface CsvTable {
   readonly file: string;
   readonly samples: number;
   readonly inputColumns: string[];
-  readonly targetColumns: readonly string[];
   /** Row by row. */
   readonly inputs: Float32Array;
-  /** Row by row; empty for a classification. */
-  readonly targets: Float32Array;
-  /** Empty for a regression. */
-  readonly labels: CsvLabels;
+  readonly targets: readonly CsvTarget[];
   /** One a row; empty where there is no column of weights. */
   readonly weights: Float32Array;
 }
@@ -44,8 +54,13 @@ interface Row {
 
 interface Columns {
   readonly inputs: readonly Column[];
-  readonly targets: readonly Column[];
+  readonly targets: readonly TargetColumns[];
   readonly weight: Column | undefined;
+}
+
+interface TargetColumns {
+  readonly task: CsvConfig['task'];
+  readonly columns: readonly Column[];
 }
 
 interface Column {
@@ -60,7 +75,7 @@ export async function readCsv(file: string, options: CsvOptions): Promise<CsvTab
   const header = await rows.next();
   if (header.done) throw invalidData({ file, line: 1 }, 'expected a header line, found an empty file');
   const columns = chooseColumns(file, header.value.cells, options);
-  const collector = new RowCollector(file, columns, options.task);
+  const collector = new RowCollector(file, columns);
   for await (const row of rows) collector.add(row);
   return collector.finish();
 }
@@ -99,19 +114,26 @@ function malformed(file: string, cause: CsvError) {
 function chooseColumns(file: string, header: readonly string[], options: CsvOptions): Columns {
   const twice = header.find((name, index) => header.indexOf(name) !== index);
   if (twice !== undefined) throw invalidData({ file, line: 1, column: twice }, 'two columns have this name');
-  const targetNames = [options.target].flat();
-  if (options.task === 'classification' && targetNames.length > 1) {
-    throw invalidData({ file, line: 1 }, `a classification has one target column, not ${targetNames.length}`);
+  const targets = targetsOf(options);
+  const crowded = targets.find(({ task, names }) => task === 'classification' && names.length > 1);
+  if (crowded) {
+    throw invalidData({ file, line: 1 }, `a classification has one target column, not ${crowded.names.length}`);
   }
   const { weight } = options;
-  const inputNames = options.columns ?? header.filter((name) => !targetNames.includes(name) && name !== weight);
+  const taken = [...targets.flatMap(({ names }) => names), weight];
+  const inputNames = options.columns ?? header.filter((name) => !taken.includes(name));
   if (inputNames.length === 0) throw invalidData({ file, line: 1 }, 'expected at least one column beside the target');
   const find = (name: string) => findColumn(file, header, name);
   return {
     inputs: inputNames.map(find),
-    targets: targetNames.map(find),
+    targets: targets.map(({ task, names }) => ({ task, columns: names.map(find) })),
     weight: weight === undefined ? undefined : find(weight),
   };
+}
+
+function targetsOf({ target, task, furtherTargets }: CsvOptions): TargetOptions[] {
+  const further = furtherTargets.map((one) => ({ names: [one.columns].flat(), task: one.task }));
+  return [{ names: [target].flat(), task }, ...further];
 }
 
 function findColumn(file: string, header: readonly string[], name: string): Column {
@@ -124,26 +146,21 @@ function findColumn(file: string, header: readonly string[], name: string): Colu
 
 class RowCollector {
   readonly #inputs = new GrowingFloat32();
-  readonly #targets = new GrowingFloat32();
-  readonly #codes = new GrowingInt32();
-  readonly #codeOf = new Map<string, number>();
-  readonly #firstLines: number[] = [];
+  readonly #targets: readonly TargetCollector[];
   readonly #weights = new GrowingFloat32();
   #samples = 0;
 
   constructor(
     readonly file: string,
     readonly columns: Columns,
-    readonly task: CsvConfig['task'],
-  ) {}
+  ) {
+    this.#targets = columns.targets.map((target) => new TargetCollector(file, target));
+  }
 
   add(row: Row): void {
-    for (const column of this.columns.inputs) this.#inputs.push(this.#number(row, column));
-    for (const column of this.columns.targets) {
-      if (this.task === 'classification') this.#codes.push(this.#code(row, column));
-      else this.#targets.push(this.#number(row, column));
-    }
-    if (this.columns.weight) this.#weights.push(this.#weight(row, this.columns.weight));
+    for (const column of this.columns.inputs) this.#inputs.push(numberIn(this.file, row, column));
+    for (const target of this.#targets) target.add(row);
+    if (this.columns.weight) this.#weights.push(weightIn(this.file, row, this.columns.weight));
     this.#samples++;
   }
 
@@ -154,27 +171,37 @@ class RowCollector {
       file,
       samples: this.#samples,
       inputColumns: columns.inputs.map(({ name }) => name),
-      targetColumns: columns.targets.map(({ name }) => name),
       inputs: this.#inputs.values(),
-      targets: this.#targets.values(),
-      labels: { names: [...this.#codeOf.keys()], firstLines: this.#firstLines, codes: this.#codes.values() },
+      targets: this.#targets.map((target) => target.finish()),
       weights: this.#weights.values(),
     };
   }
+}
 
-  #number(row: Row, { name, index }: Column): number {
-    const cell = row.cells[index];
-    const value = DECIMAL.test(cell) ? Math.fround(Number(cell)) : Number.NaN;
-    if (Number.isFinite(value)) return value;
-    const found = cell === '' ? 'an empty cell' : JSON.stringify(cell.slice(0, 80));
-    throw invalidData({ file: this.file, line: row.line, column: name }, `expected a number, found ${found}`);
+class TargetCollector {
+  readonly #values = new GrowingFloat32();
+  readonly #codes = new GrowingInt32();
+  readonly #codeOf = new Map<string, number>();
+  readonly #firstLines: number[] = [];
+
+  constructor(
+    readonly file: string,
+    readonly target: TargetColumns,
+  ) {}
+
+  add(row: Row): void {
+    for (const column of this.target.columns) {
+      if (this.target.task === 'classification') this.#codes.push(this.#code(row, column));
+      else this.#values.push(numberIn(this.file, row, column));
+    }
   }
 
-  #weight(row: Row, column: Column): number {
-    const weight = this.#number(row, column);
-    if (weight >= 0) return weight;
-    const place = { file: this.file, line: row.line, column: column.name };
-    throw invalidData(place, `expected a weight of at least 0, found ${weight}`);
+  finish(): CsvTarget {
+    return {
+      columns: this.target.columns.map(({ name }) => name),
+      values: this.#values.values(),
+      labels: { names: [...this.#codeOf.keys()], firstLines: this.#firstLines, codes: this.#codes.values() },
+    };
   }
 
   #code(row: Row, { name, index }: Column): number {
@@ -187,4 +214,18 @@ class RowCollector {
     this.#codeOf.set(label, this.#codeOf.size);
     return this.#codeOf.size - 1;
   }
+}
+
+function numberIn(file: string, { cells, line }: Row, { name, index }: Column): number {
+  const cell = cells[index];
+  const value = DECIMAL.test(cell) ? Math.fround(Number(cell)) : Number.NaN;
+  if (Number.isFinite(value)) return value;
+  const found = cell === '' ? 'an empty cell' : JSON.stringify(cell.slice(0, 80));
+  throw invalidData({ file, line, column: name }, `expected a number, found ${found}`);
+}
+
+function weightIn(file: string, row: Row, column: Column): number {
+  const weight = numberIn(file, row, column);
+  if (weight >= 0) return weight;
+  throw invalidData({ file, line: row.line, column: column.name }, `expected a weight of at least 0, found ${weight}`);
 }

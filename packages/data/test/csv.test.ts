@@ -40,6 +40,42 @@ describe('a CSV dataset', () => {
     expect(batch.targets[0]).toEqual(Int32Array.of(1));
   });
 
+  it('takes sample weights from a column of their own, which is no input', async () => {
+    const dataset = await open('x,kind,w\n1,a,0.5\n2,b,3\n3,a,0\n', { weight: 'w' });
+    const batch = await readSamples(dataset, [2, 0]);
+    expect(batch.inputs).toEqual([Float32Array.of(3, 1)]);
+    expect(batch.sampleWeights).toEqual(Float32Array.of(0, 0.5));
+    expect(dataset.manifest.fields.map(({ role }) => role)).toEqual(['input', 'target', 'weight']);
+    expect(await readSamples(await open(FLOWERS), [0])).not.toHaveProperty('sampleWeights');
+  });
+
+  it('gives a model of several outputs a target each', async () => {
+    const furtherTargets = [
+      { name: 'size', columns: ['a', 'b'], task: 'regression' },
+      { name: 'colour', columns: 'c', task: 'classification', classes: ['red', 'blue'] },
+    ];
+    const dataset = await open('x,kind,a,b,c\n1,m,2,3,blue\n4,n,5,6,red\n', { furtherTargets });
+    const batch = await readSamples(dataset, [0, 1]);
+    expect(batch.inputs).toEqual([Float32Array.of(1, 4)]);
+    expect(batch.targets).toEqual([Int32Array.of(0, 1), Float32Array.of(2, 3, 5, 6), Int32Array.of(1, 0)]);
+    expect(dataset.manifest.fields.map(({ name, classes }) => [name, classes])).toEqual([
+      ['columns', undefined],
+      ['label', 2],
+      ['size', undefined],
+      ['colour', 2],
+    ]);
+  });
+
+  it('counts the labels of its training split, of the samples that are used', async () => {
+    const rows = 'x,kind\n1,a\n2,b\n3,a\n4,a\n5,b\n';
+    expect(await (await open(rows)).countLabels('label', 2)).toEqual([3, 2]);
+    expect(await (await open(rows, { limit: { train: 3 } })).countLabels('label', 3)).toEqual([2, 1, 0]);
+    await expect((await open('x,kind\n1,a\n2,b\n3,c\n')).countLabels('label', 2)).rejects.toMatchObject({
+      code: 'DATASET_INVALID',
+      message: 'csv has the label 2; the model tells 2 classes apart',
+    });
+  });
+
   it('gives the numbers to predict in a regression', async () => {
     const dataset = await open('a,b,c\n1,2,3e-1\n-4,.5,6\n', { task: 'regression', target: ['c', 'a'] });
     const batch = await readSamples(dataset, [0, 1]);
@@ -100,6 +136,18 @@ describe('a bad CSV file', () => {
       FLOWERS,
       { classes: ['setosa', 'rose'] },
       /line 3, column "kind": expected one of the 2 labels "setosa", "rose", found "virginica"/,
+    ],
+    [
+      'with a negative weight',
+      'x,kind,w\n1,a,1\n2,b,-1\n',
+      { weight: 'w' },
+      /line 3, column "w": expected a weight of at least 0, found -1/,
+    ],
+    [
+      'with two targets of one name',
+      FLOWERS,
+      { furtherTargets: [{ name: 'label', columns: 'width', task: 'regression' }] },
+      /two targets are called "label"; the first one is called "label" by itself/,
     ],
     [
       'with two targets to classify',

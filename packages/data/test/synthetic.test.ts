@@ -17,6 +17,16 @@ describe('a synthetic dataset', () => {
     expect(await readSamples(one, [0])).not.toEqual(await readSamples(one, [0], 'test'));
   });
 
+  it('has weights from 0.5 to 1.5 where they are wanted, beside the same samples', async () => {
+    const plain = await readSamples(await prepare(CONFIG), all(400));
+    const { sampleWeights, ...same } = await readSamples(await prepare({ ...CONFIG, weighted: true }), all(400));
+    expect(same).toEqual(plain);
+    const weights = [...(sampleWeights as Float32Array)];
+    expect(Math.min(...weights)).toBeGreaterThanOrEqual(0.5);
+    expect(Math.max(...weights)).toBeLessThanOrEqual(1.5);
+    expect(Math.abs(weights.reduce((sum, weight) => sum + weight, 0) / 400 - 1)).toBeLessThan(0.05);
+  });
+
   it('has every class about equally often', async () => {
     const { targets } = await readSamples(await prepare(CONFIG), all(400));
     const counts = all(4).map((label) => targets[0].filter((value) => value === label).length);

@@ -22,6 +22,8 @@ export const fieldSchema = z.object({
   dtype: z.enum(['float32', 'int32']),
   scale: z.number().default(1),
   offset: z.number().default(0),
+  /** Number of classes where the field is a label and its source tells it apart from that of the dataset. */
+  classes: z.number().int().min(2).optional(),
 });
 export type Field = z.infer<typeof fieldSchema>;
 

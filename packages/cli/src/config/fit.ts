@@ -34,7 +34,9 @@ export function requireFit(
       `model ${modelName} has ${model.outputs.length} outputs; samples of ${data.name} have ${targets.length} targets`,
     );
   }
-  if (losses.length === 1 && OUTPUT_KINDS[losses[0].name] === 'classes') requireClasses(model, modelName, data);
+  targets.forEach((target, output) => {
+    if (OUTPUT_KINDS[losses[output].name] === 'classes') requireClasses(model.outputs[output], target, modelName, data);
+  });
 }
 
 function requireInput(shape: readonly (number | null)[], field: Field, modelName: string, data: DatasetManifest): void {
@@ -45,10 +47,16 @@ function requireInput(shape: readonly (number | null)[], field: Field, modelName
 }
 
 /** More outputs than classes only waste work; fewer would leave labels without an output. */
-function requireClasses({ outputs }: ModelShapes, modelName: string, { classes, name }: DatasetManifest): void {
-  const units = outputs[0].at(-1);
+function requireClasses(
+  output: readonly (number | null)[],
+  target: Field,
+  modelName: string,
+  data: DatasetManifest,
+): void {
+  const units = output.at(-1);
+  const classes = target.classes ?? data.classes;
   if (classes === undefined || typeof units !== 'number' || units >= classes) return;
-  throw misfit(`model ${modelName} has ${units} outputs; ${name} has ${classes} classes`);
+  throw misfit(`model ${modelName} has ${units} outputs; ${data.name} has ${classes} classes`);
 }
 
 const misfit = (message: string): CoordError =>

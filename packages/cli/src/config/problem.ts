@@ -109,9 +109,11 @@ function invalidUnion(issue: Extract<Issue, { code: 'invalid_union' }>, root: un
 
 /** Of a union of a name, a mapping and a list: what is wrong with the variant that has the value's type, where there is one. */
 function meantVariant({ errors }: Extract<Issue, { code: 'invalid_union' }>): Issue[] | undefined {
-  const isOfOtherType = ({ code, path }: Issue) => code === 'invalid_type' && path.length === 0;
-  const candidates = errors.filter((issues) => !issues.some(isOfOtherType));
-  return candidates.length === 1 ? candidates[0] : undefined;
+  const without = (...codes: Issue['code'][]) =>
+    errors.filter((issues) => !issues.some(({ code, path }) => path.length === 0 && codes.includes(code)));
+  // A mapping is no name either, so the name's variant counts only where no other is left.
+  const [ofParts, ofType] = [without('invalid_type', 'invalid_value'), without('invalid_type')];
+  return [ofParts, ofType].find((candidates) => candidates.length === 1)?.[0];
 }
 
 function wrongType(issue: Extract<Issue, { code: 'invalid_type' }>, root: unknown): Problem {

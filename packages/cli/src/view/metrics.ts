@@ -23,10 +23,9 @@ export const metricTexts = (values: Shown): string[] => [
   ...furtherTexts(values),
 ];
 
-/** The same in the order of an evaluation's line: accuracy first. */
-export const evaluationTexts = (values: Shown): string[] => [
-  ...accuracyTexts(values),
-  `loss ${formatLoss(values.loss)}`,
+/** The same in the order of an evaluation's line: accuracy first. @param split stands before accuracy and loss. */
+export const evaluationTexts = (values: Shown, split = ''): string[] => [
+  ...[...accuracyTexts(values), `loss ${formatLoss(values.loss)}`].map((each) => split + each),
   ...furtherTexts(values),
 ];
 

@@ -82,7 +82,7 @@ export function barLine(progress: Progress, columns: number): string {
 }
 
 function evaluationLine(plan: Plan, event: EvaluationEvent): string {
-  const measured = evaluationTexts(event).map((text) => `test ${text}`);
+  const measured = evaluationTexts(event, 'test ');
   const took = formatDuration(event.durationMs / 1000);
   return `epoch ${event.epoch}/${plan.epochs} done: ${measured.join(' · ')} · ${plural(event.samples, 'sample')} in ${took}`;
 }
