@@ -6,6 +6,7 @@ import {
   type Clock,
   CoordError,
   type ErrorCode,
+  encodeMessage,
   type Hello,
   LIMITS,
   systemClock,
@@ -308,9 +309,10 @@ export class Conductor {
   private async publish(view: View): Promise<void> {
     await this.flushLedger();
     if (this.stage.view !== view || this.stage.phase === 'ended') return;
+    const frame = encodeMessage({ type: 'view', view });
     for (const session of this.roster.participants()) {
       if (session.stage === 'ready' || session.stage === 'returned') session.stage = 'training';
-      session.tell({ type: 'view', view });
+      session.tellEncoded(frame);
     }
     if (this.stage.phase === 'stopping') this.tellStop();
   }

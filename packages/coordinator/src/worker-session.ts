@@ -84,7 +84,12 @@ export class WorkerSession {
 
   /** For messages whose loss is the same as the worker's own: the link's end says so anyway. */
   tell(message: CoordinatorMessage): void {
-    this.send(message).catch(() => {});
+    this.tellEncoded(encodeMessage(message));
+  }
+
+  /** As `tell`, for a message that many are told: it is encoded once. */
+  tellEncoded(frame: Uint8Array): void {
+    this.link.send(frame).catch(() => {});
   }
 
   hearHeartbeat(message: WorkerMessageOf<'heartbeat'>): void {

@@ -61,7 +61,7 @@ const MAX_TURNS = 50_000;
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Obeys the ledger's contract, on a disk that never fails. */
-class MemoryLedger implements Ledger {
+export class MemoryLedger implements Ledger {
   readonly path = 'memory';
   readonly past = [];
   readonly tornBytes = 0;
@@ -74,7 +74,42 @@ class MemoryLedger implements Ledger {
   async close(): Promise<void> {}
 }
 
-function helloTo(serverNonce: string, token: string, name: string): Hello {
+interface ControlPlaneOptions {
+  readonly run: RunSpec;
+  readonly minWorkers: number;
+  readonly clock: Clock;
+  readonly token: string;
+  readonly ledger: Ledger;
+  readonly onEvent?: (event: CoordinatorEvent) => void;
+}
+
+/** The real door and conductor, on a disk in memory. */
+export function openControlPlane({ run, minWorkers, clock, token, ledger, onEvent = () => {} }: ControlPlaneOptions) {
+  const chronicle = new Chronicle(pino({ level: 'silent' }), ledger, onEvent);
+  const tokens = TokenBook.of(token);
+  const state = stateAt(0);
+  const conductor = new Conductor({
+    run,
+    tokens,
+    runDir: 'memory',
+    minWorkers,
+    initialState: state,
+    initial: { header: headerOf(state), state },
+    readBlock: () => undefined,
+    clock,
+    timings: DEFAULT_TIMINGS,
+    retention: { keepLast: 1 },
+    past: emptyPast(),
+    ledger,
+    chronicle,
+    save: async (saved) => `memory/step-${saved.step}`,
+    keepEvidence: async () => {},
+  });
+  const { handshakeTimeoutMs } = DEFAULT_TIMINGS;
+  return { conductor, door: createDoor({ tokens, clock, handshakeTimeoutMs, conductor, chronicle }) };
+}
+
+export function helloTo(serverNonce: string, token: string, name: string): Hello {
   const clientNonce = 'a-nonce-of-this-worker';
   const proof = joinProof(token, 'worker', { serverNonce, clientNonce });
   const identity = { clientNonce, name, hostName: 'simulated', pid: 1 };
@@ -234,35 +269,12 @@ export class Simulation {
     run: RunSpec,
     private readonly minWorkers: number,
   ) {
-    const clock: Clock = this.clock;
-    const chronicle = new Chronicle(pino({ level: 'silent' }), this.ledger, (event) => this.events.push(event));
-    const state = stateAt(0);
     this.lastStep = totalStepsOf(run);
-    this.conductor = new Conductor({
-      run,
-      tokens: TokenBook.of(this.token),
-      runDir: 'memory',
-      minWorkers,
-      initialState: state,
-      initial: { header: headerOf(state), state },
-      readBlock: () => undefined,
-      clock,
-      timings: DEFAULT_TIMINGS,
-      retention: { keepLast: 1 },
-      past: emptyPast(),
-      ledger: this.ledger,
-      chronicle,
-      save: async (saved) => `memory/step-${saved.step}`,
-      keepEvidence: async () => {},
-    });
-    const { handshakeTimeoutMs } = DEFAULT_TIMINGS;
-    this.door = createDoor({
-      tokens: TokenBook.of(this.token),
-      clock,
-      handshakeTimeoutMs,
-      conductor: this.conductor,
-      chronicle,
-    });
+    const { clock, token, ledger } = this;
+    const onEvent = (event: CoordinatorEvent) => this.events.push(event);
+    const plane = openControlPlane({ run, minWorkers, clock, token, ledger, onEvent });
+    this.conductor = plane.conductor;
+    this.door = plane.door;
   }
 
   join(): void {

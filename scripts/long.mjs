@@ -1,0 +1,45 @@
+// Long forms of tests, whose short forms are in `npm test`. Each takes numbers, which it hands over in the environment:
+//   npm run simulate -- [SCHEDULES] [SEED]
+//   npm run fuzz -- [INPUTS] [SEED] [TARGET]
+//   npm run bench:membership -- [WORKERS]
+import { spawnSync } from 'node:child_process';
+
+const FORMS = {
+  simulate: {
+    file: 'test/simulation.test.ts',
+    arguments: [
+      ['COORD_SIMULATIONS', /^\d{1,9}$/, '5000'],
+      ['COORD_SIMULATION_SEED', /^-?\d{1,12}$/],
+    ],
+  },
+  fuzz: {
+    file: 'test/fuzz.test.ts',
+    arguments: [
+      ['COORD_FUZZ', /^\d{1,9}$/, '1000000'],
+      ['COORD_FUZZ_SEED', /^\d{1,12}$/, '1'],
+      ['COORD_FUZZ_ONLY', /^[a-z ]+$/],
+    ],
+  },
+  membership: {
+    file: 'packages/coordinator/test/scale.test.ts',
+    arguments: [['COORD_SCALE_WORKERS', /^[1-9]\d{0,3}$/, '1000']],
+  },
+};
+
+const [name, ...given] = process.argv.slice(2);
+const form = FORMS[name];
+const env = { ...process.env };
+form.arguments.forEach(([variable, pattern, byDefault], index) => {
+  const value = given[index] ?? byDefault;
+  if (value === undefined) return;
+  if (!pattern.test(value)) {
+    process.stderr.write(`${name}: "${value}" does not fit ${pattern}\n`);
+    process.exit(2);
+  }
+  env[variable] = value;
+});
+const startedMs = performance.now();
+const args = ['exec', '--', 'vitest', 'run', form.file];
+const { status } = spawnSync('npm', args, { stdio: 'inherit', env, shell: process.platform === 'win32' });
+process.stdout.write(`${name} ${given.join(' ')}: ${((performance.now() - startedMs) / 1000).toFixed(0)} s\n`);
+process.exit(status ?? 1);
