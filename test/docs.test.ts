@@ -71,7 +71,7 @@ function staged(line: string, stage: Stage, run: string): string[] {
   const secureToken = line.startsWith('coord token') ? secure.operatorToken : secure.token;
   const replaced = line
     .replace(/(wss|https):\/\/[\w.]+:7070/, (_, scheme) => secure.url.replace(/^wss/, scheme))
-    .replace(/configs\/mnist-(cnn|mlp)\.yaml/, TINY)
+    .replace(/configs\/(mnist-cnn|mnist-mlp|deep-mlp)\.yaml/, TINY)
     .replace(/runs\/\S*\/checkpoints\/\S+/, stage.checkpoint)
     .replace(/runs\/\S+/, run)
     .replace(/(ws|http):\/\/[\w.]+:7070/, (_, scheme) => stage.url.replace(/^ws/, scheme))
@@ -79,20 +79,26 @@ function staged(line: string, stage: Stage, run: string): string[] {
     .replace(/--token \S+/, `--token ${isSecure(line) ? secureToken : TOKEN}`)
     .replace(/--listen \S+/, '--listen 127.0.0.1:0')
     .replace(/--out \S+/, `--out ${join(temporaryDirectory(), 'out')}`)
+    .replace(/--timeline \S+/, `--timeline ${temporaryDirectory()}`)
     .replace(/--execute \d+/, '--execute 21')
     .replace(/--minutes \S+/, '--minutes 0.01')
     .replace(/--flight \S+/, '');
   return replaced.trim().split(/\s+/).slice(1);
 }
 
+const BENCH_ADDITIONS: Readonly<Record<string, readonly string[]>> = {
+  scaling: ['--workers', '1', '--repeats', '1', '--steps', '5'],
+  allreduce: ['--sizes', '4K'],
+  overlap: ['--steps', '2'],
+};
+
 /** What an example may need besides its own words: a place of its own, an end in finite time. */
-function additions(words: readonly string[], stage: Stage): string[] {
+function additions(words: readonly string[], stage: Stage): readonly string[] {
   const [command, what] = words;
   const listen = words.includes('--listen') || words.includes('--resume') ? [] : ['--listen', '127.0.0.1:0'];
   const place = words.includes('--resume') ? [] : ['--run-dir', join(temporaryDirectory(), 'run')];
   if (command === 'start') return ['--json', ...listen, ...place];
-  if (command === 'bench')
-    return what === 'scaling' ? ['--workers', '1', '--repeats', '1', '--steps', '5'] : ['--sizes', '4K'];
+  if (command === 'bench') return BENCH_ADDITIONS[what] ?? [];
   if ((command === 'status' || command === 'why') && !words.some((word) => word.startsWith('http')))
     return [stage.url.replace(/^ws/, 'http')];
   if (command === 'chaos') return ['--workers', '1', '--faults', '0', '--steps', '20', '--network', 'proxy'];
@@ -129,11 +135,12 @@ async function leavesWhenReady(process: CoordProcess, coordinator: CoordProcess,
   process.kill('SIGINT');
 }
 
-/** Exit statuses that are right for an example here. 2: an engine that this machine does not have, said so. */
+/** Exit statuses that are right for an example here. 2: an engine or a network that this machine does not have, said so. */
 function expectedStatus(words: readonly string[]): number[] {
   if (words[0] === 'start') return [130, 0];
   // The coordinator of this test has one worker, which is called otherwise.
   if (words[0] === 'drain') return [2];
+  if (words[0] === 'bench' && words[1] === 'overlap') return [0, 2];
   return words.includes('--engine') ? [0, 2] : [0];
 }
 

@@ -16,13 +16,16 @@ function value(weight: number, sample: number, step: number, grain: number, inde
 
 const step: CompiledStep = {
   layout: LAYOUT,
-  async gradient(weights, batch, key, out): Promise<MetricSums> {
+  async gradient(weights, batch, key, out, { stages } = {}): Promise<MetricSums> {
     out.fill(0);
     for (const { offset, size } of LAYOUT.parameters) {
       for (let index = offset; index < offset + size; index++) {
         for (const sample of batch.inputs[0]) out[index] += value(weights[index], sample, key.step, key.grain, index);
       }
     }
+    stages?.buckets.forEach((_, bucket) => {
+      stages.onComplete(bucket);
+    });
     return metricsOf(batch);
   },
   evaluate: async (_weights, batch) => metricsOf(batch),

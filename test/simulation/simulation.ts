@@ -56,7 +56,7 @@ function randomFrom(seed: number): () => number {
 const NO_HASH = '0'.repeat(64);
 
 /** Steps of sixteen samples in six grains, the last of them smaller; a checkpoint now and then. */
-export const runOf = ({ steps }: { steps: number }): RunSpec =>
+export const runOf = ({ steps, overlap = 'off' }: { steps: number; overlap?: 'on' | 'off' }): RunSpec =>
   runSpecSchema.parse({
     runId: 'simulated',
     configSha256: NO_HASH,
@@ -73,6 +73,8 @@ export const runOf = ({ steps }: { steps: number }): RunSpec =>
     checkpoint: { everySteps: 5, everyEpochs: 0 },
     engine: { name: 'auto', threads: 1 },
     nonFinite: 'error',
+    // The kernel and the bias are a bucket each.
+    ring: { overlap, bucketBytes: 1024 },
     data: {
       name: 'simulated',
       fields: [{ name: 'x', role: 'input', shape: [1], storage: 'uint8', dtype: 'float32' }],

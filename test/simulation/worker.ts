@@ -4,6 +4,7 @@ import {
   ComputePool,
   type ComputeThread,
   createComputeWork,
+  type GrainProgress,
   type Reach,
   type Surroundings,
   startWorker,
@@ -25,13 +26,20 @@ export interface WorkerWorld {
   readonly dialCoordinator: (from: Process, timeoutMs: number) => ReturnType<Reach['dialCoordinator']>;
 }
 
-/** Computes in the process itself; a grain takes `GRAIN_MS` of its time. */
+/** Computes in the process itself; a grain takes `GRAIN_MS` of its time, and its buckets are told of on the way. */
 function simulatedThread({ clock }: Process): ComputeThread {
   const answer = createComputeWork(async () => simulatedEngine);
+  const pause = (ms: number) => new Promise<void>((resolve) => clock.after(ms, resolve));
   return {
-    async call(request) {
-      if (request.kind === 'grain') await new Promise<void>((resolve) => clock.after(GRAIN_MS, resolve));
-      return (await answer(request)) as never;
+    async call(request, _transfer, onProgress) {
+      const buckets: GrainProgress[] = [];
+      const response = await answer(request, (progress) => buckets.push(progress));
+      const stages = request.kind === 'grain' ? buckets.length + 1 : 0;
+      for (let stage = 0; stage < stages; stage++) {
+        await pause(GRAIN_MS / stages);
+        if (buckets[stage]) onProgress?.(buckets[stage]);
+      }
+      return response as never;
     },
     async terminate() {},
   };

@@ -22,6 +22,8 @@ export interface LocalWorkersOptions {
   readonly returned: Promise<readonly FormerWorker[]>;
   readonly logsDirectory: string;
   readonly onExit: (exit: LocalWorkerExit) => void;
+  /** What the command line of a worker's process begins with, by its number from 0; to run it somewhere else. */
+  readonly prefixOf?: ((index: number) => readonly string[]) | undefined;
 }
 
 export interface LocalWorkerExit {
@@ -101,7 +103,7 @@ function adoptLocal(options: LocalWorkersOptions, back: readonly FormerWorker[])
 function launchMissing(options: LocalWorkersOptions, present: readonly LocalProcess[]): LocalProcess[] {
   const names = new Set(present.map(({ name }) => name));
   return hostsOf(options).flatMap((workers, index) =>
-    names.has(nameOf(index)) ? [] : childOf(launch(options, nameOf(index), workers), nameOf(index)),
+    names.has(nameOf(index)) ? [] : childOf(launch(options, index, workers), nameOf(index)),
   );
 }
 
@@ -115,32 +117,26 @@ const childOf = (child: ChildProcess, name: string): LocalProcess => ({
   kill: () => child.kill('SIGKILL'),
 });
 
-function launch(options: LocalWorkersOptions, name: string, workers: number): ChildProcess {
+function launch(options: LocalWorkersOptions, index: number, workers: number): ChildProcess {
+  const name = nameOf(index);
   const logFile = logFileOf(options, name);
   const log = openSync(logFile, 'a');
-  const child = spawn(
+  const [program, ...args] = [
+    ...(options.prefixOf?.(index) ?? []),
     process.execPath,
-    [
-      COORD,
-      'worker',
-      options.url,
-      '--name',
-      name,
-      '--workers',
-      String(workers),
-      '--log-dir',
-      options.logsDirectory,
-      '--verbose',
-    ],
-    {
-      stdio: ['ignore', log, log],
-      // The token is not in the arguments, which every user of the machine can read.
-      env: { ...process.env, [TOKEN_VARIABLE]: options.token },
-      // A group of its own: Ctrl-C in the terminal reaches the coordinator alone, which then ends the run in order.
-      detached: true,
-      windowsHide: true,
-    },
-  );
+    COORD,
+    'worker',
+    options.url,
+    ...['--name', name, '--workers', String(workers), '--log-dir', options.logsDirectory, '--verbose'],
+  ];
+  const child = spawn(program, args, {
+    stdio: ['ignore', log, log],
+    // The token is not in the arguments, which every user of the machine can read.
+    env: { ...process.env, [TOKEN_VARIABLE]: options.token },
+    // A group of its own: Ctrl-C in the terminal reaches the coordinator alone, which then ends the run in order.
+    detached: true,
+    windowsHide: true,
+  });
   closeSync(log);
   child.once('exit', (code, signal) => options.onExit({ name, pid: child.pid, code, signal, logFile }));
   child.once('error', () => options.onExit({ name, pid: child.pid, code: null, signal: null, logFile }));

@@ -129,6 +129,16 @@ export interface ChaosOptions extends JsonOptions {
   readonly set?: readonly string[];
 }
 
+export interface OverlapOptions extends JsonOptions {
+  readonly workers: number;
+  /** Rate of each worker's link, Mbit/s. */
+  readonly megabits: number;
+  readonly repeats: number;
+  readonly steps: number;
+  readonly timeline?: string;
+  readonly set?: readonly string[];
+}
+
 export interface AllReduceOptions {
   readonly workers: number;
   /** In bytes. */

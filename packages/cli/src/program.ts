@@ -12,6 +12,7 @@ import {
   type ExportOptions,
   type JsonOptions,
   type ModelsShowOptions,
+  type OverlapOptions,
   readAdvertised,
   readCount,
   readCounts,
@@ -416,6 +417,7 @@ function benchCommand(io: CommandIo, exit: Exit): Command {
     .description('Measurements.')
     .addCommand(scaling)
     .addCommand(allReduceCommand(io, exit))
+    .addCommand(overlapCommand(io, exit))
     .addHelpText(
       'after',
       examples('coord bench scaling configs/mnist-cnn.yaml --workers 1,2', 'coord bench allreduce --workers 2'),
@@ -458,6 +460,26 @@ function chaosCommand(io: CommandIo, exit: Exit): Command {
     .action(async (config: string | undefined, options: ChaosOptions) => {
       const { runChaosCommand } = await import('./commands/chaos.js');
       exit(await runChaosCommand(config, options, io));
+    });
+}
+
+function overlapCommand(io: CommandIo, exit: Exit): Command {
+  return new Command('overlap')
+    .description(
+      'Measure training over slow links with and without reducing gradients while others compute (as root: each worker lives in a network namespace).',
+    )
+    .argument('<config>', 'YAML file that describes the run')
+    .option('--workers <n>', 'worker processes', readPositive, 2)
+    .option('--megabits <n>', "rate of each worker's link, in Mbit/s", readPositive, 1000)
+    .option('--repeats <n>', 'runs of each kind, in turns; medians are shown', readPositive, 1)
+    .option('--steps <n>', 'measured steps a run, after a warm-up', readPositive, 10)
+    .option('--timeline <dir>', 'write overlap-off.json and overlap-on.json there, for ui.perfetto.dev')
+    .option(...SET_FLAG, collect)
+    .option(...JSON_FLAG)
+    .addHelpText('after', examples('coord bench overlap configs/deep-mlp.yaml --steps 8 --timeline traces'))
+    .action(async (config: string, options: OverlapOptions) => {
+      const { runBenchOverlap } = await import('./commands/bench-overlap.js');
+      exit(await runBenchOverlap(config, options, io));
     });
 }
 

@@ -28,6 +28,8 @@ export interface TrainOptions {
   readonly onNotice?: (text: string) => void;
   /** A local worker process ended before the run did. */
   readonly onLocalExit: (exit: LocalWorkerExit) => void;
+  /** What the command line of a local worker's process begins with, by its number from 0. */
+  readonly workerPrefix?: ((index: number) => readonly string[]) | undefined;
 }
 
 export interface Training {
@@ -82,6 +84,7 @@ export async function startTraining(options: TrainOptions): Promise<Training> {
     token: formatToken({ secret: tokens.local.secret, certificateSha256: certificate?.sha256 }),
     logsDirectory: logsDirectory(runDir),
     onExit: (exit) => cluster.localExit(exit, workers),
+    prefixOf: options.workerPrefix,
   });
   const finished = finish(coordinator, workers, cluster.deserted).finally(() => metrics.close());
   return { coordinator, finished, killNow: () => workers.killNow() };

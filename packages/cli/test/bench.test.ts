@@ -1,4 +1,7 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { StepEvent } from '@coord/coordinator';
@@ -127,6 +130,31 @@ describe('scaling', () => {
       expect(result.times.totalMs).toBeGreaterThan(0);
     }
   });
+});
+
+const canHaveNamespaces =
+  spawnSync('unshare', ['--net', '--mount', 'ip', 'link', 'set', 'lo', 'up'], { stdio: 'ignore' }).status === 0;
+
+describe('the bench of overlap', () => {
+  it.skipIf(!canHaveNamespaces)(
+    'trains both ways between network namespaces and leaves a trace of each (skipped where not root)',
+    async () => {
+      const config = fileURLToPath(new URL('../../../configs/synthetic-tiny.yaml', import.meta.url));
+      const traces = await mkdtemp(join(tmpdir(), 'coord-traces-'));
+      const args = ['bench', 'overlap', config, '--steps', '3', '--megabits', '100', '--json', '--timeline', traces];
+      const { stdout } = await promisify(execFile)(process.execPath, [BIN, ...args, '--set', 'ring.bucketBytes=1024']);
+      const { results, ratio } = JSON.parse(stdout.trim().split('\n').at(-1) as string);
+      expect(results.map(({ overlap }: { overlap: string }) => overlap)).toEqual(['off', 'on']);
+      expect(ratio).toBeCloseTo(results[0].times.totalMs / results[1].times.totalMs);
+      const sumsIn = async (mode: string) => {
+        const { traceEvents } = JSON.parse(await readFile(join(traces, `overlap-${mode}.json`), 'utf8'));
+        return traceEvents.filter(({ name }: { name: string }) => name.startsWith('sum ')).length;
+      };
+      // A sum a bucket instead of a sum a step.
+      expect(await sumsIn('on')).toBeGreaterThan(2 * (await sumsIn('off')));
+      await rm(traces, { recursive: true });
+    },
+  );
 });
 
 describe('the bench of the all-reduce', () => {

@@ -3,7 +3,7 @@ import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { FlightEvent, FlightHeader } from '@coord/protocol';
 
-/** About nine events a step: the last nine hundred steps. */
+/** About nine events a step, and two a bucket where steps overlap: the last hundreds of steps. */
 const CAPACITY = 8192;
 
 type WithoutTime<T> = T extends FlightEvent ? Omit<T, 'atMs'> : never;

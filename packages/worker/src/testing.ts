@@ -2,6 +2,7 @@
 export type { ComputeThread } from './compute/compute-client.js';
 export { ComputePool } from './compute/compute-pool.js';
 export { createComputeWork } from './compute/compute-work.js';
+export type { GrainProgress } from './compute/requests.js';
 export type { Reach } from './reach.js';
 export type { Surroundings } from './surroundings.js';
 export { startWorker } from './worker.js';

@@ -1,20 +1,14 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { availableParallelism, cpus, tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
-import { EXIT_CODE, stepsPerEpoch } from '@coord/protocol';
+import { availableParallelism, cpus } from 'node:os';
+import { dirname, resolve } from 'node:path';
+import { EXIT_CODE } from '@coord/protocol';
+import { measureRun, trainingOnly } from '../bench/measure-run.js';
 import { type ScalingCase, type ScalingResult, scalingCases, summarise } from '../bench/scaling.js';
-import { createStepWatch, PHASE_KEYS, type RunMeasurement } from '../bench/step-watch.js';
+import { PHASE_KEYS, type RunMeasurement } from '../bench/step-watch.js';
 import { loadConfig } from '../config/load.js';
 import { parseOverride } from '../config/override.js';
-import { toRunSpec } from '../config/run-spec.js';
 import type { RunConfig } from '../config/schema.js';
-import { createInitialState, planOf } from '../initial-state.js';
 import { type CommandIo, writeJson, writeLine } from '../io.js';
-import { createLogger } from '../log.js';
 import type { ScalingOptions } from '../options.js';
-import { createRunDirectory } from '../run-directory.js';
-import { prepareTokens } from '../start-tokens.js';
-import { coordinatorLogFile, startTraining } from '../train.js';
 import { formatPercent, formatRate, formatTable, plural } from '../view/format.js';
 
 const WARMUP_STEPS = 10;
@@ -23,12 +17,13 @@ const WARMUP_STEPS = 10;
 export async function runBenchScaling(configFile: string, options: ScalingOptions, io: CommandIo): Promise<number> {
   const config = await loadConfig(configFile, (options.set ?? []).map(parseOverride));
   const directory = dirname(resolve(configFile));
+  const { steps } = options;
   const cases = scalingCases(options.workers, config.batch.grains);
   const runs = cases.map((): RunMeasurement[] => []);
   // Rounds go over all cases, so that a machine that slows down spoils them alike.
   for (let round = 0; round < options.repeats; round++) {
     for (const [index, of] of cases.entries()) {
-      const measured = await measure(caseConfig(config, of), directory, options.steps);
+      const measured = await measureRun(caseConfig(config, of), { directory, warmupSteps: WARMUP_STEPS, steps });
       runs[index].push(measured);
       reportRun(of, round, measured, options, io);
     }
@@ -43,44 +38,8 @@ export async function runBenchScaling(configFile: string, options: ScalingOption
 }
 
 /** The configuration of one case: only training, nothing in between, on a port of its own. */
-function caseConfig(config: RunConfig, of: ScalingCase): RunConfig {
-  return {
-    ...config,
-    batch: { ...config.batch, grains: of.grains },
-    workers: of.workers,
-    minWorkers: of.workers,
-    listen: '127.0.0.1:0',
-    evaluation: { ...config.evaluation, everyEpochs: 0 },
-    checkpoint: { ...config.checkpoint, everySteps: 0, everyEpochs: 0 },
-  };
-}
-
-async function measure(config: RunConfig, directory: string, steps: number): Promise<RunMeasurement> {
-  const runDir = await mkdtemp(join(tmpdir(), 'coord-bench-'));
-  try {
-    const prepared = await toRunSpec(config, { runId: 'bench', directory });
-    const maxSteps = WARMUP_STEPS + steps;
-    const epochs = Math.ceil(maxSteps / stepsPerEpoch(planOf(prepared.spec)));
-    const spec = { ...prepared.spec, maxSteps, epochs };
-    const { configSha256, runId } = spec;
-    await createRunDirectory(runDir, { runId, configSha256, createdAt: new Date().toISOString(), directory, config });
-    const watch = createStepWatch(WARMUP_STEPS, () => performance.now());
-    const training = await startTraining({
-      config,
-      prepared: { ...prepared, spec },
-      initialState: createInitialState({ ...prepared, spec }),
-      runDir,
-      tokens: await prepareTokens(runDir),
-      logger: createLogger({ name: 'coordinator', file: coordinatorLogFile(runDir), stderr: false }),
-      onEvent: (event) => watch.see(event),
-      onLocalExit: () => {},
-    });
-    await training.finished;
-    return watch.result();
-  } finally {
-    await rm(runDir, { recursive: true, force: true });
-  }
-}
+const caseConfig = (config: RunConfig, { workers, grains }: ScalingCase): RunConfig =>
+  trainingOnly({ ...config, batch: { ...config.batch, grains } }, workers);
 
 function reportRun(of: ScalingCase, round: number, run: RunMeasurement, options: ScalingOptions, io: CommandIo): void {
   const { samplesPerSecond } = run;

@@ -1,0 +1,91 @@
+import { mkdir } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { CoordError, EXIT_CODE } from '@coord/protocol';
+import { measureRun, trainingOnly } from '../bench/measure-run.js';
+import { createShapedNetwork, type ShapedNetwork } from '../bench/shaped-network.js';
+import { median } from '../bench/statistics.js';
+import { PHASE_KEYS, type RunMeasurement } from '../bench/step-watch.js';
+import { isolationOf, possibleIsolation, runIsolated } from '../chaos/isolate.js';
+import { loadConfig } from '../config/load.js';
+import { parseOverride } from '../config/override.js';
+import type { RunConfig } from '../config/schema.js';
+import { type CommandIo, writeJson, writeLine } from '../io.js';
+import type { OverlapOptions } from '../options.js';
+import { writeTimeline } from '../timeline/write.js';
+import { formatTable, plural } from '../view/format.js';
+
+/** The first step does not overlap, and the second compiles the stages. */
+const WARMUP_STEPS = 4;
+const MODES = ['off', 'on'] as const;
+type Mode = (typeof MODES)[number];
+
+interface ModeResult {
+  readonly overlap: Mode;
+  /** Medians over rounds of the mean a step and worker. */
+  readonly times: RunMeasurement['times'];
+}
+
+/** @throws CoordError USAGE where workers cannot have network namespaces; errors of the configuration or of the runs. */
+export async function runBenchOverlap(configFile: string, options: OverlapOptions, io: CommandIo): Promise<number> {
+  const config = await loadConfig(configFile, (options.set ?? []).map(parseOverride));
+  const isolation = isolationOf(io.env);
+  if (!isolation) return runIsolated(possibleIsolation('namespaces'), io);
+  if (!isolation.network) throw new CoordError('USAGE', 'the bench of overlap needs network namespaces');
+  const network = await createShapedNetwork(options.workers, options.megabits);
+  const runs: Record<Mode, RunMeasurement[]> = { off: [], on: [] };
+  // In turns, so that a machine that slows down spoils both alike.
+  for (let round = 0; round < options.repeats; round++) {
+    for (const mode of MODES) {
+      const measured = await measureMode(config, mode, configFile, options, network);
+      runs[mode].push(measured);
+      if (!options.json) writeLine(io.stderr, `overlap ${mode}: ${measured.times.totalMs.toFixed(0)} ms a step`);
+    }
+  }
+  const results = MODES.map((overlap) => ({ overlap, times: medianTimes(runs[overlap]) }));
+  const ratio = results[0].times.totalMs / results[1].times.totalMs;
+  const { megabits, workers, steps } = options;
+  if (options.json) writeJson(io.stdout, { config: configFile, megabits, workers, steps, results, ratio });
+  else writeLine(io.stdout, report(configFile, options, results, ratio));
+  return EXIT_CODE.ok;
+}
+
+function measureMode(
+  config: RunConfig,
+  overlap: Mode,
+  configFile: string,
+  { workers, steps, timeline }: OverlapOptions,
+  { hub, prefixOf }: ShapedNetwork,
+): Promise<RunMeasurement> {
+  const base = trainingOnly({ ...config, ring: { ...config.ring, overlap } }, workers);
+  return measureRun(
+    { ...base, local: 'processes', listen: `${hub}:0` },
+    {
+      directory: dirname(resolve(configFile)),
+      warmupSteps: WARMUP_STEPS,
+      steps,
+      workerPrefix: prefixOf,
+      async onDone(runDir) {
+        if (timeline === undefined) return;
+        await mkdir(timeline, { recursive: true });
+        await writeTimeline(runDir, join(timeline, `overlap-${overlap}.json`));
+      },
+    },
+  );
+}
+
+function medianTimes(runs: readonly RunMeasurement[]): RunMeasurement['times'] {
+  const entries = PHASE_KEYS.map((key) => [key, median(runs.map(({ times }) => times[key]))] as const);
+  return Object.fromEntries(entries) as unknown as RunMeasurement['times'];
+}
+
+function report(configFile: string, options: OverlapOptions, results: readonly ModeResult[], ratio: number): string {
+  const { workers, megabits, steps, repeats } = options;
+  const rows = results.map(({ overlap, times }) => [overlap, ...PHASE_KEYS.map((key) => times[key].toFixed(0))]);
+  return [
+    `${configFile}: ${plural(workers, 'worker')} over links of ${megabits} Mbit/s, ${steps} steps after ${WARMUP_STEPS} of warm-up, median of ${plural(repeats, 'run')}`,
+    '',
+    formatTable(['overlap', ...PHASE_KEYS.map((key) => `${key.replace(/Ms$/, '')} ms`)], rows),
+    '',
+    `a step without overlap takes ${ratio.toFixed(2)} times as long as one with it`,
+  ].join('\n');
+}
