@@ -1,6 +1,6 @@
 /** Options as commander hands them over, and the readers of their values. */
 import type { TokenRole } from '@coord/coordinator';
-import type { Endpoint, EngineName } from '@coord/protocol';
+import type { Endpoint, EngineName, WireFormat } from '@coord/protocol';
 import { InvalidArgumentError } from 'commander';
 import type { NetworkChoice } from './chaos/isolate.js';
 import { FAULT_KINDS, type FaultKind } from './chaos/schedule.js';
@@ -144,7 +144,10 @@ export interface AllReduceOptions {
   /** In bytes. */
   readonly sizes: readonly number[];
   readonly rounds: number;
-  readonly against?: readonly 'gloo'[];
+  readonly against?: readonly ('gloo' | 'mpi')[];
+  readonly transport: 'ws' | 'shm' | 'nats';
+  readonly nats?: string;
+  readonly wire: WireFormat;
   readonly json?: boolean;
 }
 

@@ -493,7 +493,23 @@ function allReduceCommand(io: CommandIo, exit: Exit): Command {
         .default(readSizes(ALL_REDUCE_SIZES), ALL_REDUCE_SIZES),
     )
     .option('--rounds <n>', 'turns of each contender at each size', readPositive, 5)
-    .addOption(new Option('--against <peers...>', 'measure these in turns with ours, where they are').choices(['gloo']))
+    .addOption(
+      new Option('--against <peers...>', 'measure these in turns with ours, where they are').choices(['gloo', 'mpi']),
+    )
+    .addOption(
+      new Option(
+        '--transport <name>',
+        'what the ranks share: sockets, memory (threads of one process), or a NATS server',
+      )
+        .choices(['ws', 'shm', 'nats'])
+        .default('ws'),
+    )
+    .option('--nats <url>', 'address of the NATS server, for --transport nats')
+    .addOption(
+      new Option('--wire <format>', 'integers that travel between ranks')
+        .choices(['int32', 'int16', 'int8'])
+        .default('int32'),
+    )
     .option(...JSON_FLAG)
     .addHelpText(
       'after',

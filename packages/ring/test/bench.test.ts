@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { benchAllReduce } from '../src/bench/all-reduce.js';
 import { formatAllReduceHeader, formatAllReduceRow } from '../src/bench/format.js';
 import { findTorchPython } from '../src/bench/gloo.js';
+import { hasMpi } from '../src/bench/mpi.js';
 
 describe('the all-reduce bench', () => {
   const options = { ranks: 2, sizes: [4, 4096], transport: 'ws', rounds: 1, turnMs: 5 } as const;
@@ -18,6 +19,18 @@ describe('the all-reduce bench', () => {
   it('finds no wrong value in the int16 wire format either', async () => {
     const [row] = await benchAllReduce({ ...options, sizes: [100_000], wire: 'int16', against: [] });
     expect(row).toMatchObject({ wire: 'int16', wrong: 0 });
+  });
+
+  it('keeps within a quantum a rank in int8, and is exact between threads of one process', async () => {
+    const [narrow] = await benchAllReduce({ ...options, sizes: [100_000], wire: 'int8', against: [] });
+    expect(narrow).toMatchObject({ wire: 'int8', wrong: 0 });
+    const threads = await benchAllReduce({ ...options, ranks: 3, sizes: [4, 300_004], transport: 'shm', against: [] });
+    expect(threads.map(({ wrong }) => wrong)).toEqual([0, 0]);
+  });
+
+  it.skipIf(!hasMpi())('compares with MPI in turns (skipped: needs mpicc and mpirun)', async () => {
+    const [row] = await benchAllReduce({ ...options, sizes: [4096], against: ['mpi'] });
+    expect(row.peer.mpi.ratio).toBeCloseTo(row.peer.mpi.ms / row.ms, 9);
   });
 
   it('prints the columns of nccl-tests, and N/A for a contender that is not there', () => {

@@ -7,13 +7,15 @@ import { formatCount, formatTable, plural } from '../view/format.js';
 
 /** @throws CoordError ENGINE_FAILED when a sum was wrong: numbers of a wrong reduction mean nothing. */
 export async function runBenchAllReduce(options: AllReduceOptions, io: CommandIo): Promise<number> {
-  const { json, workers, sizes, rounds, against = [] } = options;
-  if (!json)
-    writeLine(io.stderr, `${plural(workers, 'rank')} in a process each, ${plural(availableParallelism(), 'core')}`);
+  const { json, workers, sizes, rounds, against = [], transport, nats: natsUrl, wire } = options;
+  requireSense(options);
+  if (!json) writeLine(io.stderr, `${plural(workers, 'rank')}, ${plural(availableParallelism(), 'core')}`);
   const results = await benchAllReduce({
     ranks: workers,
     sizes,
-    transport: 'ws',
+    transport,
+    natsUrl,
+    wire,
     against,
     rounds,
     onRow: (row) =>
@@ -24,6 +26,18 @@ export async function runBenchAllReduce(options: AllReduceOptions, io: CommandIo
   else writeLine(io.stdout, report(results));
   requireRight(results);
   return EXIT_CODE.ok;
+}
+
+function requireSense({ transport, nats, wire }: AllReduceOptions): void {
+  if (transport === 'shm' && wire !== 'int32') {
+    throw new CoordError('CONFIG_INVALID', `nothing travels between threads, so --wire ${wire} has no meaning there`, {
+      hint: 'Leave out --wire, or choose --transport ws.',
+    });
+  }
+  if (transport !== 'nats' || nats !== undefined) return;
+  throw new CoordError('CONFIG_INVALID', '--transport nats needs the address of a server', {
+    hint: 'Add --nats nats://HOST:PORT.',
+  });
 }
 
 const progressOf = (row: AllReduceRow): string => `${formatCount(row.bytes)} bytes: ${row.ms.toFixed(3)} ms`;

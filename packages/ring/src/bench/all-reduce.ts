@@ -2,18 +2,20 @@
 import type { WireFormat } from '@coord/protocol';
 import type { Contender, Timing } from './contender.js';
 import { findTorchPython, startGloo } from './gloo.js';
+import { hasMpi, startMpi } from './mpi.js';
 import { startProcesses } from './processes.js';
+import { startThreads } from './threads.js';
 
 export interface AllReduceBenchOptions {
   readonly ranks: number;
   /** Buffer sizes in bytes, multiples of 4. */
   readonly sizes: readonly number[];
-  /** `ws`: sockets between the ranks. `nats`: through the server at `natsUrl`. */
-  readonly transport: 'ws' | 'nats';
+  /** `ws`: a process a rank and sockets between them; `nats`: through the server at `natsUrl`; `shm`: threads of one process. */
+  readonly transport: 'ws' | 'nats' | 'shm';
   readonly natsUrl?: string;
   /** Default int32. */
   readonly wire?: WireFormat;
-  readonly against: readonly 'gloo'[];
+  readonly against: readonly ('gloo' | 'mpi')[];
   /** Turns that each contender gets at each size. Default 5. */
   readonly rounds?: number;
   /** Time one turn shall take. Default 400 ms. */
@@ -72,11 +74,20 @@ export async function benchAllReduce(options: AllReduceBenchOptions): Promise<Al
 async function startContenders(options: AllReduceBenchOptions): Promise<Contender[]> {
   const { ranks, sizes, against, onMissing, transport, wire = 'int32' } = options;
   const natsUrl = transport === 'nats' ? options.natsUrl : undefined;
-  const contenders = [await startProcesses({ ranks, maxBytes: Math.max(...sizes), wire, natsUrl })];
+  const maxBytes = Math.max(...sizes);
+  const contenders = [
+    transport === 'shm'
+      ? await startThreads(ranks, maxBytes)
+      : await startProcesses({ ranks, maxBytes, wire, natsUrl }),
+  ];
   if (against.includes('gloo')) {
     const python = findTorchPython();
     if (python) contenders.push(await startGloo(python, ranks));
     else onMissing?.('gloo', 'no Python with torch.distributed was found');
+  }
+  if (against.includes('mpi')) {
+    if (hasMpi()) contenders.push(await startMpi(ranks));
+    else onMissing?.('mpi', 'mpicc and mpirun were not found');
   }
   return contenders;
 }

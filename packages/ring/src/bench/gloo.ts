@@ -1,9 +1,9 @@
 /** PyTorch's gloo as a contender, where a Python with torch is on the machine. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { createServer } from 'node:net';
-import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Contender, Timing } from './contender.js';
+import { LineProcess } from './line-process.js';
 
 const PROGRAM = fileURLToPath(new URL('../../bench/gloo_peer.py', import.meta.url));
 /** A Python of the system may have torch where the first one in the path has not. */
@@ -17,43 +17,18 @@ export function findTorchPython(): string | undefined {
   return PYTHONS.find((python) => spawnSync(python, ['-c', code], { stdio: 'ignore' }).status === 0);
 }
 
-class GlooRank {
-  private readonly child: ChildProcess;
-  private readonly lines: Interface;
-  private readonly answers: AsyncIterator<string>;
-
-  constructor(python: string, rank: number, ranks: number, port: number) {
-    this.child = spawn(python, [PROGRAM, `${rank}`, `${ranks}`, `${port}`], { stdio: ['pipe', 'pipe', 'ignore'] });
-    this.lines = createInterface({ input: this.child.stdout as NodeJS.ReadableStream });
-    this.answers = this.lines[Symbol.asyncIterator]();
-  }
-
-  async answer(): Promise<Record<string, unknown>> {
-    const { value, done } = await this.answers.next();
-    if (done) throw new Error('a gloo rank ended early');
-    return JSON.parse(value) as Record<string, unknown>;
-  }
-
-  command(command: object): void {
-    this.child.stdin?.write(`${JSON.stringify(command)}\n`);
-  }
-
-  async stop(): Promise<void> {
-    const exited = new Promise((resolve) => this.child.once('exit', resolve));
-    this.child.stdin?.end();
-    if (this.child.exitCode === null && this.child.signalCode === null) await exited;
-  }
-}
-
 export async function startGloo(python: string, ranks: number): Promise<Contender> {
   const port = await freePort();
-  const group = Array.from({ length: ranks }, (_, rank) => new GlooRank(python, rank, ranks, port));
+  const group = Array.from(
+    { length: ranks },
+    (_, rank) => new LineProcess(python, [PROGRAM, `${rank}`, `${ranks}`, `${port}`]),
+  );
   await Promise.all(group.map((rank) => rank.answer()));
   return {
     name: 'gloo',
     ranks,
     async time(bytes, iterations) {
-      for (const rank of group) rank.command({ bytes, iterations });
+      for (const rank of group) rank.command(JSON.stringify({ bytes, iterations }));
       const answers = (await Promise.all(group.map((rank) => rank.answer()))) as unknown as Timing[];
       return { ms: answers[0].ms, wrong: answers.reduce((sum, { wrong }) => sum + wrong, 0) };
     },

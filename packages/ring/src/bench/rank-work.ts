@@ -1,6 +1,6 @@
 /** What one rank of the bench does: float32 in, exact sum, float32 out. */
 import { type Arena, arenaBytes, BLOCK_SIZE, createArena, type WireFormat } from '@coord/protocol';
-import { quantaFor } from '../exact-sum.js';
+import { quantaFor, roundingFor } from '../exact-sum.js';
 import { sumOfFloats } from '../gradient-sum.js';
 import { createKernels, type Kernels } from '../kernels.js';
 import type { Reduction } from '../reduction.js';
@@ -67,7 +67,8 @@ export class RankWork {
   private reduction(gradients: Float32Array, count: number): Reduction {
     const { buffers, kernels, wire, ring } = this;
     const onMisfit = () => this.misfits++;
-    const shared = { kernels, wire, divisor: 1, grains: ring.size, onMisfit };
+    const rounding = roundingFor(wire, { key: [1, 2], step: 0, grain: ring.rank, firstBlock: 0 });
+    const shared = { kernels, wire, divisor: 1, grains: ring.size, rounding, onMisfit };
     return sumOfFloats({ ...buffers, ...shared, gradients, out: gradients, count });
   }
 
@@ -78,8 +79,14 @@ export class RankWork {
   }
 
   private countWrong(gradients: Float32Array, count: number): number {
+    const { size } = this.ring;
+    const quantum = 2 ** (this.buffers.quanta[0] - 127);
+    // The values are multiples of 1/4: a finer quantum keeps them as they are, a coarser one within one quantum a rank.
+    const tolerance = quantum <= 0.25 ? 0 : size * quantum;
     let wrong = 0;
-    for (let index = 0; index < count; index++) if (gradients[index] !== benchSum(this.ring.size, index)) wrong++;
+    for (let index = 0; index < count; index++) {
+      if (!(Math.abs(gradients[index] - benchSum(size, index)) <= tolerance)) wrong++;
+    }
     return wrong;
   }
 }

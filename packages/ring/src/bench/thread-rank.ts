@@ -1,0 +1,91 @@
+/** Program of one thread of the bench; see threads.ts. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { BLOCK_SIZE } from '@coord/protocol';
+import { createKernels } from '../kernels.js';
+import { benchSum, benchValue, type Timing } from './contender.js';
+
+interface ThreadBuffers {
+  readonly gradients: Float32Array;
+  readonly sums: Int32Array;
+  readonly exponents: Uint8Array;
+}
+
+export interface ThreadSetup {
+  readonly rank: number;
+  readonly ranks: number;
+  readonly memory: WebAssembly.Memory;
+  readonly quanta: Uint8Array;
+  readonly each: readonly ThreadBuffers[];
+  /** The result, of which all threads read the same. */
+  readonly mean: Float32Array;
+  /** Threads that have arrived, and how often all have. */
+  readonly barrier: Int32Array;
+}
+
+const { rank, ranks, memory, quanta, each, mean, barrier } = workerData as ThreadSetup;
+const kernels = createKernels(memory);
+const own = each[rank];
+/** A piece of this many values, in all its forms, stays in the cache. */
+const PIECE_VALUES = 64 * BLOCK_SIZE;
+const SPINS = 20_000;
+
+function meet(): void {
+  const round = Atomics.load(barrier, 1);
+  if (Atomics.add(barrier, 0, 1) === ranks - 1) {
+    Atomics.store(barrier, 0, 0);
+    Atomics.add(barrier, 1, 1);
+    Atomics.notify(barrier, 1);
+    return;
+  }
+  for (let spin = 0; spin < SPINS; spin++) if (Atomics.load(barrier, 1) !== round) return;
+  while (Atomics.load(barrier, 1) === round) Atomics.wait(barrier, 1, round);
+}
+
+function quantiseOwn(blocks: number): void {
+  const { gradients, sums, exponents } = own;
+  const values = [0, blocks * BLOCK_SIZE] as const;
+  const { overflow } = kernels.quantiseGrain(
+    gradients.subarray(...values),
+    quanta.subarray(0, blocks),
+    ranks,
+    sums.subarray(...values),
+    exponents.subarray(0, blocks),
+    'store',
+  );
+  if (overflow) throw new Error('a value of the bench did not fit');
+}
+
+/** This thread's share of the blocks, piece by piece: all threads' sums into its own, and from there the mean. */
+function combineShare(blocks: number): void {
+  const [first, last] = [rank, rank + 1].map((part) => Math.round((blocks * part) / ranks) * BLOCK_SIZE);
+  for (let start = first; start < last; start += PIECE_VALUES) {
+    const end = Math.min(last, start + PIECE_VALUES);
+    const total = own.sums.subarray(start, end);
+    for (const { sums } of each) if (sums !== own.sums) kernels.addInt32(total, total, sums.subarray(start, end));
+    kernels.dequantise(total, quanta.subarray(start / BLOCK_SIZE, end / BLOCK_SIZE), 1, mean.subarray(start, end));
+  }
+}
+
+function time(bytes: number, iterations: number): Timing {
+  const count = bytes / 4;
+  const blocks = Math.ceil(count / BLOCK_SIZE);
+  own.gradients.fill(0, 0, blocks * BLOCK_SIZE);
+  for (let index = 0; index < count; index++) own.gradients[index] = benchValue(rank, index);
+  const ms: number[] = [];
+  for (let iteration = 0; iteration < iterations; iteration++) {
+    meet();
+    const startMs = performance.now();
+    quantiseOwn(blocks);
+    meet();
+    combineShare(blocks);
+    meet();
+    ms.push(performance.now() - startMs);
+  }
+  let wrong = 0;
+  for (let index = 0; index < count; index++) if (mean[index] !== benchSum(ranks, index)) wrong++;
+  return { ms, wrong };
+}
+
+parentPort?.on('message', ({ bytes, iterations }: { bytes: number; iterations: number }) => {
+  parentPort?.postMessage(time(bytes, iterations));
+});

@@ -1,0 +1,54 @@
+/**
+ * Threads of one process as a contender: what a host with several compute threads does with their gradients, without a ring.
+ * Each thread quantises its own gradients; then each adds up and dequantises one range over all threads.
+ */
+import { Worker } from 'node:worker_threads';
+import { arenaBytes, BLOCK_SIZE, createArena } from '@coord/protocol';
+import { quantaFor } from '../exact-sum.js';
+import type { Contender, Timing } from './contender.js';
+import type { ThreadSetup } from './thread-rank.js';
+
+// The built program, also when this file runs from source.
+const PROGRAM = new URL('../../dist/bench/thread-rank.js', import.meta.url);
+const LARGEST_EXPONENT = 127 + 7;
+
+const padded = (bytes: number): number => Math.ceil(bytes / 4 / BLOCK_SIZE) * BLOCK_SIZE;
+
+function setUp(ranks: number, maxBytes: number): Omit<ThreadSetup, 'rank'> {
+  const count = padded(maxBytes);
+  const blocks = count / BLOCK_SIZE;
+  const buffers = Array.from({ length: 2 * ranks + 1 }, () => count * 4);
+  const arena = createArena(
+    arenaBytes([...buffers, blocks, ...Array.from({ length: ranks }, () => blocks), 64]) + 65536,
+  );
+  const quanta = arena.uint8(blocks);
+  quantaFor(new Uint8Array(blocks).fill(LARGEST_EXPONENT), ranks, quanta, 'int32', true);
+  const each = Array.from({ length: ranks }, () => ({
+    gradients: arena.float32(count),
+    sums: arena.int32(count),
+    exponents: arena.uint8(blocks),
+  }));
+  return { ranks, memory: arena.memory, quanta, each, mean: arena.float32(count), barrier: arena.int32(16) };
+}
+
+export async function startThreads(ranks: number, maxBytes: number): Promise<Contender> {
+  const setup = setUp(ranks, maxBytes);
+  const threads = Array.from({ length: ranks }, (_, rank) => new Worker(PROGRAM, { workerData: { ...setup, rank } }));
+  const ask = (thread: Worker, command: { bytes: number; iterations: number }) =>
+    new Promise<Timing>((resolve, reject) => {
+      thread.once('message', resolve);
+      thread.once('error', reject);
+      thread.postMessage(command);
+    });
+  return {
+    name: 'shm',
+    ranks,
+    async time(bytes, iterations) {
+      const timings = await Promise.all(threads.map((thread) => ask(thread, { bytes, iterations })));
+      return { ms: timings[0].ms, wrong: timings.reduce((sum, { wrong }) => sum + wrong, 0) };
+    },
+    async stop() {
+      await Promise.all(threads.map((thread) => thread.terminate()));
+    },
+  };
+}
