@@ -12,6 +12,7 @@ export class HostState {
   /** Of the weights as they are: whoever changes them changes it too. */
   weightsSha256 = '';
   #mutation: Promise<unknown> = Promise.resolve();
+  #replacements = 0;
 
   constructor(
     readonly layout: Layout,
@@ -49,6 +50,21 @@ export class HostState {
     const running = change();
     this.#mutation = running.catch(() => undefined);
     return running;
+  }
+
+  /** How often another host's state has taken the place of this one's. What was computed from it before is void. */
+  get replacements(): number {
+    return this.#replacements;
+  }
+
+  /** Takes over a whole, verified state of the same layout, in one go: a copy that breaks off leaves nothing behind. */
+  replace({ step, weights, slots, exponents }: TrainingState, weightsSha256: string): void {
+    this.weights.set(weights);
+    for (const [name, values] of slots) this.slots.get(name)!.set(values);
+    this.exponents.set(exponents);
+    this.step = step;
+    this.weightsSha256 = weightsSha256;
+    this.#replacements++;
   }
 
   /** A copy of the state as of the last completed step. */

@@ -94,7 +94,7 @@ export class Host {
     this.phaseSinceMs = clock.nowMs();
     this.batchPlan = { samples: run.data.train.samples, ...run.batch };
     this.totalSteps = totalSteps(this.batchPlan, run.epochs, run.maxSteps);
-    this.progress = new StepProgress(compute);
+    this.progress = new StepProgress(compute, parts.state);
     this.maxima = new MaximaExchange(compute.layout, run.batch.grains);
   }
 
@@ -164,6 +164,7 @@ export class Host {
   }
 
   record(): HostRecord {
+    this.progress.dropVoid();
     const { attempt } = this.progress;
     return {
       step: this.state.step,
@@ -179,6 +180,7 @@ export class Host {
   adopt(agreement: Agreement, { view, rank }: ActiveView): void {
     const { divergence } = agreement;
     if (divergence) this.#reportDivergence(divergence, view, rank);
+    this.progress.dropVoid();
     if (agreement.held[rank].size === 0) this.progress.restart(0);
     this.#evaluatedStep = agreement.evaluatedStep;
     this.stopped = agreement.stopped;

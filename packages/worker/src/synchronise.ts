@@ -140,14 +140,14 @@ async function copyState(context: SyncContext, fromRank: number, state: HostStat
     const { view, keys } = context;
     const greeting = greetPeer(link, { service: STATE_SERVICE, view, keys, peerKey: member.linkKey });
     await closeWhenLate(link, context, greeting);
-    await state.mutate(async () => {
-      const receiver = new StateReceiver(state, from);
-      state.step = await receiveState(link, receiver, from);
-      state.weightsSha256 = receiver.weightsSha256;
-    });
-    if (state.step !== step) {
-      throw new CoordError('STATE_UNAVAILABLE', `${from} sent its state of step ${state.step}, step ${step} was due`);
+    // Into a copy: should it break off, this host may be the only one left, and must have a state of one step.
+    const copy = await state.snapshot();
+    const receiver = new StateReceiver(copy, from);
+    const sent = await receiveState(link, receiver, from);
+    if (sent !== step) {
+      throw new CoordError('STATE_UNAVAILABLE', `${from} sent its state of step ${sent}, step ${step} was due`);
     }
+    state.replace({ ...copy, step }, receiver.weightsSha256);
   } finally {
     context.signal.removeEventListener('abort', stop);
     await link.close('done');
