@@ -32,6 +32,18 @@ const imageLayer = fc.oneof(
     { title: 'dropout', make: () => L.dropout({ rate: 0.2 }) },
     { title: 'swish', make: () => L.activation({ activation: 'swish' as 'relu' }) },
     { title: 'upsample', make: () => L.upSampling2d({ size: [2, 1] }) },
+    {
+      title: 'bilinear upsample',
+      make: () => L.upSampling2d({ size: [1, 2], interpolation: 'bilinear' as const }),
+    },
+    { title: 'transposed', make: () => L.conv2dTranspose({ filters: 8, kernelSize: 3, padding: 'same' }) },
+    { title: 'separable', make: () => L.separableConv2d({ filters: 16, kernelSize: 3, padding: 'same' }) },
+    {
+      title: 'dilated',
+      make: () => L.conv2d({ filters: 16, kernelSize: 2, dilationRate: 2, padding: 'same', activation: 'tanh' }),
+    },
+    { title: 'layer norm', make: () => L.layerNormalization({ epsilon: 0.1 }) },
+    { title: 'softplus', make: () => L.activation({ activation: 'softplus' }) },
   ),
 );
 
@@ -41,7 +53,7 @@ const block = fc.record({ layer: imageLayer, isResidual: fc.boolean() });
 const model = fc.record({
   size: fc.tuple(fc.integer({ min: 3, max: 7 }), fc.integer({ min: 3, max: 7 }), fc.constantFrom(1, 3, 16)),
   blocks: fc.array(block, { minLength: 1, maxLength: 5 }),
-  count: fc.constantFrom(2, 3, 16),
+  count: fc.constantFrom(2, 3, 7, 16),
   seed: fc.nat(1000),
 });
 

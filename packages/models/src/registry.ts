@@ -65,7 +65,7 @@ function withoutEmptyLayers(model: tfl.LayersModel): tfl.LayersModel {
 function optionError(definition: ModelDefinition, issue: { path: PropertyKey[]; message: string }): CoordError {
   const option = issue.path.map(String).join('.') || '(options)';
   return new CoordError('MODEL_INVALID', `model "${definition.name}": option ${option}: ${issue.message}`, {
-    hint: `See the options with: coord models show ${definition.name}.`,
+    hint: '`coord models` lists every model with its options.',
     facts: { name: definition.name, option },
   });
 }

@@ -9,6 +9,8 @@ export interface LayerCase {
   readonly counts?: number[];
   /** Largest relative difference allowed; 1e-4 unless told. */
   readonly tolerance?: number;
+  /** Magnitude below which a parameter's gradient counts as zero, where one is zero but for rounding. */
+  readonly floor?: number;
   /** Hidden part of the model, from the input to something that a dense head can take. */
   build(input: tfl.SymbolicTensor): tfl.SymbolicTensor;
 }
