@@ -143,18 +143,20 @@ async function closedDesk(runDir: string, book: TokenBook, ledger: OpenLedger): 
     async create(wish) {
       const token = await book.create(wish);
       created(token);
-      return { token, text: textOf(token) };
+      return { token: shownSchema.parse(token), text: textOf(token) };
     },
     async revoke(who) {
       const token = await book.revoke(who);
       revoked(token);
-      return { token, disconnected: 0 };
+      return { token: shownSchema.parse(token), disconnected: 0 };
     },
     async rotate(who, graceMs) {
       const { old, fresh } = await book.rotate(who, graceMs);
       created(fresh);
       revoked(old);
-      return { token: fresh, text: textOf(fresh), old, disconnected: 0 };
+      // Without their secrets: the new one is in the text, the old one is nobody's business.
+      const [token, former] = [fresh, old].map((one) => shownSchema.parse(one));
+      return { token, text: textOf(fresh), old: former, disconnected: 0 };
     },
   };
 }
