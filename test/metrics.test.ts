@@ -77,10 +77,11 @@ describe('the metrics of a run', () => {
   });
 
   it.each([
-    ['three processes', 'processes'],
-    ['three threads', 'threads'],
-  ])('are the same bits on %s', async (_, local) => {
-    const three = await run(3, '--set', `local=${local}`);
+    ['three processes', ['local=processes']],
+    ['three threads', ['local=threads']],
+    ['three processes that reduce while they compute', ['local=processes', 'ring.overlap=on', 'ring.bucketBytes=1024']],
+  ])('are the same bits on %s', async (_, settings) => {
+    const three = await run(3, ...settings.flatMap((setting) => ['--set', setting]));
     expect(three.steps).toEqual(alone.steps);
     expect(three.evaluations).toEqual(alone.evaluations);
     expect(three.ledger).toEqual(alone.ledger);

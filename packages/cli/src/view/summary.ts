@@ -43,7 +43,7 @@ export function finishedLine(result: RunResult, runDir: string): FinishedLine {
   };
 }
 
-const row = (label: string, value: string): string => `  ${label.padEnd(12)} ${value}`;
+const row = (label: string, value: string, width = 12): string => `  ${label.padEnd(width)} ${value}`;
 
 export function summaryLines(line: FinishedLine, plan: Plan): string[] {
   const perWorker = line.samplesPerSecond / Math.max(1, line.workers);
@@ -52,9 +52,10 @@ export function summaryLines(line: FinishedLine, plan: Plan): string[] {
   if (line.testAccuracy !== null) lines.push(row('accuracy', `${formatPercent(line.testAccuracy)} on the test split`));
   if (line.testLoss !== null) lines.push(row('loss', `${formatLoss(line.testLoss)} on the test split`));
   const further = metricRows({ metrics: line.testMetrics ?? {} });
+  const width = Math.max(12, ...further.map(([key]) => key.length));
   return [
     ...lines,
-    ...further.map(([key, value]) => row(key, `${value} on the test split`)),
+    ...further.map(([key, value]) => row(key, `${value} on the test split`, width)),
     row('time', formatDuration(line.seconds)),
     row(
       'speed',
