@@ -117,6 +117,10 @@ describe('the weights after the last step', () => {
     const finished = await finishedEvent(start);
     expect(finished.weightsSha256).toBe(undisturbed.weightsSha256);
     expect(start.events.filter((event) => event.event === 'worker-lost').length).toBe(2);
+    // Two losses and at least one join; each change of view says what it took.
+    const recoveries = start.events.filter((event) => event.event === 'recovered');
+    expect(recoveries.length).toBeGreaterThanOrEqual(3);
+    expect(recoveries.filter(({ unheardMs }) => typeof unheardMs === 'number').length).toBeGreaterThanOrEqual(2);
     const steps = start.events.filter((event) => event.event === 'step').map((event) => event.step);
     expect(steps).toEqual(Array.from({ length: LONG_STEPS }, (_, i) => i + 1));
     expect((await fourth.exited).code).toBe(0);

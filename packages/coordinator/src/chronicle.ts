@@ -15,6 +15,7 @@ import type { TokenRecord } from './access/token-record.js';
 import type { SavedCheckpoint } from './checkpointer.js';
 import type { CoordinatorEvent, EvaluationEvent, RunResult, StepEvent } from './events.js';
 import type { Ledger } from './ledger.js';
+import { type Recovery, roundedTimes } from './recovery.js';
 import type { WorkerSession } from './worker-session.js';
 
 export class Chronicle {
@@ -137,6 +138,15 @@ export class Chronicle {
     this.log.warn({ workerId, step, isIntact, arrays }, "worker repaired: it holds the majority's state now");
     this.ledger.append({ type: 'worker-repaired', workerId, step, isIntact, arrays });
     this.emit({ event: 'worker-repaired', workerId, name: hello.name, step, isIntact, arrays });
+  }
+
+  recovered(recovery: Recovery): void {
+    const { generation, step, reason, unheardMs } = recovery;
+    const { totalMs, viewMs, ringMs, syncMs, grainsMs, stepMs } = roundedTimes(recovery);
+    const facts = { generation, step, totalMs, unheardMs, viewMs, ringMs, syncMs, grainsMs, stepMs };
+    this.log.info({ reason, ...facts }, 'training goes on in the new view');
+    this.ledger.append({ type: 'recovered', ...facts });
+    this.emit({ event: 'recovered', reason, ...facts });
   }
 
   /** Nobody could say who is right. */

@@ -79,6 +79,7 @@ export class Conductor {
     this.divergences = this.createDivergences();
     this.messages = new WorkerMessages({
       ...parts,
+      clock: this.clock,
       divergences: this.divergences,
       settleSteps: () => this.settleSteps(),
       endIfAllFinished: () => this.endings.endIfAllFinished(),
@@ -280,7 +281,7 @@ export class Conductor {
     this.stage.viewSize = view.members.reduce((sum, { workers }) => sum + workers, 0);
     if (this.stage.phase === 'waiting') this.stage.phase = 'training';
     this.chronicle.view(view);
-    this.progress.viewFormed();
+    this.progress.viewFormed(view);
     this.shares.viewFormed();
     void this.publish(view);
     this.settleSteps();
@@ -354,12 +355,19 @@ export class Conductor {
 
   private remove(session: WorkerSession, left: boolean, reason: string): void {
     if (!this.roster.delete(session) || this.stage.phase === 'ended') return;
+    const isMember = this.stage.view?.members.some(({ workerId }) => workerId === session.workerId);
+    if (isMember) this.progress.recoveries.noticed(this.clock.nowMs(), left ? null : this.unheardMs(session));
     this.chronicle.gone(session, left, reason);
     this.roster.apply({ type: left ? 'left' : 'lost', workerId: session.workerId, reason });
     this.settleSteps();
     this.endings.endIfAllFinished();
     if (this.stage.phase === 'stopping' && this.roster.candidates().length === 0) this.endings.completeWithHeldState();
     this.failIfDeserted(`${session.label}: ${reason}`);
+  }
+
+  private unheardMs({ workerId, heardMs }: WorkerSession): number {
+    const { workers } = this.roster.membership;
+    return Math.round(this.clock.nowMs() - (workers.get(workerId)?.heardMs ?? heardMs));
   }
 
   private failIfDeserted(last: string): void {

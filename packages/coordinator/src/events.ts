@@ -1,5 +1,6 @@
 /** What a coordinator tells whoever started it: the terminal's view, `--json`, tests. */
 import type { Endpoint, ErrorCode, MetricValues, PhaseTimes } from '@coord/protocol';
+import type { Recovery } from './recovery.js';
 
 export type CoordinatorEvent =
   | { readonly event: 'listening'; readonly endpoint: Endpoint; readonly urls: readonly string[] }
@@ -46,6 +47,7 @@ export type CoordinatorEvent =
       readonly members: readonly string[];
       readonly reason: string;
     }
+  | ({ readonly event: 'recovered' } & Recovery)
   | { readonly event: 'waiting'; readonly present: number; readonly needed: number; readonly reason: string }
   | StepEvent
   | EvaluationEvent

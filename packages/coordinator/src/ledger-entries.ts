@@ -56,6 +56,19 @@ export const ledgerEntrySchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('worker-left'), workerId: name, reason: name }),
   z.object({ type: z.literal('worker-lost'), workerId: name, reason: name }),
   z.object({ type: z.literal('worker-diverged'), workerId: name, step, weightsSha256: name, majoritySha256: name }),
+  /** The first completed step of a view that came after another, and what the change took, in milliseconds. */
+  z.object({
+    type: z.literal('recovered'),
+    generation: z.number().int().min(1),
+    step,
+    totalMs: z.number(),
+    unheardMs: z.number().nullable(),
+    viewMs: z.number(),
+    ringMs: z.number(),
+    syncMs: z.number(),
+    grainsMs: z.number(),
+    stepMs: z.number(),
+  }),
   /** It has copied the state of the majority, and goes on. */
   z.object({
     type: z.literal('worker-repaired'),

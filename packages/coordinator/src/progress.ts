@@ -7,10 +7,12 @@ import {
   metricValues,
   type PhaseTimes,
   type RunSpec,
+  type View,
   type WorkerMessageOf,
 } from '@coord/protocol';
 import type { Chronicle } from './chronicle.js';
 import type { EvaluationEvent, StepEvent } from './events.js';
+import { RecoveryBook } from './recovery.js';
 import { epochOf, totalStepsOf } from './schedule.js';
 import type { Settlement, StepBook, StepReport } from './step-book.js';
 import { Throughput } from './throughput.js';
@@ -48,6 +50,7 @@ export class Progress {
   private readonly evaluations = new Map<number, EvaluationEvent>();
   private startedMs: number | undefined;
   private readonly throughput = new Throughput();
+  readonly recoveries = new RecoveryBook();
 
   constructor(
     private readonly run: RunSpec,
@@ -68,7 +71,8 @@ export class Progress {
     return this.throughput.samplesPerSecond;
   }
 
-  viewFormed(): void {
+  viewFormed({ generation, reason }: View): void {
+    this.recoveries.viewFormed(this.clock.nowMs(), generation, reason);
     this.startedMs ??= this.clock.nowMs();
     this.throughput.restart(this.clock.nowMs());
   }
@@ -160,6 +164,8 @@ export class Progress {
     this.throughput.add(this.clock.nowMs(), agreed.metrics.samples);
     this.lastStep = this.stepEvent(agreed, reports);
     this.chronicle.step(this.lastStep, agreed.generation, before !== agreed.weightsSha256);
+    const recovery = this.recoveries.settled(this.clock.nowMs(), step, reports);
+    if (recovery) this.chronicle.recovered(recovery);
     this.publishEvaluations(step);
     this.actions.settled(step, agreed.weightsSha256);
   }

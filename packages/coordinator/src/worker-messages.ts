@@ -1,5 +1,6 @@
 /** What workers say, and what follows from it. */
 import {
+  type Clock,
   CoordError,
   ERROR_RULES,
   type ErrorCode,
@@ -26,6 +27,7 @@ export interface MessageParts {
   readonly roster: Roster;
   readonly progress: Progress;
   readonly checkpointer: Checkpointer;
+  readonly clock: Clock;
   readonly chronicle: Chronicle;
   readonly divergences: Divergences;
   /** Steps that all members have reported are settled. */
@@ -133,6 +135,8 @@ export class WorkerMessages {
   private onRingFailed(session: WorkerSession, message: WorkerMessageOf<'ring-failed'>): void {
     const { generation, step, suspect, code } = message;
     this.parts.chronicle.log.info({ workerId: session.workerId, generation, step, code, suspect }, message.message);
+    const isCurrent = generation === this.parts.stage.view?.generation;
+    if (isCurrent) this.parts.progress.recoveries.noticed(this.parts.clock.nowMs());
     this.parts.roster.apply({ type: 'ring-failed', workerId: session.workerId, generation, step, suspect });
   }
 

@@ -89,6 +89,21 @@ export const phaseTimesSchema = z.object({
 });
 export type PhaseTimes = z.infer<typeof phaseTimesSchema>;
 
+/** How a host came from one view to the first completed step of the next, in milliseconds; the parts follow each other. */
+export const recoveryTimesSchema = z.object({
+  /** Without a view: from the failure, or the news of another view, to the view that was entered. */
+  viewMs: durationMs,
+  /** Opening the ring's links. */
+  ringMs: durationMs,
+  /** Telling who holds what, and copying the state where somebody is behind. */
+  syncMs: durationMs,
+  /** Computing the grains that nobody holds any more. */
+  grainsMs: durationMs,
+  /** What is left of the step: maxima, sums, update. */
+  stepMs: durationMs,
+});
+export type RecoveryTimes = z.infer<typeof recoveryTimesSchema>;
+
 const stateBegin = z.object({ type: z.literal('state-begin'), header: stateHeaderSchema });
 const stateChunk = z.object({ type: z.literal('state-chunk'), data: bytes });
 const stateEnd = z.object({ type: z.literal('state-end') });
@@ -169,6 +184,8 @@ export const workerMessageSchema = z.discriminatedUnion('type', [
     times: phaseTimesSchema,
     skipped: z.boolean(),
     requantised: z.boolean(),
+    /** In the first step of a view. */
+    recovery: recoveryTimesSchema.optional(),
   }),
   z.object({
     type: z.literal('evaluation-report'),

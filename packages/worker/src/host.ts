@@ -28,6 +28,7 @@ import type { HostState } from './host-state.js';
 import type { LinkKeys } from './link-keys.js';
 import type { ActiveView, Membership } from './membership.js';
 import type { RecordedRing } from './recorded-ring.js';
+import { RecoveryWatch } from './recovery-watch.js';
 import { MaximaExchange, type StepMaxima } from './reduction.js';
 import type { Report } from './report-log.js';
 import { StepProgress } from './step-progress.js';
@@ -82,6 +83,7 @@ export class Host {
   /** The coordinator wants an end; the next reduction tells everybody (docs/decisions/0006-stop-is-a-flag.md). */
   stopRequested = false;
   finished = false;
+  readonly recovery: RecoveryWatch;
   /** The run was stopped after the last completed step. */
   stopped = false;
   #drainReason: string | undefined;
@@ -92,6 +94,7 @@ export class Host {
   constructor(private readonly parts: HostParts) {
     const { run, compute, clock } = parts;
     this.phaseSinceMs = clock.nowMs();
+    this.recovery = new RecoveryWatch(clock);
     this.batchPlan = { samples: run.data.train.samples, ...run.batch };
     this.totalSteps = totalSteps(this.batchPlan, run.epochs, run.maxSteps);
     this.progress = new StepProgress(compute, parts.state);
@@ -222,6 +225,7 @@ export class Host {
       times,
       skipped: maxima.nonFinite !== undefined,
       requantised: attempt === 1,
+      recovery: this.recovery.finish(),
     });
     this.recorder.record({ kind: 'step', step: this.state.step, times });
     this.progress.restart(0);

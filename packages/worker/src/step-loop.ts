@@ -43,6 +43,7 @@ export async function train(host: Host): Promise<void> {
       await trainInView({ host, active, ring, shares, overlap });
     } catch (error) {
       if (!isRecoverable(error)) throw error;
+      host.recovery.start();
       host.reportRingFailure(active, error);
     } finally {
       host.ring = undefined;
@@ -55,7 +56,9 @@ async function enterView(active: ActiveView, host: Host): Promise<Ring> {
   const { view, rank } = active;
   const members = view.members.map((member) => member.workerId);
   host.recorder.record({ kind: 'view', generation: view.generation, rank, members });
+  host.recovery.done('viewMs');
   host.ring = recordRing(await openRing(active, host), host.recorder, view);
+  host.recovery.done('ringMs');
   return host.ring;
 }
 
@@ -96,6 +99,7 @@ async function settle(session: Session): Promise<Agreement> {
     const outcome = await synchronise(context, host.state, host.record());
     if (outcome.type === 'agreed') {
       host.adopt(outcome, active);
+      host.recovery.done('syncMs');
       return outcome;
     }
     await host.startOver(outcome, active);
@@ -122,6 +126,7 @@ async function trainStep(session: Session, held: readonly ReadonlySet<number>[])
   const mine = assignGrains(plan, shares, held)[active.rank];
   let ahead = overlap.isOn(state.exponents) ? new BucketedSum(ring, compute, mine.length, plan.samples) : undefined;
   await computeGrains(session, plan, mine, timer, ahead);
+  host.recovery.done('grainsMs');
   const maxima = await exchangeMaxima(session, timer, ahead);
   if (!maxima.agreed) return false;
   refuseNonFinite(host, plan, maxima);

@@ -87,6 +87,13 @@ function evaluationLine(plan: Plan, event: EvaluationEvent): string {
   return `epoch ${event.epoch}/${plan.epochs} done: ${measured.join(' · ')} · ${plural(event.samples, 'sample')} in ${took}`;
 }
 
+function recoveryLine(event: Extract<CoordinatorEvent, { event: 'recovered' }>): string {
+  const ms = (part: number) => Math.round(part);
+  const { totalMs, viewMs, ringMs, syncMs, grainsMs, stepMs } = event;
+  const parts = `view ${ms(viewMs)}, ring ${ms(ringMs)}, state ${ms(syncMs)}, grains ${ms(grainsMs)}, rest of the step ${ms(stepMs)}`;
+  return `step ${formatCount(event.step)} completed ${ms(totalMs)} ms after the change was noticed (${parts} ms)`;
+}
+
 function repairLine({ name, step, isIntact, arrays }: Extract<CoordinatorEvent, { event: 'worker-repaired' }>): string {
   const what = arrays.slice(0, 3).map(({ name: array, count }) => `${array} (${plural(count, 'element')})`);
   const cause = isIntact ? 'its update came out otherwise' : 'its memory changed';
@@ -115,6 +122,8 @@ export function eventLine(plan: Plan, event: CoordinatorEvent): string | undefin
       return `checkpoint of step ${formatCount(event.step)} written to ${event.path}`;
     case 'warning':
       return `warning: ${firstLine(event.message)} (${event.code})`;
+    case 'recovered':
+      return recoveryLine(event);
     case 'worker-repaired':
       return repairLine(event);
     case 'worker-diverged': // A warning says the same, with both hashes.
