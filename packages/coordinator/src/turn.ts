@@ -21,6 +21,7 @@ const TURNS: Readonly<Record<WorkerMessage['type'], Turn>> = {
   'ring-failed': afterView,
   'block-request': always,
   'state-request': always,
+  'peers-request': once,
   'state-begin': afterView,
   'state-chunk': afterView,
   'state-end': afterView,

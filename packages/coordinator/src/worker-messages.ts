@@ -75,6 +75,9 @@ export class WorkerMessages {
           sendState((part) => session.send(part), this.parts.checkpointer.newest),
         );
         break;
+      case 'peers-request':
+        session.tell({ type: 'peers', view: this.parts.stage.view ?? null });
+        break;
       case 'state-begin':
       case 'state-chunk':
       case 'state-end':

@@ -219,6 +219,8 @@ export const workerMessageSchema = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('block-request'), sha256: sha256Schema }),
   z.object({ type: z.literal('state-request') }),
+  /** Who trains now? A newcomer copies their state before it is ready. */
+  z.object({ type: z.literal('peers-request') }),
   stateBegin,
   stateChunk,
   stateEnd,
@@ -254,6 +256,8 @@ export const coordinatorMessageSchema = z.discriminatedUnion('type', [
   /** Answers a heartbeat at once, so that the worker can tell how far the two clocks are apart. */
   z.object({ type: z.literal('heartbeat-echo'), sentMs: z.number(), echoUnixMs: z.number() }),
   z.object({ type: z.literal('view'), view: viewSchema }),
+  /** The view in force, for one that is not in it; null when nobody trains. */
+  z.object({ type: z.literal('peers'), view: viewSchema.nullable() }),
   z.object({ type: z.literal('block'), sha256: sha256Schema, data: bytes.nullable() }),
   stateBegin,
   stateChunk,

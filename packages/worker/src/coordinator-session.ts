@@ -15,6 +15,7 @@ import {
   joinProof,
   PROTOCOL_VERSION,
   type StateMessage,
+  type View,
   type WorkerMessage,
 } from '@coord/protocol';
 import type { Link } from '@coord/transport';
@@ -44,6 +45,7 @@ export interface SessionHandlers {
 
 export class CoordinatorSession {
   readonly #blocks = new Map<string, ((data: Uint8Array | null) => void)[]>();
+  #onPeers: ((view: View | null) => void) | undefined;
   #onState: ((message: StateMessage) => void) | undefined;
   #handlers: SessionHandlers | undefined;
   #closed: CoordError | undefined;
@@ -119,6 +121,15 @@ export class CoordinatorSession {
     void this.send({ type: 'state-request' });
   }
 
+  /** The view in force, which this worker is not in; null when nobody trains. @throws CoordError COORDINATOR_LOST. */
+  requestPeers(): Promise<View | null> {
+    return new Promise((resolve, reject) => {
+      this.#onPeers = resolve;
+      this.onLost(reject);
+      void this.send({ type: 'peers-request' });
+    });
+  }
+
   /** Calls back once the connection is lost, at once if it already is. */
   onLost(callback: (error: CoordError) => void): void {
     if (this.#closed) callback(this.#closed);
@@ -151,6 +162,9 @@ export class CoordinatorSession {
         return;
       case 'view':
         this.#handlers?.onView(message.view);
+        return;
+      case 'peers':
+        this.#onPeers?.(message.view);
         return;
       case 'block':
         this.#settleBlock(message.sha256, message.data);

@@ -11,6 +11,8 @@ export class HostState {
   step = 0;
   /** Of the weights as they are: whoever changes them changes it too. */
   weightsSha256 = '';
+  /** Half of another state has been written over it: of no use until it is copied anew. */
+  isTorn = false;
   #mutation: Promise<unknown> = Promise.resolve();
   #replacements = 0;
 
@@ -65,6 +67,18 @@ export class HostState {
     this.step = step;
     this.weightsSha256 = weightsSha256;
     this.#replacements++;
+    this.isTorn = false;
+  }
+
+  /** Another host's state has been copied over this one's, in place. */
+  replaced(): void {
+    this.isTorn = false;
+    this.#replacements++;
+  }
+
+  /** Resolves when no change is under way. */
+  async settled(): Promise<void> {
+    await this.#mutation;
   }
 
   /** A copy of the state as of the last completed step. */

@@ -31,6 +31,8 @@ import type { RecordedRing } from './recorded-ring.js';
 import { RecoveryWatch } from './recovery-watch.js';
 import { MaximaExchange, type StepMaxima } from './reduction.js';
 import type { Report } from './report-log.js';
+import type { StateFollower } from './state-follower.js';
+import type { StateServer } from './state-server.js';
 import { StepProgress } from './step-progress.js';
 import type { Agreement, Divergence, Split } from './synchronise.js';
 
@@ -38,6 +40,9 @@ export interface HostParts {
   readonly run: RunSpec;
   readonly compute: Compute;
   readonly state: HostState;
+  readonly stateServer: StateServer;
+  /** What keeps the state up to date until this host is in the ring; undefined where nobody trained. */
+  readonly follower: StateFollower | undefined;
   readonly membership: Membership;
   readonly loader: GrainLoader;
   readonly testReader: BatchReader | undefined;
@@ -84,6 +89,7 @@ export class Host {
   stopRequested = false;
   finished = false;
   readonly recovery: RecoveryWatch;
+  follower: StateFollower | undefined;
   /** The run was stopped after the last completed step. */
   stopped = false;
   #drainReason: string | undefined;
@@ -95,6 +101,7 @@ export class Host {
     const { run, compute, clock } = parts;
     this.phaseSinceMs = clock.nowMs();
     this.recovery = new RecoveryWatch(clock);
+    this.follower = parts.follower;
     this.batchPlan = { samples: run.data.train.samples, ...run.batch };
     this.totalSteps = totalSteps(this.batchPlan, run.epochs, run.maxSteps);
     this.progress = new StepProgress(compute, parts.state);
@@ -103,6 +110,9 @@ export class Host {
 
   get run(): RunSpec {
     return this.parts.run;
+  }
+  get stateServer(): StateServer {
+    return this.parts.stateServer;
   }
   get compute(): Compute {
     return this.parts.compute;
@@ -179,8 +189,22 @@ export class Host {
     };
   }
 
+  /** A copy that broke off has left half of another state here. */
+  async mendState(): Promise<void> {
+    if (!this.state.isTorn) return;
+    await this.#unfollow();
+    await this.parts.fetchState();
+  }
+
+  async #unfollow(): Promise<void> {
+    const { follower } = this;
+    this.follower = undefined;
+    await follower?.close();
+  }
+
   /** Takes over what the hosts of a view have agreed on. */
-  adopt(agreement: Agreement, { view, rank }: ActiveView): void {
+  async adopt(agreement: Agreement, { view, rank }: ActiveView): Promise<void> {
+    await this.#unfollow();
     const { divergence } = agreement;
     if (divergence) this.#reportDivergence(divergence, view, rank);
     this.progress.dropVoid();
@@ -228,6 +252,8 @@ export class Host {
       recovery: this.recovery.finish(),
     });
     this.recorder.record({ kind: 'step', step: this.state.step, times });
+    const { step, weightsSha256 } = this.state;
+    this.stateServer.afterUpdate({ step, weightsSha256, skipped: maxima.nonFinite !== undefined });
     this.progress.restart(0);
   }
 

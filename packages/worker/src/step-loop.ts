@@ -6,9 +6,8 @@
  * One way out: whatever breaks inside a view (a link, a time-out, a newer generation) ends that view with a typed error;
  * the worker keeps its own grain sums, takes the next view, and goes on.
  */
-import { learningRateAt } from '@coord/engine';
 import { CoordError, type Grain, isRecoverable, planStep, type StepPlan } from '@coord/protocol';
-import { quantaFor, type Ring, rememberExponents } from '@coord/ring';
+import { quantaFor, type Ring } from '@coord/ring';
 import { BucketedSum } from './bucketed-sum.js';
 import { evaluate } from './evaluation.js';
 import { assignGrains, NOTHING_HELD } from './grain-book.js';
@@ -22,6 +21,7 @@ import { reduceSums, type StepMaxima } from './reduction.js';
 import { isUnanimous, SPREAD_BYTES, spreadDigest } from './replica-digest.js';
 import { openRing } from './ring-links.js';
 import { type Agreement, synchronise } from './synchronise.js';
+import { applyUpdate } from './update.js';
 
 /** One open ring and what was agreed on it. */
 interface Session {
@@ -93,12 +93,14 @@ async function settle(session: Session): Promise<Agreement> {
   const { host, active, ring } = session;
   const { view, rank, signal } = active;
   const { run, network, keys, clock, timeoutMs } = host;
-  const context = { ring, view, rank, signal, run, network, keys, clock, timeoutMs };
+  const reach = (step: number) => host.follower?.reach(step, signal) ?? Promise.resolve(false);
+  const context = { ring, view, rank, signal, run, network, keys, clock, timeoutMs, reach };
   for (;;) {
     host.enter('syncing');
+    await host.mendState();
     const outcome = await synchronise(context, host.state, host.record());
     if (outcome.type === 'agreed') {
-      host.adopt(outcome, active);
+      await host.adopt(outcome, active);
       host.recovery.done('syncMs');
       return outcome;
     }
@@ -231,16 +233,10 @@ function requireFit({ progress, compute }: Host, plan: StepPlan): void {
 }
 
 async function update(host: Host, plan: StepPlan, maxima: StepMaxima): Promise<void> {
-  const { compute, run, state } = host;
-  await state.mutate(async () => {
-    if (!maxima.nonFinite) {
-      const rate = learningRateAt(run.schedule, run.optimizer.learningRate, plan.step, host.totalSteps);
-      state.weightsSha256 = (await compute.apply(plan.step, rate)).weightsSha256;
-      rememberExponents(state.exponents, maxima.exponents);
-    }
-    state.step = plan.step + 1;
-    host.fault.afterUpdate(state);
-  });
+  const sums = { step: plan.step, skipped: maxima.nonFinite !== undefined, exponents: maxima.exponents };
+  host.stateServer.beforeUpdate(host.compute.mean, maxima.exponents);
+  await applyUpdate(host, sums);
+  host.fault.afterUpdate(host.state);
 }
 
 /** @returns false when replicas differ: what they would measure is worth nothing. */

@@ -2,22 +2,10 @@
  * The first thing that happens in a view: everybody tells where it stands, and whoever is behind copies the state of a host
  * at the highest step. With grains there is nothing to vote on or to roll back: a step has one possible result.
  */
-import {
-  type ArrayDifference,
-  type Clock,
-  CoordError,
-  decodeMessage,
-  encodeMessage,
-  type RunSpec,
-  stateMessageSchema,
-  type View,
-} from '@coord/protocol';
+import { type ArrayDifference, CoordError, type RunSpec } from '@coord/protocol';
 import type { Ring } from '@coord/ring';
-import type { Link, PeerNetwork } from '@coord/transport';
 import { decodeRecord, encodeRecord, type HostRecord, NOTHING_HELD, settleHeldGrains } from './grain-book.js';
 import type { HostState } from './host-state.js';
-import type { KeyedView, LinkKeys } from './link-keys.js';
-import { challengePeer, greetPeer } from './peer-handshake.js';
 import {
   decodeTestimony,
   encodeTestimony,
@@ -25,11 +13,9 @@ import {
   type ReplicaVerdict,
   type Testimony,
 } from './replica-verdict.js';
+import { copyState } from './state-copy.js';
 import { differencesBetween } from './state-differences.js';
-import { StateReceiver, sendState } from './state-transfer.js';
-
-/** Service of the peer network at which a host's state is had. */
-const STATE_SERVICE = 'state';
+import { type PeerContext, stateSource } from './state-link.js';
 
 export interface Agreement {
   readonly type: 'agreed';
@@ -60,16 +46,13 @@ export interface Split {
   readonly testimonies: readonly Testimony[];
 }
 
-export interface SyncContext {
-  readonly network: PeerNetwork;
-  readonly keys: LinkKeys;
+export interface SyncContext extends PeerContext {
   readonly ring: Ring;
-  readonly view: View;
   readonly rank: number;
   readonly signal: AbortSignal;
   readonly run: RunSpec;
-  readonly clock: Clock;
-  readonly timeoutMs: number;
+  /** Brings the state to this step without a copy, where it is kept up to date from elsewhere. */
+  readonly reach: (step: number) => Promise<boolean>;
 }
 
 /** @throws CoordError RING_BROKEN, RING_TIMEOUT, VIEW_CHANGED, STATE_UNAVAILABLE. */
@@ -84,7 +67,7 @@ export async function synchronise(context: SyncContext, state: HostState, own: H
   if (sources.length === 0) return { type: 'split', step, testimonies: comparison.testimonies };
   const copies = records.map((record, at) => record.step < step || dissenters.includes(at));
   const before = dissenters.includes(rank) ? await state.snapshot() : undefined;
-  if (copies[rank]) await copyState(context, sources[0], state, step);
+  if (copies[rank]) await copyFromRanks(context, sources, state, step);
   // Nobody goes on before the last one has copied: the states that are being read must not move.
   if (copies.includes(true)) await ring.allGather(Uint8Array.of(1));
   return {
@@ -127,67 +110,18 @@ function divergenceOf(
   return { step, testimonies, dissenters, agreedSha256: testimonies[sources[0]].weightsSha256, differences };
 }
 
-async function copyState(context: SyncContext, fromRank: number, state: HostState, step: number): Promise<void> {
-  const member = context.view.members[fromRank];
-  const from = `worker ${member.name} (rank ${fromRank})`;
-  const link = await context.network.dialLink(member.endpoint, STATE_SERVICE, {
-    timeoutMs: context.timeoutMs,
-    signal: context.signal,
-  });
-  const stop = () => void link.close('the membership has changed');
-  context.signal.addEventListener('abort', stop, { once: true });
-  try {
-    const { view, keys } = context;
-    const greeting = greetPeer(link, { service: STATE_SERVICE, view, keys, peerKey: member.linkKey });
-    await closeWhenLate(link, context, greeting);
-    // Into a copy: should it break off, this host may be the only one left, and must have a state of one step.
-    const copy = await state.snapshot();
-    const receiver = new StateReceiver(copy, from);
-    const sent = await receiveState(link, receiver, from);
-    if (sent !== step) {
-      throw new CoordError('STATE_UNAVAILABLE', `${from} sent its state of step ${sent}, step ${step} was due`);
-    }
-    state.replace({ ...copy, step }, receiver.weightsSha256);
-  } finally {
-    context.signal.removeEventListener('abort', stop);
-    await link.close('done');
-  }
-}
+/** Hosts that one laggard copies from. */
+const MAX_SOURCES = 4;
 
-async function receiveState(link: Link, receiver: StateReceiver, from: string): Promise<number> {
-  for (;;) {
-    const step = receiver.accept(decodeMessage(stateMessageSchema, await link.receive(), { from }));
-    if (step !== undefined) return step;
-  }
-}
-
-export interface StateService {
-  readonly network: PeerNetwork;
-  readonly keys: LinkKeys;
-  /** The view in force. */
-  readonly view: () => KeyedView | undefined;
-  readonly clock: Clock;
-  /** Time for a peer to prove itself. */
-  readonly timeoutMs: number;
-}
-
-/** Lets the members of the current view copy this host's state. */
-export function serveState({ network, keys, view, clock, timeoutMs }: StateService, state: HostState): void {
-  const serve = async (link: Link): Promise<void> => {
-    await closeWhenLate(link, { clock, timeoutMs }, challengePeer(link, { service: STATE_SERVICE, keys, view }));
-    await sendState(await state.snapshot(), (message) => link.send(encodeMessage(message)));
-  };
-  network.onLink(STATE_SERVICE, (link) => {
-    serve(link).catch((error) => link.close(error instanceof Error ? error.message : String(error)));
-  });
-}
-
-interface Patience {
-  readonly clock: Clock;
-  readonly timeoutMs: number;
-}
-
-async function closeWhenLate<T>(link: Link, { clock, timeoutMs }: Patience, handshake: Promise<T>): Promise<T> {
-  const cancel = clock.after(timeoutMs, () => void link.close(`no handshake within ${timeoutMs} ms`));
-  return handshake.finally(cancel);
+async function copyFromRanks(
+  context: SyncContext,
+  ranks: readonly number[],
+  state: HostState,
+  step: number,
+): Promise<void> {
+  if (await context.reach(step)) return;
+  const sources = ranks.slice(0, MAX_SOURCES).map((rank) => stateSource(context, rank));
+  const passed = await copyState(sources, state, step);
+  if (passed === undefined) return;
+  throw new CoordError('STATE_UNAVAILABLE', `a peer is at step ${passed} already, step ${step} was due`);
 }

@@ -7,11 +7,14 @@ import {
   hashWeights,
   identityText,
   parseToken,
+  type RunSpec,
   type StateMessage,
   toErrorRecord,
+  totalSteps,
 } from '@coord/protocol';
 import type { PeerNetwork } from '@coord/transport';
 import type { Logger } from 'pino';
+import { catchUp } from './catch-up.js';
 import { ClockOffsetEstimate } from './clock-offset.js';
 import type { Compute } from './compute/compute-pool.js';
 import { CoordinatorConnection } from './coordinator-connection.js';
@@ -24,11 +27,16 @@ import { HostState } from './host-state.js';
 import { LinkKeys } from './link-keys.js';
 import { Membership } from './membership.js';
 import type { Reach } from './reach.js';
+import type { StateFollower } from './state-follower.js';
+import { type PeerContext, serveState, stateSource } from './state-link.js';
+import { StateServer } from './state-server.js';
 import { StateReceiver, sendState } from './state-transfer.js';
 import { train } from './step-loop.js';
 import { realSurroundings, type Surroundings } from './surroundings.js';
-import { serveState } from './synchronise.js';
+import type { UpdateParts } from './update.js';
 
+/** Time for a newcomer to come level with those that train; after that it enters as it is, and copies while they wait. */
+const CATCH_UP_TIMEOUT_MS = 60_000;
 const COORDINATOR_PATIENCE_MS = 120_000;
 
 export interface WorkerOptions {
@@ -154,19 +162,24 @@ async function participate(
     logger.info({ model: run.model.name }, `engine ${identityText(compute.identity)} is ready`);
     const { layout, weights, slots, exponents } = compute;
     const state = new HostState(layout, weights, slots, exponents, compute.checksum);
+    const stateServer = new StateServer(state);
     const fetch = () => connection.ask((session) => fetchState(session, state));
-    await fetch();
     network = await reach.openNetwork({
       listen: options.listen ?? { host: options.advertise?.host ?? connection.localAddress },
       advertise: options.advertise,
     });
     const keys = new LinkKeys();
-    serveState({ network, keys, view: () => membership.view, clock, timeoutMs: ringTimeoutMs }, state);
+    serveState({ network, keys, view: () => membership.view, clock, timeoutMs: ringTimeoutMs }, stateServer);
+    const peers = { network, keys, clock, timeoutMs: ringTimeoutMs };
+    const follower = await followPeers(connection, peers, { run, totalSteps: stepsOf(run), compute, state }, logger);
+    if (!follower) await fetch();
     const readers = around.openReaders(connection, options);
     const host = new Host({
       run,
       compute,
       state,
+      stateServer,
+      follower,
       membership,
       loader: new GrainLoader(readers.train, run.seed, run.data.train.samples),
       testReader: readers.test,
@@ -207,6 +220,31 @@ async function participate(
     await network?.close();
     await compute?.close();
     await connection.close('the worker is done');
+  }
+}
+
+const stepsOf = (run: RunSpec): number =>
+  totalSteps({ samples: run.data.train.samples, ...run.batch }, run.epochs, run.maxSteps);
+
+/** The state of those that train, kept up to date; undefined where nobody trains, or it cannot be had from them. */
+async function followPeers(
+  connection: CoordinatorConnection,
+  peers: Omit<PeerContext, 'view' | 'signal'>,
+  parts: UpdateParts,
+  logger: Logger,
+): Promise<StateFollower | undefined> {
+  const view = await connection.ask((session) => session.requestPeers());
+  if (!view) return undefined;
+  const giveUp = new AbortController();
+  const cancel = peers.clock.after(CATCH_UP_TIMEOUT_MS, () => giveUp.abort());
+  const sourceOf = (rank: number) => stateSource({ ...peers, view, signal: giveUp.signal }, rank);
+  try {
+    return await catchUp({ view, sourceOf, parts, logger });
+  } catch (error) {
+    logger.info({ reason: toErrorRecord(error).message }, 'the state comes from the coordinator first');
+    return undefined;
+  } finally {
+    cancel();
   }
 }
 
@@ -322,6 +360,7 @@ function fetchState(session: CoordinatorSession, state: HostState): Promise<void
         const step = receiver.accept(message);
         if (step === undefined) return;
         state.step = step;
+        state.isTorn = false;
         state.weightsSha256 = hashWeights(state.layout, state.weights);
         resolve();
       } catch (error) {

@@ -73,6 +73,11 @@ export class ComputePool {
     this.checksum = this.#kernels.checksum;
   }
 
+  /** The step's mean gradient, once it is reduced; `apply` reads it, and changes it. */
+  get mean(): Float32Array {
+    return this.buffers[0].mean;
+  }
+
   get size(): number {
     return this.threads.length;
   }

@@ -1,0 +1,130 @@
+/** Copies a training state from several hosts at once, a part from each, and verifies the whole. */
+import { CoordError, decodeMessage, encodeMessage, hashWeights, stateSections } from '@coord/protocol';
+import type { Link } from '@coord/transport';
+import type { HostState } from './host-state.js';
+import { type StateReply, type StateReplyOf, stateReplySchema } from './state-messages.js';
+
+/** A host that serves its state. */
+export interface StateSource {
+  /** How errors call it. */
+  readonly label: string;
+  /** A link over which both ends have proved who they are. */
+  open(): Promise<Link>;
+}
+
+/** Parts begin on multiples of this, so that none splits a number. */
+const PART_UNIT_BYTES = 64;
+
+/**
+ * Replaces the state by the one that all sources hold after `step`.
+ *
+ * @returns undefined, or the step of a source that has gone on already; the state is torn then, as after every failure.
+ * @throws CoordError STATE_UNAVAILABLE (lost source, wrong size, wrong hash), LINK_CLOSED, MESSAGE_INVALID.
+ */
+export async function copyState(
+  sources: readonly StateSource[],
+  state: HostState,
+  step: number,
+): Promise<number | undefined> {
+  state.isTorn = true;
+  return state.mutate(async () => {
+    const parts = partsOf(stateSections(state), sources.length);
+    const answers = await allOrFirstError(parts.map((part, index) => copyPart(sources[index], part, step)));
+    const refused = answers.flatMap((answer) => (answer.type === 'refused' ? answer.step : []));
+    if (refused.length > 0) return Math.max(...refused);
+    adopt(state, answers as StateReplyOf<'copy-begin'>[], sources);
+    return undefined;
+  });
+}
+
+interface Part {
+  readonly start: number;
+  readonly end: number;
+  /** Where the bytes go: pieces of the state's sections, in order. */
+  readonly targets: readonly Uint8Array[];
+}
+
+function partsOf(sections: readonly Uint8Array[], count: number): Part[] {
+  const sizeBytes = sections.reduce((sum, section) => sum + section.byteLength, 0);
+  const edge = (index: number) =>
+    index === count ? sizeBytes : Math.floor((sizeBytes * index) / count / PART_UNIT_BYTES) * PART_UNIT_BYTES;
+  return Array.from({ length: count }, (_, index) => {
+    const [start, end] = [edge(index), edge(index + 1)];
+    return { start, end, targets: within(sections, start, end) };
+  });
+}
+
+function within(sections: readonly Uint8Array[], start: number, end: number): Uint8Array[] {
+  let offset = 0;
+  return sections.map((section) => {
+    const part = section.subarray(Math.max(0, start - offset), Math.max(0, end - offset));
+    offset += section.byteLength;
+    return part;
+  });
+}
+
+async function copyPart(
+  source: StateSource,
+  { start, end, targets }: Part,
+  step: number,
+): Promise<StateReplyOf<'copy-begin'> | StateReplyOf<'refused'>> {
+  const link = await source.open();
+  try {
+    await link.send(encodeMessage({ type: 'copy', step, start, end }));
+    const begin = await receiveReply(link, source.label);
+    if (begin.type === 'refused') return begin;
+    if (begin.type !== 'copy-begin' || begin.step !== step) throw bad(source.label, 'does not begin as it should');
+    await receivePieces(link, source.label, targets);
+    return begin;
+  } finally {
+    void link.close('done');
+  }
+}
+
+export async function receiveReply(link: Link, from: string): Promise<StateReply> {
+  return decodeMessage(stateReplySchema, await link.receive(), { from });
+}
+
+/** Fills the targets, one after the other, and expects the end then. */
+export async function receivePieces(link: Link, from: string, targets: readonly Uint8Array[]): Promise<void> {
+  const open = targets.filter((target) => target.byteLength > 0);
+  let at = 0;
+  for (;;) {
+    const message = await receiveReply(link, from);
+    if (message.type === 'end') break;
+    const target = open[0];
+    if (message.type !== 'piece' || !target || at + message.data.byteLength > target.byteLength) {
+      throw bad(from, 'has bytes that belong nowhere');
+    }
+    target.set(message.data, at);
+    at += message.data.byteLength;
+    if (at < target.byteLength) continue;
+    open.shift();
+    at = 0;
+  }
+  if (open.length > 0) throw bad(from, 'ended too early');
+}
+
+function adopt(state: HostState, begins: readonly StateReplyOf<'copy-begin'>[], sources: readonly StateSource[]): void {
+  const [{ step, weightsSha256, checkNumber }] = begins;
+  const odd = begins.findIndex((begin) => begin.checkNumber !== checkNumber || begin.weightsSha256 !== weightsSha256);
+  if (odd >= 0) throw bad(sources[odd].label, `is not that of ${sources[0].label}`);
+  state.step = step;
+  state.weightsSha256 = weightsSha256;
+  const isWhole = hashWeights(state.layout, state.weights) === weightsSha256 && state.checkNumber() === checkNumber;
+  if (!isWhole)
+    throw bad(sources.map(({ label }) => label).join(', '), 'does not have the hash that it was announced with');
+  state.replaced();
+}
+
+/** Waits for all, so that nobody writes to the state any more when this rejects. */
+async function allOrFirstError<T>(all: readonly Promise<T>[]): Promise<T[]> {
+  const settled = await Promise.allSettled(all);
+  return settled.map((one) => {
+    if (one.status === 'rejected') throw one.reason;
+    return one.value;
+  });
+}
+
+const bad = (from: string, what: string): CoordError =>
+  new CoordError('STATE_UNAVAILABLE', `the training state from ${from} ${what}`, { facts: { from } });

@@ -1,0 +1,142 @@
+/** Follows a host that trains: makes every update that it makes, from the same gradient, and is never more than a moment behind. */
+import { CoordError, encodeMessage } from '@coord/protocol';
+import type { Link } from '@coord/transport';
+import { receivePieces, receiveReply, type StateSource } from './state-copy.js';
+import type { StateReplyOf } from './state-messages.js';
+import { applyUpdate, type UpdateParts } from './update.js';
+
+/** Updates that are read ahead of the one in work; beyond that the link's own back-pressure holds the sender. */
+const READ_AHEAD = 4;
+
+interface Update extends StateReplyOf<'update-begin'> {
+  readonly mean: Float32Array;
+  readonly exponents: Uint8Array;
+}
+
+export class StateFollower {
+  readonly #updates: Update[] = [];
+  #ended: Error | undefined;
+  #isApplying = false;
+  #changed: () => void = () => {};
+  #change: Promise<void> = new Promise(() => {});
+
+  private constructor(
+    private readonly link: Link,
+    private readonly label: string,
+    /** The source had completed this step when it began to tell of further ones. */
+    readonly since: number,
+    private readonly parts: UpdateParts,
+  ) {
+    this.#renew();
+    void this.#read();
+  }
+
+  /** @throws CoordError LINK_CLOSED, STATE_UNAVAILABLE, MESSAGE_INVALID. */
+  static async open(source: StateSource, parts: UpdateParts): Promise<StateFollower> {
+    const link = await source.open();
+    try {
+      await link.send(encodeMessage({ type: 'follow' }));
+      const reply = await receiveReply(link, source.label);
+      if (reply.type !== 'following') throw broken(source.label, `answered with ${reply.type}`);
+      return new StateFollower(link, source.label, reply.step, parts);
+    } catch (error) {
+      await link.close('cannot follow');
+      throw error;
+    }
+  }
+
+  /** From now on updates are made as they come; the state is one that the source has been in. */
+  begin(): void {
+    void this.#applyAll();
+  }
+
+  /** Nothing that has arrived is left to be made. */
+  async caughtUp(): Promise<void> {
+    while (!this.#ended && (this.#updates.length > 0 || this.#isApplying)) await this.#change;
+  }
+
+  /** @returns true once the state is that of `step`; false when it does not come to it. */
+  async reach(step: number, signal: AbortSignal): Promise<boolean> {
+    const { state } = this.parts;
+    const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    while (state.step < step && !this.#ended && !signal.aborted) await Promise.race([this.#change, aborted]);
+    return state.step === step && !this.#isApplying;
+  }
+
+  /** Resolves when nothing writes to the state any more. */
+  async close(): Promise<void> {
+    this.#end(broken(this.label, 'is not followed any longer'));
+    await this.link.close('followed to the end');
+    while (this.#isApplying) await this.#change;
+  }
+
+  async #read(): Promise<void> {
+    try {
+      for (;;) {
+        while (this.#updates.length >= READ_AHEAD && !this.#ended) await this.#change;
+        if (this.#ended) return;
+        this.#updates.push(await this.#receiveUpdate());
+        this.#tell();
+      }
+    } catch (error) {
+      this.#end(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  async #receiveUpdate(): Promise<Update> {
+    const begin = await receiveReply(this.link, this.label);
+    if (begin.type !== 'update-begin') throw broken(this.label, `sent ${begin.type} where an update was due`);
+    const { totalSize, blockCount } = this.parts.state.layout;
+    const mean = new Float32Array(totalSize);
+    const exponents = new Uint8Array(blockCount);
+    await receivePieces(this.link, this.label, [new Uint8Array(mean.buffer), exponents]);
+    return { ...begin, mean, exponents };
+  }
+
+  async #applyAll(): Promise<void> {
+    while (!this.#ended) {
+      const update = this.#updates.shift();
+      if (!update) await this.#change;
+      else if (update.step > this.parts.state.step) await this.#apply(update);
+    }
+  }
+
+  async #apply(update: Update): Promise<void> {
+    const { state, compute } = this.parts;
+    this.#isApplying = true;
+    try {
+      if (update.step !== state.step + 1) throw broken(this.label, `left out step ${state.step + 1}`);
+      compute.mean.set(update.mean);
+      const { skipped, exponents } = update;
+      await applyUpdate(this.parts, { step: state.step, skipped, exponents });
+      if (state.weightsSha256 === update.weightsSha256) return;
+      state.isTorn = true;
+      throw broken(this.label, `came to other weights at step ${update.step} than this host from the same gradient`);
+    } catch (error) {
+      this.#end(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      this.#isApplying = false;
+      this.#tell();
+    }
+  }
+
+  #end(error: Error): void {
+    this.#ended ??= error;
+    this.#tell();
+  }
+
+  #tell(): void {
+    const wake = this.#changed;
+    this.#renew();
+    wake();
+  }
+
+  #renew(): void {
+    this.#change = new Promise((resolve) => {
+      this.#changed = resolve;
+    });
+  }
+}
+
+const broken = (from: string, what: string): CoordError =>
+  new CoordError('STATE_UNAVAILABLE', `${from} ${what}`, { facts: { from } });
