@@ -59,8 +59,9 @@ export class StateFollower {
   async reach(step: number, signal: AbortSignal): Promise<boolean> {
     const { state } = this.parts;
     const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-    while (state.step < step && !this.#ended && !signal.aborted) await Promise.race([this.#change, aborted]);
-    return state.step === step && !this.#isApplying;
+    const isUnderWay = () => (state.step < step && !this.#ended) || this.#isApplying;
+    while (isUnderWay() && !signal.aborted) await Promise.race([this.#change, aborted]);
+    return state.step === step && !state.isTorn && !this.#isApplying;
   }
 
   /** Resolves when nothing writes to the state any more. */

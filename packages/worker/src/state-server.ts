@@ -70,14 +70,18 @@ export class StateServer {
   }
 
   async #copy(link: Link, { step, start, end }: Extract<StateRequest, { type: 'copy' }>): Promise<void> {
-    const messages = this.state.step >= step ? this.#take(step, start, end) : await this.#later(step, start, end);
+    const messages = this.state.step >= step ? this.#take(step, start, end) : await this.#later(link, step, start, end);
     for (const message of messages) await link.send(encodeMessage(message));
   }
 
-  #later(step: number, start: number, end: number): Promise<StateReply[]> {
+  #later(link: Link, step: number, start: number, end: number): Promise<StateReply[]> {
     if (this.#waiting.size >= MAX_WAITING) return Promise.resolve([{ type: 'refused', step: this.state.step }]);
     return new Promise((resolve) => {
-      this.#waiting.add({ step, take: () => resolve(this.#take(step, start, end)) });
+      const waiting = { step, take: () => resolve(this.#take(step, start, end)) };
+      this.#waiting.add(waiting);
+      void link.closed.then(() => {
+        if (this.#waiting.delete(waiting)) resolve([]);
+      });
     });
   }
 

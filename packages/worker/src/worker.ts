@@ -157,6 +157,7 @@ async function participate(
   );
   let compute: Compute | undefined;
   let network: PeerNetwork | undefined;
+  let follower: StateFollower | undefined;
   try {
     compute = await around.startCompute(run, options.computeThreads ?? 1, options.engine);
     logger.info({ model: run.model.name }, `engine ${identityText(compute.identity)} is ready`);
@@ -171,7 +172,7 @@ async function participate(
     const keys = new LinkKeys();
     serveState({ network, keys, view: () => membership.view, clock, timeoutMs: ringTimeoutMs }, stateServer);
     const peers = { network, keys, clock, timeoutMs: ringTimeoutMs };
-    const follower = await followPeers(connection, peers, { run, totalSteps: stepsOf(run), compute, state }, logger);
+    follower = await followPeers(connection, peers, { run, totalSteps: stepsOf(run), compute, state }, logger);
     if (!follower) await fetch();
     const readers = around.openReaders(connection, options);
     const host = new Host({
@@ -217,6 +218,7 @@ async function participate(
   } finally {
     stopHeartbeats();
     await flight.write();
+    await follower?.close();
     await network?.close();
     await compute?.close();
     await connection.close('the worker is done');

@@ -1,0 +1,173 @@
+import { createLayout, hashWeights, LIMITS, type RunSpec } from '@coord/protocol';
+import { referenceKernels } from '@coord/ring';
+import { createLinkPair } from '@coord/transport/testing';
+import { describe, expect, it } from 'vitest';
+import { sourceRanks } from '../src/catch-up.js';
+import { HostState } from '../src/host-state.js';
+import { copyState, type StateSource } from '../src/state-copy.js';
+import { StateFollower } from '../src/state-follower.js';
+import { piecesOf } from '../src/state-messages.js';
+import { StateServer } from '../src/state-server.js';
+
+/** Larger than one message may carry. */
+const LAYOUT = createLayout([
+  { name: 'kernel', shape: [300_000], role: 'trainable' },
+  { name: 'bias', shape: [7], role: 'trainable' },
+]);
+const RUN = { schedule: { name: 'constant' }, optimizer: { name: 'sgd', learningRate: 1 } } as unknown as RunSpec;
+
+function stateOf(step: number): HostState {
+  const { totalSize, blockCount } = LAYOUT;
+  const numbers = (offset: number) => Float32Array.from({ length: totalSize }, (_, index) => offset + step + index / 8);
+  const slots = new Map([['momentum', numbers(1)]]);
+  const exponents = new Uint8Array(blockCount).fill(step);
+  const state = new HostState(LAYOUT, numbers(0), slots, exponents, referenceKernels.checksum);
+  state.step = step;
+  state.weightsSha256 = hashWeights(LAYOUT, state.weights);
+  return state;
+}
+
+function sourceOver(server: StateServer, label = 'a peer'): StateSource {
+  return {
+    label,
+    async open() {
+      const [near, far] = createLinkPair();
+      server.serve(far).catch((error) => far.close(String(error)));
+      return near;
+    },
+  };
+}
+
+/** A host that trains: its updates are pure functions of state and mean gradient. */
+function trainer(step: number) {
+  const state = stateOf(step);
+  const mean = new Float32Array(LAYOUT.totalSize);
+  const compute = {
+    mean,
+    async apply() {
+      for (let index = 0; index < mean.length; index++) state.weights[index] -= mean[index];
+      // As the optimizer does, which regularizes in place.
+      mean.fill(0);
+      return { weightsSha256: hashWeights(LAYOUT, state.weights) };
+    },
+  };
+  return { state, parts: { run: RUN, totalSteps: 1000, compute, state } };
+}
+
+async function trainOneStep({ state, parts }: ReturnType<typeof trainer>, server: StateServer): Promise<void> {
+  const { mean, apply } = parts.compute;
+  mean.fill(state.step + 0.5);
+  const exponents = new Uint8Array(LAYOUT.blockCount).fill(100 + state.step);
+  server.beforeUpdate(mean, exponents);
+  await state.mutate(async () => {
+    state.weightsSha256 = (await apply()).weightsSha256;
+    state.exponents.set(exponents);
+    state.step++;
+  });
+  server.afterUpdate({ step: state.step, weightsSha256: state.weightsSha256, skipped: false });
+}
+
+describe('a copy', () => {
+  it.each([1, 2, 3, 4])('from %i sources is the same state, bit by bit', async (count) => {
+    const sources = Array.from({ length: count }, () => sourceOver(new StateServer(stateOf(5))));
+    const target = stateOf(0);
+    expect(await copyState(sources, target, 5)).toBeUndefined();
+    expect(target.testimony()).toEqual(stateOf(5).testimony());
+    expect(target.isTorn).toBe(false);
+  });
+
+  it('of a step to come is taken when that step is complete, and sent while the next ones change the state', async () => {
+    const host = trainer(3);
+    const server = new StateServer(host.state);
+    const target = stateOf(0);
+    const copied = copyState([sourceOver(server), sourceOver(server)], target, 5);
+    for (let step = 0; step < 4; step++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      await trainOneStep(host, server);
+    }
+    expect(await copied).toBeUndefined();
+    expect(target.step).toBe(5);
+    expect(hashWeights(LAYOUT, target.weights)).toBe(target.weightsSha256);
+    expect(host.state.step).toBe(7);
+  });
+
+  it('of a step that has passed is refused, and says where the source is', async () => {
+    const target = stateOf(0);
+    expect(await copyState([sourceOver(new StateServer(stateOf(9)))], target, 5)).toBe(9);
+    expect(target.isTorn).toBe(true);
+  });
+
+  it('from sources that differ is torn, and never used', async () => {
+    const odd = stateOf(5);
+    odd.weights[4] += 1;
+    const target = stateOf(0);
+    const sources = [sourceOver(new StateServer(stateOf(5))), sourceOver(new StateServer(odd), 'the odd one')];
+    await expect(copyState(sources, target, 5)).rejects.toMatchObject({ code: 'STATE_UNAVAILABLE' });
+    expect(target.isTorn).toBe(true);
+  });
+
+  it('whose source is lost on the way is torn', async () => {
+    const [near, far] = createLinkPair();
+    const lost: StateSource = { label: 'lost', open: async () => near };
+    void far.receive().then(() => far.cut());
+    const target = stateOf(0);
+    await expect(copyState([lost], target, 5)).rejects.toMatchObject({ code: 'LINK_CLOSED' });
+    expect(target.isTorn).toBe(true);
+  });
+
+  it('goes in pieces that fit a message', () => {
+    const sections = [new Uint8Array(LIMITS.stateChunkBytes + 10), new Uint8Array(5), new Uint8Array(7)];
+    const sizes = piecesOf(sections, 4, LIMITS.stateChunkBytes + 18).map(({ byteLength }) => byteLength);
+    expect(sizes).toEqual([LIMITS.stateChunkBytes, 6, 5, 3]);
+  });
+});
+
+describe('a follower', () => {
+  it('makes every update that its source makes, to the same bits', async () => {
+    const host = trainer(3);
+    const server = new StateServer(host.state);
+    const copy = trainer(0);
+    const follower = await StateFollower.open(sourceOver(server), copy.parts);
+    expect(follower.since).toBe(3);
+    await copyState([sourceOver(server)], copy.state, 3);
+    follower.begin();
+    for (let step = 0; step < 6; step++) await trainOneStep(host, server);
+    expect(await follower.reach(9, new AbortController().signal)).toBe(true);
+    await follower.close();
+    expect(copy.state.weightsSha256).toBe(host.state.weightsSha256);
+    expect(Buffer.compare(Buffer.from(copy.state.weights.buffer), Buffer.from(host.state.weights.buffer))).toBe(0);
+  });
+
+  it('that comes to other weights says so and is torn', async () => {
+    const host = trainer(3);
+    const server = new StateServer(host.state);
+    const copy = trainer(0);
+    const follower = await StateFollower.open(sourceOver(server), copy.parts);
+    await copyState([sourceOver(server)], copy.state, 3);
+    copy.state.weights[0] += 1;
+    follower.begin();
+    await trainOneStep(host, server);
+    expect(await follower.reach(5, new AbortController().signal)).toBe(false);
+    expect(copy.state.isTorn).toBe(true);
+  });
+
+  it('does not reach a step that its source never comes to', async () => {
+    const host = trainer(3);
+    const copy = trainer(3);
+    const follower = await StateFollower.open(sourceOver(new StateServer(host.state)), copy.parts);
+    follower.begin();
+    const giveUp = new AbortController();
+    const reached = follower.reach(4, giveUp.signal);
+    giveUp.abort();
+    expect(await reached).toBe(false);
+    await follower.close();
+  });
+});
+
+describe('the sources of a newcomer', () => {
+  it('are at most four, different, and spread over the ring', () => {
+    expect(sourceRanks(1, 0)).toEqual([0]);
+    expect(sourceRanks(3, 1)).toEqual([1, 2, 0]);
+    expect(sourceRanks(8, 6)).toEqual([6, 0, 2, 4]);
+  });
+});
