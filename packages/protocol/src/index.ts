@@ -16,6 +16,7 @@ export * from './metric-spec.js';
 export * from './metric-values.js';
 export * from './metrics.js';
 export * from './peer-messages.js';
+export * from './peer-state.js';
 export * from './random.js';
 export * from './run-spec.js';
 export * from './state.js';

@@ -1,8 +1,16 @@
 /** Copies a training state from several hosts at once, a part from each, and verifies the whole. */
-import { CoordError, decodeMessage, encodeMessage, hashWeights, stateSections } from '@coord/protocol';
+import {
+  CoordError,
+  decodeMessage,
+  encodeMessage,
+  hashWeights,
+  type StateReply,
+  type StateReplyOf,
+  stateReplySchema,
+  stateSections,
+} from '@coord/protocol';
 import type { Link } from '@coord/transport';
 import type { HostState } from './host-state.js';
-import { type StateReply, type StateReplyOf, stateReplySchema } from './state-messages.js';
 
 /** A host that serves its state. */
 export interface StateSource {

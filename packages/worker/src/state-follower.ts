@@ -1,8 +1,7 @@
 /** Follows a host that trains: makes every update that it makes, from the same gradient, and is never more than a moment behind. */
-import { CoordError, encodeMessage } from '@coord/protocol';
+import { CoordError, encodeMessage, type StateReplyOf } from '@coord/protocol';
 import type { Link } from '@coord/transport';
 import { receivePieces, receiveReply, type StateSource } from './state-copy.js';
-import type { StateReplyOf } from './state-messages.js';
 import { applyUpdate, type UpdateParts } from './update.js';
 
 /** Updates that are read ahead of the one in work; beyond that the link's own back-pressure holds the sender. */

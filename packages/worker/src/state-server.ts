@@ -3,16 +3,18 @@
  * goes on; each of several hosts is asked for a part, so a boundary costs the copying of a part. Whoever has a copy follows: it
  * gets what every later update was made of, and makes the updates itself, to the same bits.
  */
-import { decodeMessage, encodeMessage, stateSections } from '@coord/protocol';
-import type { Link } from '@coord/transport';
-import type { HostState } from './host-state.js';
 import {
-  piecesOf,
+  decodeMessage,
+  encodeMessage,
   type StateReply,
   type StateReplyOf,
   type StateRequest,
   stateRequestSchema,
-} from './state-messages.js';
+  stateSections,
+} from '@coord/protocol';
+import type { Link } from '@coord/transport';
+import type { HostState } from './host-state.js';
+import { piecesOf } from './state-pieces.js';
 
 /** A follower that is so far behind holds too much memory here; it is let go, and copies again. */
 const MAX_BACKLOG_BYTES = 256 * 1024 * 1024;

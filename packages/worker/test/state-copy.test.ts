@@ -6,7 +6,7 @@ import { sourceRanks } from '../src/catch-up.js';
 import { HostState } from '../src/host-state.js';
 import { copyState, type StateSource } from '../src/state-copy.js';
 import { StateFollower } from '../src/state-follower.js';
-import { piecesOf } from '../src/state-messages.js';
+import { piecesOf } from '../src/state-pieces.js';
 import { StateServer } from '../src/state-server.js';
 
 /** Larger than one message may carry. */

@@ -1,6 +1,6 @@
 /** What hosts say to each other about their training state, once they have proved who they are. */
-import { LIMITS, sha256Schema } from '@coord/protocol';
 import { z } from 'zod';
+import { sha256Schema } from './dataset.js';
 
 const step = z.number().int().min(0);
 const bytes: z.ZodType<Uint8Array> = z.instanceof(Uint8Array);
@@ -35,17 +35,3 @@ export const stateReplySchema = z.discriminatedUnion('type', [
 ]);
 export type StateReply = z.infer<typeof stateReplySchema>;
 export type StateReplyOf<T extends StateReply['type']> = Extract<StateReply, { type: T }>;
-
-/** Views of [start, end) of the concatenated sections, none longer than a message may carry. */
-export function piecesOf(sections: readonly Uint8Array[], start: number, end: number): Uint8Array[] {
-  const pieces: Uint8Array[] = [];
-  let offset = 0;
-  for (const section of sections) {
-    const stop = Math.min(section.byteLength, end - offset);
-    for (let at = Math.max(0, start - offset); at < stop; at += LIMITS.stateChunkBytes) {
-      pieces.push(section.subarray(at, Math.min(stop, at + LIMITS.stateChunkBytes)));
-    }
-    offset += section.byteLength;
-  }
-  return pieces;
-}
