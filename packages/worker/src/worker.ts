@@ -362,7 +362,7 @@ function fetchState(session: CoordinatorSession, state: HostState): Promise<void
         const step = receiver.accept(message);
         if (step === undefined) return;
         state.step = step;
-        state.isTorn = false;
+        state.replaced();
         state.weightsSha256 = hashWeights(state.layout, state.weights);
         resolve();
       } catch (error) {
