@@ -4,7 +4,7 @@ export default defineConfig({
   test: {
     // Unit tests import `../src`; other packages and spawned processes are the built ones, so build first (npm test does).
     projects: [
-      { test: { name: 'unit', include: ['packages/*/test/**/*.test.ts'], testTimeout: 60_000 } },
+      { test: { name: 'unit', include: ['packages/*/test/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000 } },
       {
         test: {
           name: 'cluster',
