@@ -25,9 +25,13 @@ interface UnderWay {
 export class RecoveryBook {
   private underWay: UnderWay | undefined;
 
-  /** Something that will end the view in force. Only the first cause of a change counts. */
+  /**
+   * Something that will end the view in force. Only the first cause of a change counts, and the first loss: neighbours often
+   * report the broken ring before the loss that broke it is noticed.
+   */
   noticed(nowMs: number, unheardMs: number | null = null): void {
-    this.underWay ??= { noticedMs: nowMs, unheardMs };
+    const before = this.underWay ?? { noticedMs: nowMs, unheardMs: null };
+    this.underWay = { ...before, unheardMs: before.unheardMs ?? unheardMs };
   }
 
   viewFormed(nowMs: number, generation: number, reason: string): void {

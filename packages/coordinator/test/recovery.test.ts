@@ -9,8 +9,9 @@ const reports = (...all: StepReport[]) => new Map(all.map((report, index) => [`w
 describe('a recovery', () => {
   it('goes from the first notice to the first step of the new view; each part takes as long as its slowest worker', () => {
     const book = new RecoveryBook();
-    book.noticed(100, 12);
-    book.noticed(105);
+    book.noticed(100);
+    book.noticed(105, 12);
+    book.noticed(106, 40);
     book.viewFormed(110, 2, 'w4 was lost');
     // The last reports of the view before do not count.
     expect(book.settled(120, 7, reports(stepReport(7, { generation: 1 })))).toBeUndefined();
