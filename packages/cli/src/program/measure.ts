@@ -1,0 +1,165 @@
+/** Commands that examine machines and measure the system. */
+import { Command, Option } from 'commander';
+import type { CommandIo } from '../io.js';
+import {
+  type AllReduceOptions,
+  type ChaosOptions,
+  collect,
+  type DoctorOptions,
+  type OverlapOptions,
+  readCount,
+  readCounts,
+  readKinds,
+  readMinutes,
+  readPositive,
+  readSizes,
+  type ScalingOptions,
+} from '../options.js';
+import { type Exit, examples, JSON_FLAG, SET_FLAG } from './shared.js';
+
+const ALL_REDUCE_SIZES = '4,1K,64K,1M,16M';
+
+export function doctorCommand(io: CommandIo, exit: Exit): Command {
+  return new Command('doctor')
+    .description('Examine this machine: hardware, engines, network, clock, cache. Ends with 0 if an engine works.')
+    .option('--bench', 'measure the speed of each engine that works, about 3 seconds each')
+    .option('--coordinator <url>', 'measure the way to this coordinator as well')
+    .option('--cache-dir <dir>', 'where blocks of samples are kept between runs')
+    .option('--json', 'one JSON object on stdout, and nothing else there')
+    .addHelpText(
+      'after',
+      examples('coord doctor', 'coord doctor --bench', 'coord doctor --coordinator ws://10.0.0.5:7070 --json'),
+    )
+    .action(async (options: DoctorOptions) => {
+      const { runDoctor } = await import('../commands/doctor.js');
+      exit(await runDoctor(options, io));
+    });
+}
+
+export function benchCommand(io: CommandIo, exit: Exit): Command {
+  const scaling = new Command('scaling')
+    .description('Measure how training scales over local workers: strong (fixed batch) and weak (batch grows).')
+    .argument('<config>', 'YAML file that describes the run')
+    .option('--workers <list>', 'numbers of workers to compare', readCounts, [1, 2])
+    .option('--repeats <n>', 'runs of each kind; median and spread are shown', readPositive, 3)
+    .option('--steps <n>', 'measured steps a run, after a warm-up', readPositive, 60)
+    .option(...SET_FLAG, collect)
+    .option(...JSON_FLAG)
+    .addHelpText(
+      'after',
+      examples(
+        'coord bench scaling configs/mnist-cnn.yaml --workers 1,2',
+        'coord bench scaling configs/mnist-cnn.yaml --workers 1,2,4 --repeats 5 --steps 100 --json',
+      ),
+    )
+    .action(async (config: string, options: ScalingOptions) => {
+      const { runBenchScaling } = await import('../commands/bench-scaling.js');
+      exit(await runBenchScaling(config, options, io));
+    });
+  return new Command('bench')
+    .description('Measurements.')
+    .addCommand(scaling)
+    .addCommand(allReduceCommand(io, exit))
+    .addCommand(overlapCommand(io, exit))
+    .addHelpText(
+      'after',
+      examples('coord bench scaling configs/mnist-cnn.yaml --workers 1,2', 'coord bench allreduce --workers 2'),
+    );
+}
+
+export function chaosCommand(io: CommandIo, exit: Exit): Command {
+  return new Command('chaos')
+    .description(
+      'Disturb a real cluster on this machine by a schedule of faults, and prove that its weights are those of an undisturbed run.',
+    )
+    .argument('[config]', 'YAML file that describes the run (default: a tiny one)')
+    .option('--workers <n>', 'worker processes', readPositive, 4)
+    .option('--faults <n>', 'faults, spread over the steps of the run', readCount, 22)
+    .option('--steps <n>', 'steps of the run (default: 40 a fault)', readPositive)
+    .option('--minutes <m>', 'run for so long instead, with a fault every so often', readMinutes)
+    .option('--every <s>', 'seconds between faults, with --minutes', readPositive, 5)
+    .option('--kinds <list>', 'kinds of faults to draw from (default: all)', readKinds)
+    .option('--seed <n>', 'decides the faults and the run', readCount, 1)
+    .option('--schedule <file>', 'faults to carry out instead of drawing some (YAML or JSON)')
+    .addOption(
+      new Option('--network <kind>', 'how workers are cut off: network namespaces (as root), or a proxy')
+        .choices(['auto', 'namespaces', 'proxy'])
+        .default('auto'),
+    )
+    .option('--pace <ms>', 'time that every grain takes longer, as on a slower machine', readCount)
+    .option('--spare <n>', 'never end the first n workers and the coordinator', readCount, 0)
+    .option('--watch', 'fail when memory, files, threads or handles of a process grow')
+    .option('--measure', 'measure the throughput that is kept, against undisturbed time before and after')
+    .option('--keep <dir>', 'copy run directory and logs there (after a failure they are always kept)')
+    .option(...SET_FLAG, collect)
+    .option(...JSON_FLAG)
+    .addHelpText(
+      'after',
+      examples(
+        'coord chaos --faults 60 --workers 5 --seed 7',
+        'coord chaos configs/mnist-cnn.yaml --minutes 30 --every 5 --kinds kill,stop,partition',
+      ),
+    )
+    .action(async (config: string | undefined, options: ChaosOptions) => {
+      const { runChaosCommand } = await import('../commands/chaos.js');
+      exit(await runChaosCommand(config, options, io));
+    });
+}
+
+function overlapCommand(io: CommandIo, exit: Exit): Command {
+  return new Command('overlap')
+    .description(
+      'Measure training over slow links with and without reducing gradients while others compute (as root: each worker lives in a network namespace).',
+    )
+    .argument('<config>', 'YAML file that describes the run')
+    .option('--workers <n>', 'worker processes', readPositive, 2)
+    .option('--megabits <n>', "rate of each worker's link, in Mbit/s", readPositive, 1000)
+    .option('--repeats <n>', 'runs of each kind, in turns; medians are shown', readPositive, 1)
+    .option('--steps <n>', 'measured steps a run, after a warm-up', readPositive, 10)
+    .option('--timeline <dir>', 'write overlap-off.json and overlap-on.json there, for ui.perfetto.dev')
+    .option(...SET_FLAG, collect)
+    .option(...JSON_FLAG)
+    .addHelpText('after', examples('coord bench overlap configs/deep-mlp.yaml --steps 8 --timeline traces'))
+    .action(async (config: string, options: OverlapOptions) => {
+      const { runBenchOverlap } = await import('../commands/bench-overlap.js');
+      exit(await runBenchOverlap(config, options, io));
+    });
+}
+
+function allReduceCommand(io: CommandIo, exit: Exit): Command {
+  return new Command('allreduce')
+    .description('Measure the ring all-reduce between processes of this machine, in the layout of nccl-tests.')
+    .option('--workers <n>', 'ranks, a process each', readPositive, 2)
+    .addOption(
+      new Option('--sizes <list>', 'sizes of the buffer in bytes')
+        .argParser(readSizes)
+        .default(readSizes(ALL_REDUCE_SIZES), ALL_REDUCE_SIZES),
+    )
+    .option('--rounds <n>', 'turns of each contender at each size', readPositive, 5)
+    .addOption(
+      new Option('--against <peers...>', 'measure these in turns with ours, where they are').choices(['gloo', 'mpi']),
+    )
+    .addOption(
+      new Option(
+        '--transport <name>',
+        'what the ranks share: sockets, memory (threads of one process), or a NATS server',
+      )
+        .choices(['ws', 'shm', 'nats'])
+        .default('ws'),
+    )
+    .option('--nats <url>', 'address of the NATS server, for --transport nats')
+    .addOption(
+      new Option('--wire <format>', 'integers that travel between ranks')
+        .choices(['int32', 'int16', 'int8'])
+        .default('int32'),
+    )
+    .option(...JSON_FLAG)
+    .addHelpText(
+      'after',
+      examples('coord bench allreduce --workers 2', 'coord bench allreduce --sizes 4K,1M,64M --against gloo --json'),
+    )
+    .action(async (options: AllReduceOptions) => {
+      const { runBenchAllReduce } = await import('../commands/bench-allreduce.js');
+      exit(await runBenchAllReduce(options, io));
+    });
+}
