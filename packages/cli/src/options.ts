@@ -36,6 +36,7 @@ export interface WorkerOptions {
   readonly cacheDir?: string;
   readonly listen?: Endpoint;
   readonly advertise?: { readonly host: string; readonly port?: number };
+  readonly localSocket?: boolean;
   readonly logDir?: string;
   readonly json?: boolean;
   readonly verbose?: boolean;
@@ -145,7 +146,7 @@ export interface AllReduceOptions {
   readonly sizes: readonly number[];
   readonly rounds: number;
   readonly against?: readonly ('gloo' | 'mpi')[];
-  readonly transport: 'ws' | 'shm' | 'nats';
+  readonly transport: 'ws' | 'uds' | 'shm' | 'nats';
   readonly nats?: string;
   readonly wire: WireFormat;
   readonly json?: boolean;

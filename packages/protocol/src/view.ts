@@ -12,9 +12,18 @@ export type Endpoint = z.infer<typeof endpointSchema>;
 /** 32 bytes: a key, a hash. */
 const base64url32 = z.string().regex(/^[\w-]{43}$/);
 
+/** A Unix-domain socket, for peers on the same machine. Its directory lies among the machine's temporary files. */
+export const localSocketSchema = z.strictObject({
+  machine: base64url32,
+  /** A plain name: a peer that could send a path could make us speak to any socket of this machine. */
+  directory: z.string().regex(/^coord-peer-[A-Za-z0-9]{6}$/),
+});
+export type LocalSocket = z.infer<typeof localSocketSchema>;
+
 export const socketEndpointSchema = endpointSchema.extend({
   /** Fingerprint of the certificate that it shows: it is spoken to through TLS, and only if it shows this one. */
   certificateSha256: base64url32.optional(),
+  localSocket: localSocketSchema.optional(),
 });
 export type SocketEndpoint = z.infer<typeof socketEndpointSchema>;
 

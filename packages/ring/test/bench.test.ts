@@ -16,6 +16,11 @@ describe('the all-reduce bench', () => {
     for (const { ms, busbwGBps, bytes } of rows) expect(busbwGBps).toBeCloseTo(bytes / ms / 1e6, 9);
   });
 
+  it('links ranks by Unix-domain sockets too', async () => {
+    const [row] = await benchAllReduce({ ...options, sizes: [100_000], transport: 'uds', against: [] });
+    expect(row).toMatchObject({ transport: 'uds', wrong: 0 });
+  });
+
   it('finds no wrong value in the int16 wire format either', async () => {
     const [row] = await benchAllReduce({ ...options, sizes: [100_000], wire: 'int16', against: [] });
     expect(row).toMatchObject({ wire: 'int16', wrong: 0 });

@@ -8,6 +8,7 @@ export const hostForUrl = (host: string): string => (host.includes(':') ? `[${ho
 
 /** Where the other end of a server's connection is, as text for people. */
 export function remoteOf(socket: Duplex): string {
-  const { remoteAddress, remotePort } = socket as Socket;
+  const { remoteAddress, remotePort, destroyed } = socket as Socket;
+  if (remoteAddress === undefined && !destroyed) return 'a local socket';
   return `${hostForUrl(plainAddress(remoteAddress))}:${remotePort ?? 0}`;
 }

@@ -11,15 +11,17 @@ export interface GateLimits {
   readonly total: number;
 }
 
-/** Sockets whose owner has been admitted. TLS stands between: a socket is known by both of its ends. */
+/** Sockets whose owner has been admitted. */
 type Ends = Pick<Socket, 'remoteAddress' | 'remotePort'>;
 
-const nameOf = ({ remoteAddress, remotePort }: Ends): string => `${remoteAddress} ${remotePort}`;
+/** TLS may stand between, so a socket is known by both of its ends; one without addresses (a local one), only as itself. */
+const nameOf = (socket: Ends): unknown =>
+  socket.remotePort === undefined ? socket : `${socket.remoteAddress} ${socket.remotePort}`;
 
 const gates = new WeakMap<Server, ConnectionGate>();
 
 export class ConnectionGate {
-  private readonly waiting = new Map<string, () => void>();
+  private readonly waiting = new Map<unknown, () => void>();
   private readonly perAddress = new Map<string, number>();
 
   constructor(

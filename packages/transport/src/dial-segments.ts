@@ -1,21 +1,48 @@
 /** Dials the receiving end of a segment link. */
-import { CoordError, type SocketEndpoint } from '@coord/protocol';
+import { CoordError, isCoordError, type SocketEndpoint } from '@coord/protocol';
 import { hostForUrl } from './address.js';
 import { channelBindingOf } from './channel-binding.js';
+import { reachableSocket } from './local-socket.js';
 import { DEFAULT_PURPOSE, givenUpError, type SegmentLinkOptions, type SegmentReceiver } from './segment-link.js';
 import { createDialNonce, faultOfAccept, parseAcceptResponse, writeDialRequest } from './ws-handshake.js';
-import { WsSegmentReceiver } from './ws-segment-receiver.js';
+import { type SegmentTarget, WsSegmentReceiver } from './ws-segment-receiver.js';
 
 /**
- * Dials the neighbour at `endpoint`, proves knowledge of the view's key and asks for the same proof.
+ * Dials the neighbour at `endpoint`, proves knowledge of the view's key and asks for the same proof. On the same machine it goes
+ * through the neighbour's local socket, if that answers.
  *
  * @param options.rank this end's own rank.
  * @throws CoordError RING_BROKEN (nobody there, refused: wrong generation or key), LINK_TIMEOUT, or the signal's reason.
  */
 export async function dialSegments(endpoint: SocketEndpoint, options: SegmentLinkOptions): Promise<SegmentReceiver> {
   const remote = `${hostForUrl(endpoint.host)}:${endpoint.port}`;
+  return (await dialLocally(endpoint, remote, options)) ?? dialTarget(endpoint, remote, options);
+}
+
+/** @returns undefined where there is no local socket, or none that takes this link. */
+async function dialLocally(
+  { localSocket, certificateSha256 }: SocketEndpoint,
+  remote: string,
+  options: SegmentLinkOptions,
+): Promise<SegmentReceiver | undefined> {
+  if (localSocket === undefined || certificateSha256 !== undefined) return undefined;
+  const path = await reachableSocket(localSocket);
+  if (path === undefined) return undefined;
+  try {
+    return await dialTarget({ path }, remote, options);
+  } catch (error) {
+    if (isCoordError(error, 'RING_BROKEN') && !options.signal?.aborted) return undefined;
+    throw error;
+  }
+}
+
+async function dialTarget(
+  target: SegmentTarget,
+  remote: string,
+  options: SegmentLinkOptions,
+): Promise<SegmentReceiver> {
   if (options.signal?.aborted) throw givenUpError(remote, options.signal);
-  const receiver = new WsSegmentReceiver(endpoint, remote);
+  const receiver = new WsSegmentReceiver(target, remote);
   const watch = giveUpWhenLate(receiver, remote, options);
   try {
     await shakeHands(receiver, remote, options);

@@ -1,11 +1,12 @@
 /** Peer listener: the one server of a host, for segment links of the ring and message links by path. */
 import { once } from 'node:events';
-import type { IncomingMessage, Server } from 'node:http';
+import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { CoordError, type Endpoint, type SocketEndpoint } from '@coord/protocol';
 import { admitSocket } from './connection-gate.js';
 import { createGuardedServer } from './guarded-server.js';
 import type { Link } from './link.js';
+import { listenLocally } from './local-socket.js';
 import { SegmentAcceptor } from './segment-acceptor.js';
 import type { SegmentLinkOptions, SegmentSender } from './segment-link.js';
 import type { Certificate } from './tls.js';
@@ -21,6 +22,8 @@ export interface PeerListenerOptions {
   readonly holdMs?: number;
   /** Peers speak to this host through TLS. */
   readonly certificate?: Certificate | undefined;
+  /** Also take segment links through a Unix-domain socket, where there can be one. Not with a certificate. Default false. */
+  readonly localSocket?: boolean | undefined;
 }
 
 export interface PeerListener {
@@ -45,12 +48,18 @@ const HOLD_MS = 30_000;
 
 /** @throws CoordError PORT_IN_USE; UNREACHABLE when the host is no address of this machine. */
 export async function createPeerListener(options: PeerListenerOptions): Promise<PeerListener> {
-  const server = createGuardedServer((_request, response) => {
-    response.writeHead(404, { 'content-type': 'text/plain' }).end('links only\n');
-  }, options.certificate);
-  const endpoint = { ...(await listen(server, options)), certificateSha256: options.certificate?.sha256 };
-  const acceptor = new SegmentAcceptor(options.holdMs ?? HOLD_MS, (socket) => admitSocket(server, socket));
-  routeUpgrades(server, SEGMENT_PATH, (request, socket, head) => acceptor.handleUpgrade(request, socket, head));
+  const { certificate } = options;
+  const server = createGuardedServer(linksOnly, certificate);
+  const place = await listen(server, options);
+  const localServer = createGuardedServer(linksOnly);
+  const local = options.localSocket && !certificate ? await listenLocally(localServer) : undefined;
+  const endpoint = { ...place, certificateSha256: certificate?.sha256, localSocket: local?.localSocket };
+  const acceptor = new SegmentAcceptor(options.holdMs ?? HOLD_MS, (socket) => {
+    for (const one of [server, localServer]) admitSocket(one, socket);
+  });
+  for (const one of [server, localServer]) {
+    routeUpgrades(one, SEGMENT_PATH, (request, socket, head) => acceptor.handleUpgrade(request, socket, head));
+  }
   const owners: LinkListener[] = [];
   return {
     endpoint,
@@ -64,11 +73,15 @@ export async function createPeerListener(options: PeerListenerOptions): Promise<
       const stopped = new Promise((resolve) => server.close(resolve));
       acceptor.close();
       await Promise.all(owners.map((owner) => owner.close()));
-      server.closeAllConnections();
-      await stopped;
+      for (const one of [server, localServer]) one.closeAllConnections();
+      await Promise.all([stopped, local?.close()]);
     },
   };
 }
+
+const linksOnly: RequestListener = (_request, response) => {
+  response.writeHead(404, { 'content-type': 'text/plain' }).end('links only\n');
+};
 
 async function listen(server: Server, { host, port = 0 }: PeerListenerOptions): Promise<Endpoint> {
   server.listen({ host, port });

@@ -10,14 +10,17 @@ import { type ConnectOptions, connectLink } from './ws-connect.js';
 const HEADER_PREFIX = 'x-coord-';
 
 /**
+ * With `localSocket`, peers on the same machine link through a Unix-domain socket, unless the run is encrypted.
+ *
  * @param advertise where peers are told to find this host, where that is not where it listens: behind a NAT, in a container.
+ *   Then every peer finds it there, and there is no local socket.
  * @throws CoordError PORT_IN_USE; UNREACHABLE when the host is no address of this machine.
  */
 export async function createWsNetwork(
   options: PeerListenerOptions,
   advertise?: { readonly host: string; readonly port?: number },
 ): Promise<PeerNetwork> {
-  const listener = await createPeerListener(options);
+  const listener = await createPeerListener({ ...options, localSocket: options.localSocket === true && !advertise });
   /** Who speaks TLS does not speak to peers without. @throws CoordError RING_BROKEN */
   const sameSafety = (peer: SocketEndpoint): SocketEndpoint => {
     if (!options.certificate || peer.certificateSha256 !== undefined) return peer;

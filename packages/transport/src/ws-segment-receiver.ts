@@ -18,6 +18,9 @@ const MAX_FRAME_BYTES = 16 * 1024 * 1024;
 const MAX_HEAD_BYTES = 8 * 1024;
 const HEAD_END = '\r\n\r\n';
 
+/** A host's port, or the path of a Unix-domain socket. */
+export type SegmentTarget = SocketEndpoint | { readonly path: string };
+
 export class WsSegmentReceiver implements SegmentReceiver {
   readonly socket: Socket;
   /** Resolves when something may be written: at once where there is no TLS. */
@@ -32,7 +35,7 @@ export class WsSegmentReceiver implements SegmentReceiver {
   private settleHead!: { resolve(head: string): void; reject(error: Error): void };
 
   constructor(
-    { host, port, certificateSha256 }: SocketEndpoint,
+    target: SegmentTarget,
     private readonly remote: string,
   ) {
     this.reader = new FrameReader({
@@ -47,14 +50,15 @@ export class WsSegmentReceiver implements SegmentReceiver {
     // Whoever fails before the answer does not wait for it.
     this.head.catch(() => {});
     const onread = { buffer: () => this.nextBuffer(), callback: (count: number) => this.onBytes(count) };
-    if (certificateSha256 === undefined) {
-      this.socket = connect({ host, port, noDelay: true, keepAlive: true, onread });
-      this.secured = Promise.resolve();
-    } else {
-      const target = { host, port, certificateSha256 };
-      const socket = openTls(target, onread);
+    if ('host' in target && target.certificateSha256 !== undefined) {
+      const { host, port, certificateSha256 } = target;
+      const socket = openTls({ host, port, certificateSha256 }, onread);
       this.socket = socket;
-      this.secured = secured(socket, target);
+      this.secured = secured(socket, { host, port, certificateSha256 });
+    } else {
+      const place = 'path' in target ? { path: target.path } : { host: target.host, port: target.port };
+      this.socket = connect({ ...place, noDelay: true, keepAlive: true, onread });
+      this.secured = Promise.resolve();
     }
     this.closing = new ClosingHandshake(this.socket, remote, true);
     this.socket.once('error', (error) => this.settleHead.reject(error));

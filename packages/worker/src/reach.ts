@@ -15,6 +15,7 @@ export interface PeerPlace {
   /** Where this host listens, and where it tells its peers to find it, where they do so by a socket. */
   readonly listen: { readonly host: string; readonly port?: number };
   readonly advertise?: { readonly host: string; readonly port?: number } | undefined;
+  readonly localSocket?: boolean | undefined;
 }
 
 export interface Reach {
@@ -39,9 +40,9 @@ function overSockets(url: string, certificateSha256: string | undefined): Reach 
   const isEncrypted = url.startsWith('wss:');
   return {
     dialCoordinator: (timeoutMs) => connectLink(url, { timeoutMs, certificateSha256 }),
-    async openNetwork({ listen, advertise }) {
+    async openNetwork({ listen, advertise, localSocket }) {
       const certificate = isEncrypted ? await ownCertificate((advertise ?? listen).host) : undefined;
-      return createWsNetwork({ ...listen, certificate }, advertise);
+      return createWsNetwork({ ...listen, certificate, localSocket }, advertise);
     },
     async close() {},
   };

@@ -54,6 +54,8 @@ export interface WorkerOptions {
    * the one that is listened on, unless something stands between that gives it another.
    */
   readonly advertise?: { readonly host: string; readonly port?: number };
+  /** Peers on the same machine may link through a Unix-domain socket. Default false. */
+  readonly localSocket?: boolean | undefined;
   /** Compute threads of this host. */
   readonly computeThreads?: number;
   /** Computes here instead of the run's engine. */
@@ -168,6 +170,7 @@ async function participate(
     network = await reach.openNetwork({
       listen: options.listen ?? { host: options.advertise?.host ?? connection.localAddress },
       advertise: options.advertise,
+      localSocket: options.localSocket,
     });
     const keys = new LinkKeys();
     serveState({ network, keys, view: () => membership.view, clock, timeoutMs: ringTimeoutMs }, stateServer);

@@ -16,6 +16,7 @@ export async function runWorker(url: string, options: WorkerOptions, io: Command
     name: options.name ?? `${hostname()}-${process.pid}`,
     listen: options.listen,
     advertise: options.advertise,
+    localSocket: options.localSocket,
     computeThreads: options.workers,
     engine: options.engine,
     cacheDirectory: options.cacheDir ?? defaultCacheDirectory(io.env),

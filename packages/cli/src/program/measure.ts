@@ -142,9 +142,9 @@ function allReduceCommand(io: CommandIo, exit: Exit): Command {
     .addOption(
       new Option(
         '--transport <name>',
-        'what the ranks share: sockets, memory (threads of one process), or a NATS server',
+        'what the ranks share: TCP or Unix-domain sockets, memory (threads of one process), or a NATS server',
       )
-        .choices(['ws', 'shm', 'nats'])
+        .choices(['ws', 'uds', 'shm', 'nats'])
         .default('ws'),
     )
     .option('--nats <url>', 'address of the NATS server, for --transport nats')

@@ -72,6 +72,7 @@ export function workerCommand(io: CommandIo, exit: Exit): Command {
       'address at which other workers reach this one, where it cannot be guessed',
       readAdvertised,
     )
+    .option('--local-socket', 'let workers of this machine link by a Unix-domain socket, where nothing is encrypted')
     .option(...JSON_FLAG)
     .option(...VERBOSE_FLAG)
     .addHelpText(

@@ -10,8 +10,11 @@ export interface AllReduceBenchOptions {
   readonly ranks: number;
   /** Buffer sizes in bytes, multiples of 4. */
   readonly sizes: readonly number[];
-  /** `ws`: a process a rank and sockets between them; `nats`: through the server at `natsUrl`; `shm`: threads of one process. */
-  readonly transport: 'ws' | 'nats' | 'shm';
+  /**
+   * `ws`: a process a rank and sockets between them; `uds`: the same with Unix-domain sockets; `nats`: through the server at
+   * `natsUrl`; `shm`: threads of one process.
+   */
+  readonly transport: 'ws' | 'uds' | 'nats' | 'shm';
   readonly natsUrl?: string;
   /** Default int32. */
   readonly wire?: WireFormat;
@@ -78,7 +81,7 @@ async function startContenders(options: AllReduceBenchOptions): Promise<Contende
   const contenders = [
     transport === 'shm'
       ? await startThreads(ranks, maxBytes)
-      : await startProcesses({ ranks, maxBytes, wire, natsUrl }),
+      : await startProcesses({ ranks, maxBytes, wire, natsUrl, localSocket: transport === 'uds' }),
   ];
   if (against.includes('gloo')) {
     const python = findTorchPython();

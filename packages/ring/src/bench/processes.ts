@@ -1,7 +1,7 @@
-/** Our ring as a contender: one process a rank, linked over loopback sockets or a NATS server. */
+/** Our ring as a contender: one process a rank, linked over loopback or Unix-domain sockets or a NATS server. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { Endpoint } from '@coord/protocol';
+import type { SocketEndpoint } from '@coord/protocol';
 import type { Contender, Timing } from './contender.js';
 import type { RankCommand, RankSetup } from './rank-process.js';
 
@@ -37,12 +37,12 @@ class RankProcess {
 }
 
 export async function startProcesses(setup: Omit<RankSetup, 'rank'>): Promise<Contender> {
-  const { ranks } = setup;
+  const { ranks, natsUrl, localSocket } = setup;
   const group = Array.from({ length: ranks }, (_, rank) => new RankProcess({ ...setup, rank }));
-  const endpoints = await Promise.all(group.map((rank) => rank.answer<Endpoint>()));
+  const endpoints = await Promise.all(group.map((rank) => rank.answer<SocketEndpoint>()));
   await Promise.all(group.map((rank) => rank.ask({ type: 'link', endpoints })));
   return {
-    name: setup.natsUrl === undefined ? 'ws' : 'nats',
+    name: natsUrl !== undefined ? 'nats' : localSocket ? 'uds' : 'ws',
     ranks,
     async time(bytes, iterations) {
       const timings = await Promise.all(group.map((rank) => rank.ask<Timing>({ type: 'time', bytes, iterations })));
