@@ -12,6 +12,8 @@ export default defineConfig({
           testTimeout: 300_000,
           hookTimeout: 120_000,
           fileParallelism: false,
+          // Of tests that say they may run beside each other; each is a process or two.
+          maxConcurrency: 3,
         },
       },
     ],

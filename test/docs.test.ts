@@ -22,9 +22,7 @@ const pages = [
 
 /** Command lines of a page: those that start with coord, after a prompt or npx, outside of running text. */
 function commandsOf(page: string): string[] {
-  const blocks = readFileSync(join(REPOSITORY, page), 'utf8').matchAll(/^```(?:sh|console|text|)\n(.*?)^```/gms);
-  return [...blocks]
-    .flatMap(([, text]) => text.split('\n'))
+  return shellLines(readFileSync(join(REPOSITORY, page), 'utf8'))
     .map((line) =>
       /^\s*(?:\$ )?(?:npx )?(coord [a-z].*)$/
         .exec(line)?.[1]
@@ -32,6 +30,16 @@ function commandsOf(page: string): string[] {
         .trim(),
     )
     .filter((line) => line !== undefined);
+}
+
+/** Lines inside the fences of a page that show a terminal. */
+function shellLines(text: string): string[] {
+  let language: string | undefined;
+  return text.split('\n').filter((line) => {
+    const fence = /^```(\w*)/.exec(line);
+    if (fence) language = language === undefined ? fence[1] : undefined;
+    return !fence && language !== undefined && ['sh', 'console', 'text', ''].includes(language);
+  });
 }
 
 const examples = [...new Set(pages.flatMap(commandsOf))].filter((line) => !/^coord (\[|<)/.test(line));
@@ -124,10 +132,12 @@ async function endsWhenSeen(process: CoordProcess): Promise<number> {
   return (await process.exited).code ?? -1;
 }
 
-/** A coordinator for examples that join one. */
+/** A coordinator for examples that join one. Its steps take time and no processor, which the examples need. */
 function startStage(...more: string[]): CoordProcess {
   const settings = ['--workers', '1', '--token', TOKEN, '--set', 'epochs=100000'];
-  return coord(['start', TINY, '--json', ...settings, '--run-dir', join(temporaryDirectory(), 'run'), ...more]);
+  return coord(['start', TINY, '--json', ...settings, '--run-dir', join(temporaryDirectory(), 'run'), ...more], {
+    env: { COORD_FAULT: 'slow-grains=50' },
+  });
 }
 
 async function leavesWhenReady(process: CoordProcess, coordinator: CoordProcess, from: number): Promise<void> {
@@ -194,7 +204,15 @@ describe('an example in the documentation', () => {
     expect(expected, `${process.stdout.slice(-2000)}\n${process.stderr}`).toContain(code);
   }
 
-  it.each(examples.filter((line) => !needsNats(line)))('%s', (line) =>
+  const overSockets = examples.filter((line) => !needsNats(line));
+  const joins = (line: string): boolean => line.startsWith('coord worker');
+
+  it.concurrent.each(overSockets.filter((line) => !joins(line)))('%s', (line) =>
+    runExample(line, isSecure(line) ? secureCoordinator : coordinator),
+  );
+
+  // One at a time: each is done when the coordinator says that a worker is ready, whichever.
+  it.each(overSockets.filter(joins))('%s', (line) =>
     runExample(line, isSecure(line) ? secureCoordinator : coordinator),
   );
 
