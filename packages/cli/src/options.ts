@@ -1,6 +1,6 @@
 /** Options as commander hands them over, and the readers of their values. */
 import type { TokenRole } from '@coord/coordinator';
-import type { Endpoint, EngineName, WireFormat } from '@coord/protocol';
+import { type Endpoint, type EngineName, WIRE_FORMATS, type WireFormat } from '@coord/protocol';
 import { InvalidArgumentError } from 'commander';
 import type { NetworkChoice } from './chaos/isolate.js';
 import { FAULT_KINDS, type FaultKind } from './chaos/schedule.js';
@@ -148,7 +148,9 @@ export interface AllReduceOptions {
   readonly against?: readonly ('gloo' | 'mpi')[];
   readonly transport: 'ws' | 'uds' | 'shm' | 'nats';
   readonly nats?: string;
-  readonly wire: WireFormat;
+  readonly wire: readonly WireFormat[];
+  /** Rate of each rank's link, Mbit/s. */
+  readonly megabits?: number;
   readonly json?: boolean;
 }
 
@@ -187,6 +189,16 @@ export function readSizes(text: string): number[] {
     }
     return bytes;
   });
+}
+
+/** `int32,int16` → each of them once. */
+export function readWires(text: string): WireFormat[] {
+  const formats = [...new Set(text.split(','))];
+  const known = WIRE_FORMATS.filter((format) => formats.includes(format));
+  if (known.length < formats.length) {
+    throw new InvalidArgumentError(`Expected some of ${WIRE_FORMATS.join(', ')}, joined by commas, as in int32,int16.`);
+  }
+  return known;
 }
 
 export const readCount = (text: string): number => (text === '0' ? 0 : readPositive(text));

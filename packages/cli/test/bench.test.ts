@@ -167,4 +167,20 @@ describe('the bench of the all-reduce', () => {
       { bytes: 4096, ranks: 2, transport: 'ws', wrong: 0 },
     ]);
   });
+
+  it.skipIf(!canHaveNamespaces)(
+    'compares wire formats over links of a limited rate (skipped where not root): nothing is faster than its link',
+    async () => {
+      const args = ['bench', 'allreduce', '--sizes', '2M', '--rounds', '1', '--json'];
+      const link = ['--wire', 'int32,int16', '--megabits', '200'];
+      const { stdout } = await promisify(execFile)(process.execPath, [BIN, ...args, ...link]);
+      const { results } = JSON.parse(stdout.trim().split('\n').at(-1) as string);
+      expect(results).toMatchObject([
+        { wire: 'int32', wrong: 0 },
+        { wire: 'int16', wrong: 0 },
+      ]);
+      // 200 Mbit/s are 0.025 GB/s; what the link lets pass at once is an eighth of these 2 MB.
+      expect(results[0].busbwGBps).toBeLessThan(0.03);
+    },
+  );
 });

@@ -17,6 +17,8 @@ const QUEUE_MS = 50;
 export interface ShapedNetwork {
   /** Where the coordinator listens for the workers. */
   readonly hub: string;
+  /** Address of worker `index`. */
+  hostOf(index: number): string;
   /** What the command line of worker `index` begins with. */
   prefixOf(index: number): readonly string[];
 }
@@ -31,10 +33,11 @@ export async function createShapedNetwork(workers: number, megabitsPerSecond: nu
   await ip('addr', 'add', `${hub}/24`, 'dev', BRIDGE);
   await ip('link', 'set', BRIDGE, 'up');
   for (let index = 0; index < workers; index++) await createNamespace(index, megabitsPerSecond);
-  return { hub, prefixOf: (index) => ['ip', 'netns', 'exec', nameOf(index)] };
+  return { hub, hostOf, prefixOf: (index) => ['ip', 'netns', 'exec', nameOf(index)] };
 }
 
 const nameOf = (index: number): string => `worker-${index + 1}`;
+const hostOf = (index: number): string => `${NETWORK}.${index + 1}`;
 
 async function createNamespace(index: number, megabitsPerSecond: number): Promise<void> {
   const name = nameOf(index);
@@ -43,7 +46,7 @@ async function createNamespace(index: number, megabitsPerSecond: number): Promis
   await ip('link', 'add', card, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', name);
   await ip('link', 'set', card, 'master', BRIDGE, 'up');
   await ip('-n', name, 'link', 'set', 'lo', 'up');
-  await ip('-n', name, 'addr', 'add', `${NETWORK}.${index + 1}/24`, 'dev', 'eth0');
+  await ip('-n', name, 'addr', 'add', `${hostOf(index)}/24`, 'dev', 'eth0');
   await ip('-n', name, 'link', 'set', 'eth0', 'up');
   const rate = ['rate', `${megabitsPerSecond}mbit`, 'burst', `${BURST_BYTES}`, 'latency', `${QUEUE_MS}ms`];
   await execute('tc', ['-n', name, 'qdisc', 'add', 'dev', 'eth0', 'root', 'tbf', ...rate]);

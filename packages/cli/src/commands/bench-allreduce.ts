@@ -1,21 +1,28 @@
 import { availableParallelism } from 'node:os';
 import { CoordError, EXIT_CODE } from '@coord/protocol';
 import { type AllReduceRow, benchAllReduce } from '@coord/ring/bench';
+import { createShapedNetwork } from '../bench/shaped-network.js';
+import { isolationOf, possibleIsolation, runIsolated } from '../chaos/isolate.js';
 import { type CommandIo, writeJson, writeLine } from '../io.js';
 import type { AllReduceOptions } from '../options.js';
 import { formatCount, formatTable, plural } from '../view/format.js';
 
-/** @throws CoordError ENGINE_FAILED when a sum was wrong: numbers of a wrong reduction mean nothing. */
+/**
+ * @throws CoordError CONFIG_INVALID, USAGE where `--megabits` cannot be had; ENGINE_FAILED when a sum was wrong: numbers of a wrong reduction mean nothing.
+ */
 export async function runBenchAllReduce(options: AllReduceOptions, io: CommandIo): Promise<number> {
-  const { json, workers, sizes, rounds, against = [], transport, nats: natsUrl, wire } = options;
+  const { json, workers, sizes, rounds, against = [], transport, nats: natsUrl, wire: wires, megabits } = options;
   requireSense(options);
+  if (megabits !== undefined && !isolationOf(io.env)) return runIsolated(possibleIsolation('namespaces'), io);
+  const placeOf = megabits === undefined ? undefined : await placesOnLinks(workers, megabits);
   if (!json) writeLine(io.stderr, `${plural(workers, 'rank')}, ${plural(availableParallelism(), 'core')}`);
   const results = await benchAllReduce({
     ranks: workers,
     sizes,
     transport,
     natsUrl,
-    wire,
+    wires,
+    placeOf,
     against,
     rounds,
     onRow: (row) =>
@@ -28,11 +35,25 @@ export async function runBenchAllReduce(options: AllReduceOptions, io: CommandIo
   return EXIT_CODE.ok;
 }
 
-function requireSense({ transport, nats, wire }: AllReduceOptions): void {
-  if (transport === 'shm' && wire !== 'int32') {
-    throw new CoordError('CONFIG_INVALID', `nothing travels between threads, so --wire ${wire} has no meaning there`, {
-      hint: 'Leave out --wire, or choose --transport ws.',
+async function placesOnLinks(workers: number, megabits: number) {
+  const { hostOf, prefixOf } = await createShapedNetwork(workers, megabits);
+  return (rank: number) => ({ host: hostOf(rank), prefix: prefixOf(rank) });
+}
+
+function requireSense({ transport, nats, wire, megabits, against = [] }: AllReduceOptions): void {
+  if (megabits !== undefined && (transport !== 'ws' || against.length > 0)) {
+    throw new CoordError('CONFIG_INVALID', '--megabits limits only our own links, those of --transport ws', {
+      hint: 'Leave out --against, and use --transport ws.',
     });
+  }
+  if (transport === 'shm' && wire.some((format) => format !== 'int32')) {
+    throw new CoordError(
+      'CONFIG_INVALID',
+      `nothing travels between threads, so --wire ${wire.join()} has no meaning there`,
+      {
+        hint: 'Leave out --wire, or choose --transport ws.',
+      },
+    );
   }
   if (transport !== 'nats' || nats !== undefined) return;
   throw new CoordError('CONFIG_INVALID', '--transport nats needs the address of a server', {
@@ -40,7 +61,8 @@ function requireSense({ transport, nats, wire }: AllReduceOptions): void {
   });
 }
 
-const progressOf = (row: AllReduceRow): string => `${formatCount(row.bytes)} bytes: ${row.ms.toFixed(3)} ms`;
+const progressOf = (row: AllReduceRow): string =>
+  `${formatCount(row.bytes)} bytes, ${row.wire}: ${row.ms.toFixed(3)} ms`;
 
 function requireRight(results: readonly AllReduceRow[]): void {
   const bad = results.find((row) => row.wrong > 0);

@@ -13,6 +13,7 @@ import {
   readMinutes,
   readPositive,
   readSizes,
+  readWires,
   type ScalingOptions,
 } from '../options.js';
 import { type Exit, examples, JSON_FLAG, SET_FLAG } from './shared.js';
@@ -149,14 +150,19 @@ function allReduceCommand(io: CommandIo, exit: Exit): Command {
     )
     .option('--nats <url>', 'address of the NATS server, for --transport nats')
     .addOption(
-      new Option('--wire <format>', 'integers that travel between ranks')
-        .choices(['int32', 'int16', 'int8'])
-        .default('int32'),
+      new Option('--wire <formats>', 'integers that travel between ranks: int32, int16, int8, in turns')
+        .argParser(readWires)
+        .default(readWires('int32'), 'int32'),
     )
+    .option('--megabits <n>', 'ranks in network namespaces with links of this rate, Mbit/s (as root)', readPositive)
     .option(...JSON_FLAG)
     .addHelpText(
       'after',
-      examples('coord bench allreduce --workers 2', 'coord bench allreduce --sizes 4K,1M,64M --against gloo --json'),
+      examples(
+        'coord bench allreduce --workers 2',
+        'coord bench allreduce --sizes 4K,1M,64M --against gloo --json',
+        'coord bench allreduce --sizes 25M --wire int32,int16 --megabits 1000',
+      ),
     )
     .action(async (options: AllReduceOptions) => {
       const { runBenchAllReduce } = await import('../commands/bench-allreduce.js');

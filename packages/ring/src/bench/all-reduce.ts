@@ -3,7 +3,7 @@ import type { WireFormat } from '@coord/protocol';
 import type { Contender, Timing } from './contender.js';
 import { findTorchPython, startGloo } from './gloo.js';
 import { hasMpi, startMpi } from './mpi.js';
-import { startProcesses } from './processes.js';
+import { type RankPlace, startProcesses } from './processes.js';
 import { startThreads } from './threads.js';
 
 export interface AllReduceBenchOptions {
@@ -16,8 +16,10 @@ export interface AllReduceBenchOptions {
    */
   readonly transport: 'ws' | 'uds' | 'nats' | 'shm';
   readonly natsUrl?: string;
-  /** Default int32. */
-  readonly wire?: WireFormat;
+  /** Each is a contender of its own, in turns with the others. Default int32 alone. */
+  readonly wires?: readonly WireFormat[];
+  /** Where the ranks' processes run. Default: all on 127.0.0.1. */
+  readonly placeOf?: (rank: number) => RankPlace;
   readonly against: readonly ('gloo' | 'mpi')[];
   /** Turns that each contender gets at each size. Default 5. */
   readonly rounds?: number;
@@ -63,9 +65,10 @@ export async function benchAllReduce(options: AllReduceBenchOptions): Promise<Al
   try {
     const rows: AllReduceRow[] = [];
     for (const bytes of options.sizes) {
-      const row = rowOf(bytes, options, await timeInTurns(contenders, bytes, options));
-      rows.push(row);
-      options.onRow?.(row);
+      for (const row of rowsOf(bytes, options, await timeInTurns(contenders, bytes, options))) {
+        rows.push(row);
+        options.onRow?.(row);
+      }
     }
     return rows;
   } finally {
@@ -73,16 +76,22 @@ export async function benchAllReduce(options: AllReduceBenchOptions): Promise<Al
   }
 }
 
-/** Ours first. */
+const ONE_WIRE: readonly WireFormat[] = ['int32'];
+
+/** Ours first, one for each wire format. */
 async function startContenders(options: AllReduceBenchOptions): Promise<Contender[]> {
-  const { ranks, sizes, against, onMissing, transport, wire = 'int32' } = options;
+  const { ranks, sizes, against, onMissing, transport, wires = ONE_WIRE, placeOf } = options;
   const natsUrl = transport === 'nats' ? options.natsUrl : undefined;
   const maxBytes = Math.max(...sizes);
-  const contenders = [
-    transport === 'shm'
-      ? await startThreads(ranks, maxBytes)
-      : await startProcesses({ ranks, maxBytes, wire, natsUrl, localSocket: transport === 'uds' }),
-  ];
+  const localSocket = transport === 'uds';
+  const contenders: Contender[] = [];
+  for (const wire of wires) {
+    contenders.push(
+      transport === 'shm'
+        ? await startThreads(ranks, maxBytes)
+        : await startProcesses({ ranks, maxBytes, wire, natsUrl, localSocket }, placeOf),
+    );
+  }
   if (against.includes('gloo')) {
     const python = findTorchPython();
     if (python) contenders.push(await startGloo(python, ranks));
@@ -116,12 +125,18 @@ async function timeInTurns(
   return totals;
 }
 
-function rowOf(
-  bytes: number,
-  { ranks, transport, wire = 'int32' }: AllReduceBenchOptions,
-  timings: NamedTiming[],
-): AllReduceRow {
-  const [own, ...others] = timings;
+function rowsOf(bytes: number, options: AllReduceBenchOptions, timings: readonly NamedTiming[]): AllReduceRow[] {
+  const { wires = ONE_WIRE } = options;
+  const others = timings.slice(wires.length);
+  return wires.map((wire, index) => rowOf({ ...options, bytes, wire, own: timings[index], others }));
+}
+
+interface RowFacts extends Pick<AllReduceRow, 'bytes' | 'ranks' | 'transport' | 'wire'> {
+  readonly own: NamedTiming;
+  readonly others: readonly NamedTiming[];
+}
+
+function rowOf({ bytes, ranks, transport, wire, own, others }: RowFacts): AllReduceRow {
   const ms = median(own.ms);
   const algbwGBps = bytes / ms / 1e6;
   const peer = Object.fromEntries(

@@ -1,5 +1,5 @@
 /** Our ring as a contender: one process a rank, linked over loopback or Unix-domain sockets or a NATS server. */
-import { type ChildProcess, fork } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { SocketEndpoint } from '@coord/protocol';
 import type { Contender, Timing } from './contender.js';
@@ -17,8 +17,9 @@ class RankProcess {
   private readonly child: ChildProcess;
   private waiting: Waiting | undefined;
 
-  constructor(setup: RankSetup) {
-    this.child = fork(PROGRAM, [JSON.stringify(setup)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  constructor(setup: RankSetup, prefix: readonly string[] = []) {
+    const [command, ...args] = [...prefix, process.execPath, PROGRAM, JSON.stringify(setup)];
+    this.child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.child.on('message', (answer) => this.waiting?.resolve(answer));
     this.child.on('exit', (code) => this.waiting?.reject(new Error(`a rank of the bench ended with status ${code}`)));
   }
@@ -36,9 +37,24 @@ class RankProcess {
   }
 }
 
-export async function startProcesses(setup: Omit<RankSetup, 'rank'>): Promise<Contender> {
+/** Where a rank runs. */
+export interface RankPlace {
+  /** Address at which it listens. */
+  readonly host: string;
+  /** What its command line begins with: a program that runs another one. */
+  readonly prefix: readonly string[];
+}
+
+/** @param placeOf default: all on 127.0.0.1. */
+export async function startProcesses(
+  setup: Omit<RankSetup, 'rank' | 'host'>,
+  placeOf?: (rank: number) => RankPlace,
+): Promise<Contender> {
   const { ranks, natsUrl, localSocket } = setup;
-  const group = Array.from({ length: ranks }, (_, rank) => new RankProcess({ ...setup, rank }));
+  const group = Array.from({ length: ranks }, (_, rank) => {
+    const place = placeOf?.(rank);
+    return new RankProcess({ ...setup, rank, host: place?.host }, place?.prefix);
+  });
   const endpoints = await Promise.all(group.map((rank) => rank.answer<SocketEndpoint>()));
   await Promise.all(group.map((rank) => rank.ask({ type: 'link', endpoints })));
   return {
