@@ -109,10 +109,14 @@ describe('the weights after the last step', () => {
     const [first, second] = [join('first'), join('second'), join('third')];
     await start.event((event) => event.event === 'view' && (event.members as string[]).length === 3);
     await start.event('step', start.events.length);
+    // A change of view that follows another one before a step is complete is one recovery with it: each is waited for.
+    const beforeLoss = start.events.length;
     first.kill('SIGKILL');
     const fourth = join('fourth');
+    await start.event('recovered', beforeLoss);
     const ready = await start.event((event) => event.event === 'worker-ready' && event.name === 'fourth');
-    await start.event('view', start.events.indexOf(ready));
+    const joined = await start.event('view', start.events.indexOf(ready));
+    await start.event('recovered', start.events.indexOf(joined));
     second.kill('SIGKILL');
     const finished = await finishedEvent(start);
     expect(finished.weightsSha256).toBe(undisturbed.weightsSha256);
