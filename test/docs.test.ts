@@ -7,7 +7,15 @@ import { cp } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { natsServerProgram, startNatsServer, type TestNatsServer } from '@coord/transport/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type CoordEvent, type CoordProcess, coord, endAll, REPOSITORY, temporaryDirectory } from './support/coord.js';
+import {
+  type CoordEvent,
+  type CoordProcess,
+  coord,
+  endAll,
+  killWorkersOf,
+  REPOSITORY,
+  temporaryDirectory,
+} from './support/coord.js';
 
 const TOKEN = 'docs-test-token';
 const TINY = join(REPOSITORY, 'configs', 'synthetic-tiny.yaml');
@@ -132,10 +140,14 @@ async function endsWhenSeen(process: CoordProcess): Promise<number> {
   return (await process.exited).code ?? -1;
 }
 
+const stageDirectories: string[] = [];
+
 /** A coordinator for examples that join one. Its steps take time and no processor, which the examples need. */
 function startStage(...more: string[]): CoordProcess {
+  const runDir = join(temporaryDirectory(), 'run');
+  stageDirectories.push(runDir);
   const settings = ['--workers', '1', '--token', TOKEN, '--set', 'epochs=100000'];
-  return coord(['start', TINY, '--json', ...settings, '--run-dir', join(temporaryDirectory(), 'run'), ...more], {
+  return coord(['start', TINY, '--json', ...settings, '--run-dir', runDir, ...more], {
     env: { COORD_FAULT: 'slow-grains=50' },
   });
 }
@@ -185,6 +197,8 @@ describe('an example in the documentation', () => {
 
   afterAll(async () => {
     await endAll();
+    // Workers outlive a coordinator that is killed, and would wait for another one.
+    stageDirectories.forEach(killWorkersOf);
     await natsServer?.stop();
   });
 
