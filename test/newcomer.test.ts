@@ -5,7 +5,7 @@ import { type CoordEvent, coord, endAll, runCoord, temporaryDirectory } from './
 const TOKEN = 'newcomer-test-token';
 const RUN = [
   'configs/synthetic-tiny.yaml',
-  ...['epochs=400', 'maxSteps=1500', 'checkpoint.everySteps=0'].flatMap((setting) => ['--set', setting]),
+  ...['epochs=400', 'maxSteps=400', 'checkpoint.everySteps=0'].flatMap((setting) => ['--set', setting]),
   ...['--listen', '127.0.0.1:0', '--json'],
 ];
 
@@ -20,7 +20,9 @@ describe('a worker that joins in the middle', () => {
     const where = ['--workers', '0', '--min-workers', '2', '--token', TOKEN, '--run-dir', runDir];
     const start = coord(['start', ...RUN, ...where]);
     const { urls } = (await start.event('listening')) as CoordEvent & { urls: string[] };
-    for (const name of ['first', 'second']) coord(['worker', urls[0], '--name', name, '--json'], { env });
+    // Slow enough that the run is not over before the third has started, however fast the machine.
+    const slowEnv = { ...env, COORD_FAULT: 'slow-grains=10' };
+    for (const name of ['first', 'second']) coord(['worker', urls[0], '--name', name, '--json'], { env: slowEnv });
     await start.event('step');
     const late = coord(['worker', urls[0], '--name', 'late', '--json', '--verbose'], { env });
     const view = await start.event(({ event, members }) => event === 'view' && (members as string[]).length === 3);
