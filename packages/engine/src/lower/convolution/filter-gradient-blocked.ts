@@ -11,6 +11,8 @@ import type { ConvolutionInfo } from './forward.js';
 const CACHED_BYTES = 512 * 1024;
 /** Output channels that the kernel computes together. */
 const GROUP_CHANNELS = 64;
+/** Columns of a result that the kernel computes together, if it has so many (with AVX-512; with AVX2 half). */
+const GROUP_COLUMNS = 6;
 
 interface Correlation {
   readonly context: LowerContext;
@@ -18,6 +20,8 @@ interface Correlation {
   readonly block: number;
   /** The batch, rounded up to whole blocks; the samples added are zeros. */
   readonly samples: number;
+  /** Input channels whose columns alternate in one image: the result, narrow as a filter, is as much wider. */
+  readonly woven: number;
 }
 
 /** Rows of dy. */
@@ -30,7 +34,8 @@ interface Band {
 export function correlatedBlocked(context: LowerContext, info: ConvolutionInfo, x: Value, dy: Value): Name {
   const { inChannels, outChannels, outHeight, filterHeight, filterWidth, batchSize } = info;
   const block = context.blockSize as number;
-  const correlation = { context, info, block, samples: Math.ceil(batchSize / block) * block };
+  const woven = wovenChannels(filterWidth, block);
+  const correlation = { context, info, block, woven, samples: Math.ceil(batchSize / block) * block };
   const images = samplesAsChannels(correlation, wholeBlocks(correlation, x));
   const slopes = slopesOf(correlation, wholeBlocks(correlation, dy));
   const bandHeight = rowsInCache(correlation);
@@ -40,8 +45,15 @@ export function correlatedBlocked(context: LowerContext, info: ConvolutionInfo, 
     sum = addBand(correlation, images, slopes, band, sum);
   }
   const places = context.op('ReorderOutput', [sum as Name], { channels: outChannels, channels_last: 1 }, BLOCKED);
-  const byChannel = context.reshape(places, [inChannels, filterHeight * filterWidth, outChannels]);
+  const byChannel = context.reshape(places, [inChannels / woven, filterHeight * filterWidth, woven * outChannels]);
   return context.reshape(context.transpose(byChannel, [1, 0, 2]), info.filterShape);
+}
+
+/** The largest power of two that leaves a filter's width within what the kernel computes together. */
+function wovenChannels(filterWidth: number, block: number): number {
+  let woven = 1;
+  while (2 * woven * filterWidth <= GROUP_COLUMNS && 2 * woven <= block) woven *= 2;
+  return woven;
 }
 
 /** The value's blocked form with zeros for the samples that are missing in the last block. */
@@ -56,13 +68,13 @@ function rowsInCache({ block, info: { outWidth, outChannels } }: Correlation): n
 }
 
 function addBand(correlation: Correlation, images: Name, slopes: Name, band: Band, sum: Name | undefined): Name {
-  const { context, info, samples } = correlation;
+  const { context, info, samples, woven } = correlation;
   const { strideHeight, strideWidth } = info;
   const first = band.row * strideHeight;
   const height = (band.height - 1) * strideHeight + info.filterHeight;
   const rows = band.height === info.outHeight ? images : context.slice(images, [first], [first + height], [2]);
-  const channels = context.reshape(rows, [info.inChannels, samples, height, reachedWidth(info)]);
-  const attributes = { kernel_shape: [band.height, info.outWidth], dilations: [strideHeight, strideWidth] };
+  const channels = context.reshape(rows, [info.inChannels / woven, samples, height, reachedWidth(info) * woven]);
+  const attributes = { kernel_shape: [band.height, info.outWidth], dilations: [strideHeight, strideWidth * woven] };
   const addend = sum === undefined ? [] : ['', sum];
   return context.op('Conv', [channels, bandFilter(correlation, slopes, band), ...addend], attributes, BLOCKED);
 }
@@ -86,17 +98,17 @@ const reachedHeight = (info: ConvolutionInfo): number => (info.outHeight - 1) * 
 const reachedWidth = (info: ConvolutionInfo): number => (info.outWidth - 1) * info.strideWidth + info.filterWidth;
 
 /**
- * x as [channels, samples / block, height, width, block], padded or cut to what the windows reach. Padding is written out,
- * since the kernel treats padded columns one by one, and here nearly every column would be one. ReorderInput is by far the
- * quickest transposition there is.
+ * x as [channels / woven, samples / block, height, width, woven · block], padded or cut to what the windows reach. Padding is
+ * written out, since the kernel treats padded columns one by one, and here nearly every column would be one. ReorderInput is by
+ * far the quickest transposition there is.
  */
-function samplesAsChannels({ context, info, block, samples }: Correlation, x: Name): Name {
+function samplesAsChannels({ context, info, block, samples, woven }: Correlation, x: Name): Name {
   const { inHeight, inWidth, inChannels, padInfo } = info;
   const flat = context.reshape(x, [1, samples, inChannels * inHeight * inWidth, 1]);
   const samplesLast = context.op('ReorderInput', [flat], {}, BLOCKED);
-  const parts = [samples / block, inChannels / block, inHeight, inWidth, block, block];
+  const parts = [samples / block, inChannels / block, inHeight, inWidth, block / woven, woven * block];
   const ordered = context.transpose(context.reshape(samplesLast, parts), [1, 4, 0, 2, 3, 5]);
-  const images = context.reshape(ordered, [inChannels, samples / block, inHeight, inWidth, block]);
+  const images = context.reshape(ordered, [inChannels / woven, samples / block, inHeight, inWidth, woven * block]);
   const before = [0, 0, padInfo.top, padInfo.left, 0];
   const after = [0, 0, reachedHeight(info) - inHeight - padInfo.top, reachedWidth(info) - inWidth - padInfo.left, 0];
   const isExact = [...before, ...after].every((pad) => pad === 0);
