@@ -21,6 +21,7 @@ const TO_CHANNELS_LAST = [0, 2, 3, 1];
 
 export class LowerContext {
   private readonly forms = new Map<Value, Partial<Record<Form, Name>>>();
+  private readonly made = new Map<string, Name>();
 
   /** @param blockSize channels of a block of the blocked layout; undefined where that layout is not to be used. */
   constructor(
@@ -110,6 +111,13 @@ export class LowerContext {
     const type = onnxType(value.dtype);
     if (value.uniform === undefined) return this.onnx.constant(type, value.data ?? [], value.shape);
     return this.filled(value.uniform, value.dtype, value.shape);
+  }
+
+  /** What `make` gave when first asked for under this key: long constants are not compared by their elements. */
+  once(key: string, make: () => Name): Name {
+    const name = this.made.get(key) ?? make();
+    this.made.set(key, name);
+    return name;
   }
 
   // Short forms of common operations.

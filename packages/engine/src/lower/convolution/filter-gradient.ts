@@ -6,6 +6,7 @@ import type { KernelRule, LowerContext } from '../context.js';
 import { convolutionInfo, isPadded, isUndilated, isUnitStride, padsOf } from '../geometry.js';
 import { correlatedBlocked } from './filter-gradient-blocked.js';
 import type { ConvolutionInfo } from './forward.js';
+import { minimalFilterGradient, paysMinimal } from './winograd.js';
 
 interface FilterGradientAttrs extends tf.Conv2DBackpropFilterAttrs {
   filterShape: [number, number, number, number];
@@ -21,6 +22,7 @@ export const convolutionFilterGradient: KernelRule = ({ inputs: { x, dy }, attrs
 };
 
 function gradientOf(context: LowerContext, info: ConvolutionInfo, x: Value, dy: Value): Name {
+  if (paysMinimal(context, info)) return minimalFilterGradient(context, info, x, dy);
   const isSimple = isUnitStride(info) && isUndilated(info);
   const isNarrow = info.filterHeight * info.filterWidth * info.inChannels <= MAX_UNFOLDED_ROWS;
   if (isSimple && isNarrow)

@@ -6,6 +6,7 @@ import { activated } from '../activation.js';
 import type { KernelRule, LowerContext } from '../context.js';
 import { convolutionInfo, padsOf } from '../geometry.js';
 import { blockedFilter, filterOIHW } from './filters.js';
+import { minimalConvolution, paysMinimal } from './winograd.js';
 
 export type ConvolutionInfo = ReturnType<typeof convolutionInfo>;
 
@@ -32,6 +33,9 @@ export const convolution: KernelRule = (node, context) => {
   const [out] = node.outputs;
   const info = convolutionInfo(x.shape, filter.shape, node.attrs as unknown as tf.Conv2DAttrs, false);
   const addends: Name[] = bias ? [context.plain(bias)] : [];
+  if (paysMinimal(context, info)) {
+    return context.set(out, 'blocked', activated(context, minimalConvolution(context, info, node.inputs), node));
+  }
   if (canConvolveBlocked(context, filter)) {
     const source = context.canBlock(x) ? context.blocked(x) : context.nchw(x);
     const fused: Attributes = isRelu(node) ? { activation: 'Relu' } : {};

@@ -7,6 +7,7 @@ import { convolutionInfo, isUndilated, isUnitStride, outputPadding } from '../ge
 import { blockedTurnedFilter, filterOIHW } from './filters.js';
 import { type ConvolutionInfo, windowAttributes } from './forward.js';
 import { hasEvenPhases, phasedInputGradient } from './input-gradient-strided.js';
+import { minimalInputGradient, paysMinimal } from './winograd.js';
 
 interface InputGradientAttrs extends tf.Conv2DBackpropInputAttrs {
   inputShape: [number, number, number, number];
@@ -15,6 +16,9 @@ interface InputGradientAttrs extends tf.Conv2DBackpropInputAttrs {
 export const convolutionInputGradient: KernelRule = ({ inputs: { dy, filter }, attrs, outputs: [out] }, context) => {
   const window = attrs as unknown as InputGradientAttrs;
   const info = convolutionInfo(window.inputShape, filter.shape, { ...window, dilations: 1 }, false);
+  if (paysMinimal(context, info)) {
+    return context.set(out, 'blocked', minimalInputGradient(context, info, dy, filter));
+  }
   if (context.canBlock(dy) && context.canBlock(out) && isUndilated(info)) {
     if (isUnitStride(info)) return convolveTurned(context, info, dy, filter, out);
     if (hasEvenPhases(info)) return context.set(out, 'blocked', phasedInputGradient(context, info, dy, filter));
