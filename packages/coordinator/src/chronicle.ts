@@ -16,7 +16,11 @@ import type { SavedCheckpoint } from './checkpointer.js';
 import type { CoordinatorEvent, EvaluationEvent, RunResult, StepEvent } from './events.js';
 import type { Ledger } from './ledger.js';
 import { type Recovery, roundedTimes } from './recovery.js';
+import type { Straggler } from './stragglers.js';
 import type { WorkerSession } from './worker-session.js';
+
+/** To tenths: what is measured is no more exact. */
+const rounded = (value: number): number => Math.round(value * 10) / 10;
 
 export class Chronicle {
   constructor(
@@ -138,6 +142,21 @@ export class Chronicle {
     this.log.warn({ workerId, step, isIntact, arrays }, "worker repaired: it holds the majority's state now");
     this.ledger.append({ type: 'worker-repaired', workerId, step, isIntact, arrays });
     this.emit({ event: 'worker-repaired', workerId, name: hello.name, step, isIntact, arrays });
+  }
+
+  /** @param step after which it is named. */
+  straggles(session: WorkerSession, step: number, { factor, extraMs }: Straggler): void {
+    const { workerId, hello } = session;
+    const facts = { workerId, name: hello.name, step, factor: rounded(factor), extraMs: rounded(extraMs) };
+    this.log.warn(facts, 'worker is a straggler: the others wait for it');
+    this.emit({ event: 'straggler', ...facts });
+  }
+
+  keepsUp(session: WorkerSession, step: number, forMs: number, forSteps: number): void {
+    const { workerId, hello } = session;
+    const facts = { workerId, name: hello.name, step, forMs: Math.round(forMs), forSteps };
+    this.log.info(facts, 'worker is no straggler any longer');
+    this.emit({ event: 'straggler-over', ...facts });
   }
 
   recovered(recovery: Recovery): void {

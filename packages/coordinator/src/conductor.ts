@@ -33,6 +33,8 @@ import { isCheckpointDue, totalStepsOf } from './schedule.js';
 import { ShareKeeper } from './share-keeper.js';
 import type { HashedState } from './state-transfer.js';
 import { StepBook } from './step-book.js';
+import { StragglerWatch } from './straggler-watch.js';
+import type { Straggler } from './stragglers.js';
 import { WorkerMessages } from './worker-messages.js';
 import { WorkerSession } from './worker-session.js';
 
@@ -61,11 +63,13 @@ export class Conductor {
   private stopReason = '';
   private readonly returns = new Returns();
   private readonly shares: ShareKeeper;
+  private readonly watch: StragglerWatch;
 
   constructor(private readonly options: ConductorOptions) {
     this.clock = options.clock ?? systemClock;
     this.chronicle = options.chronicle;
     this.shares = new ShareKeeper(this.clock, options.run.batch.grains, options.shares);
+    this.watch = new StragglerWatch(this.clock, this.chronicle, (workerId) => this.roster.get(workerId));
     this.checkpointer = this.createCheckpointer();
     this.progress = this.createProgress();
     this.roster = this.createRoster();
@@ -96,6 +100,11 @@ export class Conductor {
 
   get runId(): string {
     return this.options.run.runId;
+  }
+
+  /** Workers that hold the others up. */
+  get stragglers(): readonly Straggler[] {
+    return this.watch.stragglers;
   }
 
   /** Workers of an earlier start that may come back. */
@@ -240,7 +249,11 @@ export class Conductor {
 
   private onSettled(step: number, weightsSha256: string): void {
     this.divergences.settled(step, weightsSha256);
-    if (this.progress.lastStep) this.shares.see(this.progress.lastStep);
+    const { lastStep } = this.progress;
+    if (lastStep) {
+      this.shares.see(lastStep);
+      this.watch.see(lastStep);
+    }
     this.checkpointIfDue(step);
   }
 

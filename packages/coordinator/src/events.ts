@@ -41,6 +41,26 @@ export type CoordinatorEvent =
       /** Parameters, optimizer slots or exponents that differed, and in how many elements. */
       readonly arrays: readonly { readonly name: string; readonly count: number }[];
     }
+  /** The others wait for it, for several steps in a row. */
+  | {
+      readonly event: 'straggler';
+      readonly workerId: string;
+      readonly name: string;
+      readonly step: number;
+      /** Its time for a sample, as a multiple of the others'. */
+      readonly factor: number;
+      /** What its own samples of a step take longer than those of the others. */
+      readonly extraMs: number;
+    }
+  /** It keeps up again, or its share of the grains has followed its speed. */
+  | {
+      readonly event: 'straggler-over';
+      readonly workerId: string;
+      readonly name: string;
+      readonly step: number;
+      readonly forMs: number;
+      readonly forSteps: number;
+    }
   | {
       readonly event: 'view';
       readonly generation: number;

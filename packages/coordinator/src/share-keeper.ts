@@ -7,6 +7,7 @@ import {
   decideShares,
   initialShares,
   inNewView,
+  measuresOf,
   type ShareDecision,
   type Shareholder,
   type ShareOptions,
@@ -31,13 +32,8 @@ export class ShareKeeper {
     this.state = inNewView(this.state, this.clock.nowMs());
   }
 
-  see({ times, ownSamples }: StepEvent): void {
-    const measures = Object.entries(times).map(([workerId, { loadMs, computeMs }]) => ({
-      workerId,
-      samples: ownSamples[workerId] ?? 0,
-      busyMs: loadMs + computeMs,
-    }));
-    this.state = afterStep(this.state, measures);
+  see(step: StepEvent): void {
+    this.state = afterStep(this.state, measuresOf(step));
   }
 
   decide(members: readonly Shareholder[]): ShareDecision | undefined {

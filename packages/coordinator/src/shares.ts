@@ -10,6 +10,7 @@
  * most once every `minIntervalMs`, and two divisions that are equally good never alternate.
  */
 import { assignByShare } from '@coord/protocol';
+import type { StepEvent } from './events.js';
 
 export interface ShareOptions {
   readonly minIntervalMs: number;
@@ -27,6 +28,14 @@ export interface WorkMeasure {
   /** Time for its own samples, before the ring. */
   readonly busyMs: number;
 }
+
+/** What a settled step has measured. */
+export const measuresOf = ({ times, ownSamples }: Pick<StepEvent, 'times' | 'ownSamples'>): WorkMeasure[] =>
+  Object.entries(times).map(([workerId, { loadMs, computeMs }]) => ({
+    workerId,
+    samples: ownSamples[workerId] ?? 0,
+    busyMs: loadMs + computeMs,
+  }));
 
 export interface ShareState {
   /** Samples a millisecond by worker, smoothed over steps. */

@@ -11,6 +11,7 @@ import type { Conductor } from './conductor.js';
 import type { CoordinatorOptions } from './options.js';
 import type { RunPhase } from './run-stage.js';
 import { epochsCompleted, totalStepsOf } from './schedule.js';
+import type { Straggler } from './stragglers.js';
 import type { WorkerSession } from './worker-session.js';
 
 export interface WorkerStatus {
@@ -35,6 +36,18 @@ export interface WorkerStatus {
   readonly times: PhaseTimes | null;
 }
 
+export interface StragglerStatus {
+  readonly workerId: string;
+  readonly name: string;
+  /** Its time for a sample, as a multiple of the others'. */
+  readonly factor: number;
+  /** What its own samples of a step take longer than those of the others. */
+  readonly extraMs: number;
+  /** Since it was named. */
+  readonly forMs: number;
+  readonly forSteps: number;
+}
+
 type StatusMetrics = Pick<MetricValues, 'loss' | 'accuracy' | 'metrics'>;
 
 export interface ClusterStatus {
@@ -57,6 +70,8 @@ export interface ClusterStatus {
   } | null;
   readonly minWorkers: number;
   readonly workers: readonly WorkerStatus[];
+  /** Workers that hold the others up, for several steps in a row. */
+  readonly stragglers: readonly StragglerStatus[];
   readonly samplesPerSecond: number;
   /** Of the last settled step. */
   readonly metrics: StatusMetrics | null;
@@ -85,6 +100,7 @@ export function statusOf(conductor: Conductor, options: CoordinatorOptions, nowM
       : null,
     minWorkers,
     workers: conductor.roster.all.map((session) => workerStatus(conductor, session, nowMs)),
+    stragglers: conductor.stragglers.map((straggler) => stragglerStatus(conductor, straggler, nowMs)),
     samplesPerSecond: progress.samplesPerSecond,
     metrics: last ? metricsOf(last) : null,
     weightsSha256: last?.weightsSha256 ?? checkpointer.newest.header.weightsSha256,
@@ -98,6 +114,12 @@ export function statusOf(conductor: Conductor, options: CoordinatorOptions, nowM
 function metricsOf({ loss, accuracy, metrics }: MetricValues): StatusMetrics {
   const numbers = Object.entries(metrics).filter(([, value]) => !isMatrix(value));
   return { loss, accuracy, metrics: Object.fromEntries(numbers) };
+}
+
+function stragglerStatus(conductor: Conductor, straggler: Straggler, nowMs: number): StragglerStatus {
+  const { workerId, factor, extraMs, sinceMs, steps } = straggler;
+  const name = conductor.roster.get(workerId)?.hello.name ?? workerId;
+  return { workerId, name, factor, extraMs, forMs: Math.round(nowMs - sinceMs), forSteps: steps };
 }
 
 function workerStatus(conductor: Conductor, session: WorkerSession, nowMs: number): WorkerStatus {

@@ -100,6 +100,14 @@ function repairLine({ name, step, isIntact, arrays }: Extract<CoordinatorEvent, 
   return `worker ${name} was repaired at step ${step}: ${cause} in ${what.join(', ')}${arrays.length > 3 ? ' …' : ''}`;
 }
 
+const stragglerLine = ({ name, factor, extraMs }: Extract<CoordinatorEvent, { event: 'straggler' }>): string =>
+  `worker ${name} is a straggler: ${factor.toFixed(1)} × slower than the others, which wait ${formatDuration(extraMs / 1000)} a step for it`;
+
+function stragglerOverLine(event: Extract<CoordinatorEvent, { event: 'straggler-over' }>): string {
+  const { name, forMs, forSteps } = event;
+  return `worker ${name} is no straggler any longer, after ${formatDuration(forMs / 1000)} (${plural(forSteps, 'step')})`;
+}
+
 /** Reasons may carry a stack; all of it is in the log. */
 const firstLine = (text: string): string => text.split('\n', 1)[0];
 
@@ -126,6 +134,10 @@ export function eventLine(plan: Plan, event: CoordinatorEvent): string | undefin
       return recoveryLine(event);
     case 'worker-repaired':
       return repairLine(event);
+    case 'straggler':
+      return stragglerLine(event);
+    case 'straggler-over':
+      return stragglerOverLine(event);
     case 'worker-diverged': // A warning says the same, with both hashes.
     case 'listening':
     case 'stopping':

@@ -1,6 +1,6 @@
 /** `coord status` for people. */
 import { z } from 'zod';
-import { formatCount, formatDuration, formatRate, formatTable } from './format.js';
+import { formatCount, formatDuration, formatRate, formatTable, plural } from './format.js';
 import { metricTexts } from './metrics.js';
 
 const metrics = z.object({
@@ -19,6 +19,14 @@ const workerSchema = z.object({
   samplesPerSecond: z.number(),
 });
 
+const stragglerSchema = z.object({
+  name: z.string(),
+  factor: z.number(),
+  extraMs: z.number(),
+  forMs: z.number(),
+  forSteps: z.number(),
+});
+
 /** What this command reads of a coordinator's status; there may be more in it. */
 export const statusSchema = z.object({
   run: z.object({ runId: z.string(), epochs: z.number() }),
@@ -29,6 +37,7 @@ export const statusSchema = z.object({
   epoch: z.number(),
   view: z.object({ generation: z.number(), reason: z.string() }).nullable(),
   workers: z.array(workerSchema),
+  stragglers: z.array(stragglerSchema).optional(),
   samplesPerSecond: z.number(),
   metrics: metrics.nullable(),
   weightsSha256: z.string(),
@@ -60,7 +69,13 @@ export function formatStatus(status: Status): string {
   if (checkpoint) lines.push(row('checkpoint', `step ${formatCount(checkpoint.step)}, ${checkpoint.path}`));
   lines.push(row('weights', `SHA-256 ${status.weightsSha256}`));
   lines.push(row('view', view ? `generation ${view.generation}: ${view.reason}` : 'none yet'));
+  for (const straggler of status.stragglers ?? []) lines.push(row('straggler', stragglerText(straggler)));
   return [...lines, '', workerTable(status)].join('\n');
+}
+
+function stragglerText({ name, factor, extraMs, forMs, forSteps }: z.infer<typeof stragglerSchema>): string {
+  const how = `${factor.toFixed(1)} × slower than the others, which wait ${formatDuration(extraMs / 1000)} a step for it`;
+  return `${name}: ${how}; for ${formatDuration(forMs / 1000)} (${plural(forSteps, 'step')})`;
 }
 
 function workerTable({ workers }: Status): string {
