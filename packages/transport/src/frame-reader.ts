@@ -6,7 +6,15 @@
  * came. The buffer handed out last stays valid until `advance`, so nothing is moved in the stash between the two.
  */
 import type { CoordError } from '@coord/protocol';
-import { type FrameHeader, isControl, MAX_CONTROL_BYTES, OPCODE, parseFrameHeader, unmask } from './frame.js';
+import {
+  type FrameHeader,
+  headerBytesOf,
+  isControl,
+  MAX_CONTROL_BYTES,
+  OPCODE,
+  parseFrameHeader,
+  unmask,
+} from './frame.js';
 import { messageTooLargeError } from './link.js';
 import { type PartsRead, PartsReadQueue } from './parts-read.js';
 import { frameInvalidError } from './segment-link.js';
@@ -55,7 +63,14 @@ export class FrameReader {
     this.stash.copyWithin(0, this.start, this.end);
     this.end -= this.start;
     this.start = 0;
-    return this.stash.subarray(this.end, this.end + STASH_READ_BYTES);
+    return this.stash.subarray(this.end, this.end + this.stashReadBytes(read));
+  }
+
+  /** Only the head of a long frame that has a reader: what were read of its payload would have to be moved from the stash. */
+  private stashReadBytes(read: PartsRead | undefined): number {
+    if (!read || this.frame || read.sizeBytes < STASH_READ_BYTES) return STASH_READ_BYTES;
+    const headBytes = headerBytesOf(read.sizeBytes) + read.leadBytes;
+    return Math.min(STASH_READ_BYTES, Math.max(1, headBytes - this.end));
   }
 
   /** @throws CoordError FRAME_INVALID, FRAME_TOO_LARGE: the stream cannot be understood from here on. */

@@ -48,9 +48,14 @@ function readLength(bytes: Uint8Array, at: number, count: number): number {
   return value;
 }
 
+/** Size of an unmasked frame's header. */
+export const headerBytesOf = (payloadBytes: number): number => 2 + lengthBytesOf(payloadBytes);
+
+const lengthBytesOf = (payloadBytes: number): number => (payloadBytes < 126 ? 0 : payloadBytes < 65536 ? 2 : 8);
+
 /** Header of an unmasked frame that is a whole message. */
 export function frameHeader(opcode: number, payloadBytes: number): Uint8Array {
-  const lengthBytes = payloadBytes < 126 ? 0 : payloadBytes < 65536 ? 2 : 8;
+  const lengthBytes = lengthBytesOf(payloadBytes);
   const header = new Uint8Array(2 + lengthBytes);
   header[0] = 0x80 | opcode;
   header[1] = lengthBytes === 0 ? payloadBytes : lengthBytes === 2 ? 126 : 127;

@@ -3,6 +3,8 @@ import { sizeOfParts } from './segment-link.js';
 
 export class PartsRead {
   readonly sizeBytes: number;
+  /** Of all parts but the last. */
+  readonly leadBytes: number;
   private part = 0;
   private filled = 0;
   private done = 0;
@@ -13,6 +15,7 @@ export class PartsRead {
     readonly reject: (error: Error) => void,
   ) {
     this.sizeBytes = sizeOfParts(parts);
+    this.leadBytes = this.sizeBytes - (parts.at(-1)?.byteLength ?? 0);
   }
 
   get missingBytes(): number {

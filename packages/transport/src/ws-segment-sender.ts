@@ -34,15 +34,13 @@ export class WsSegmentSender implements SegmentSender {
   send(...parts: readonly Uint8Array[]): Promise<void> {
     if (this.closing.outcome) return Promise.reject(this.closedError());
     return new Promise((resolve, reject) => {
-      this.socket.cork();
-      const header = this.headerFor(sizeOfParts(parts));
       const done = (error?: Error | null) => (error ? reject(this.closedError()) : resolve());
-      if (parts.length === 0) this.socket.write(header, done);
-      else this.socket.write(header);
-      parts.forEach((part, index) => {
-        if (index < parts.length - 1) this.socket.write(part);
-        else this.socket.write(part, done);
-      });
+      // One system call for all of it.
+      this.socket.cork();
+      this.socket.write(this.headerFor(sizeOfParts(parts)), parts.length === 0 ? done : undefined);
+      for (let index = 0; index < parts.length; index++) {
+        this.socket.write(parts[index], index === parts.length - 1 ? done : undefined);
+      }
       this.socket.uncork();
     });
   }
