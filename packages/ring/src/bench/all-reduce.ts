@@ -57,8 +57,9 @@ interface NamedTiming extends Timing {
   readonly name: string;
 }
 
-const MAX_ITERATIONS = 200;
-const WARM_UP_ITERATIONS = 3;
+const MAX_ITERATIONS = 2_000;
+/** For a first idea of how long one takes. */
+const PROBE_ITERATIONS = 3;
 
 export async function benchAllReduce(options: AllReduceBenchOptions): Promise<AllReduceRow[]> {
   const contenders = await startContenders(options);
@@ -110,10 +111,7 @@ async function timeInTurns(
   { rounds = 5, turnMs = 400 }: AllReduceBenchOptions,
 ): Promise<NamedTiming[]> {
   const iterations: number[] = [];
-  for (const contender of contenders) {
-    const warmUp = await contender.time(bytes, WARM_UP_ITERATIONS);
-    iterations.push(Math.max(2, Math.min(MAX_ITERATIONS, Math.round(turnMs / median(warmUp.ms)))));
-  }
+  for (const contender of contenders) iterations.push(await warmUp(contender, bytes, turnMs));
   const totals = contenders.map(({ name }) => ({ name, ms: [] as number[], wrong: 0 }));
   for (let round = 0; round < rounds; round++) {
     for (const [index, contender] of contenders.entries()) {
@@ -123,6 +121,20 @@ async function timeInTurns(
     }
   }
   return totals;
+}
+
+/**
+ * Two turns that do not count: caches and connections warm up, and compilers see the loops that they are to optimise.
+ *
+ * @returns how many all-reduces make a turn.
+ */
+async function warmUp(contender: Contender, bytes: number, turnMs: number): Promise<number> {
+  let iterations = PROBE_ITERATIONS;
+  for (let turn = 0; turn < 3; turn++) {
+    const { ms } = await contender.time(bytes, iterations);
+    iterations = Math.max(2, Math.min(MAX_ITERATIONS, Math.round(turnMs / median(ms))));
+  }
+  return iterations;
 }
 
 function rowsOf(bytes: number, options: AllReduceBenchOptions, timings: readonly NamedTiming[]): AllReduceRow[] {
