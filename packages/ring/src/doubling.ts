@@ -105,10 +105,16 @@ export class Doubling {
     this.frames.enter(peer, 'doubling', whole);
     const arrived = receives === 'store' ? partial : this.room(1);
     // The partial sum must have left before anything is added to it.
-    await Promise.all([
-      sends && this.frames.send(sender, peer, whole, this.slots[0].header, partial),
-      receives && this.frames.receive(receiver, peer, whole, this.slots[1].header, arrived),
-    ]);
+    if (sends) this.frames.stamp(this.slots[0].header, whole, partial);
+    try {
+      await Promise.all([
+        sends && sender.send(this.slots[0].header, partial),
+        receives && receiver.receive(this.slots[1].header, arrived),
+      ]);
+    } catch (cause) {
+      throw this.frames.broken(peer, cause);
+    }
+    if (receives) this.frames.check(peer, whole, this.slots[1].header, arrived);
     this.onProgress();
     if (receives === 'combine') this.task.reduction.merge(partial, arrived);
   }

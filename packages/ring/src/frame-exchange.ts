@@ -1,5 +1,5 @@
-/** Sends and receives the segments of one operation, each with its header, and turns every trouble into RING_BROKEN. */
-import type { SegmentReceiver, SegmentSender } from '@coord/transport';
+/** The frames of one operation: puts a header before each segment, checks what arrives, and turns every trouble into RING_BROKEN. */
+import type { CoordError } from '@coord/protocol';
 import { type RingPosition, ringBroken } from './ring-errors.js';
 import { phaseOf, type RingPhase, type Schedule, type Segment } from './schedule.js';
 import {
@@ -36,48 +36,25 @@ export class FrameExchange {
     this.position.segment = index;
   }
 
-  /** @param header room for the segment's header, which is read until the promise resolves, like the bytes. */
-  async send(
-    link: SegmentSender,
-    peer: number,
-    segment: Segment,
-    header: Uint8Array,
-    bytes: Uint8Array,
-  ): Promise<void> {
+  /** Writes the header that goes before these bytes. */
+  stamp(header: Uint8Array, segment: Segment, bytes: Uint8Array): void {
     writeSegmentHeader(header, this.tag, segment);
     writeChecksum(header, this.checksum(bytes));
-    try {
-      await link.send(header, bytes);
-    } catch (cause) {
-      throw ringBroken(this.position, peer, cause);
-    }
   }
 
-  async receive(
-    link: SegmentReceiver,
-    peer: number,
-    segment: Segment,
-    header: Uint8Array,
-    into: Uint8Array,
-  ): Promise<void> {
-    try {
-      await link.receive(header, into);
-    } catch (cause) {
-      throw ringBroken(this.position, peer, cause);
-    }
-    this.checkHeader(peer, segment, header);
-    this.checkBytes(peer, header, into);
-  }
-
-  private checkHeader(peer: number, segment: Segment, header: Uint8Array): void {
+  /** @throws CoordError RING_BROKEN when this is not the segment that was due, or its bytes were damaged. */
+  check(peer: number, segment: Segment, header: Uint8Array, bytes: Uint8Array): void {
     writeSegmentHeader(this.expectedHeader, this.tag, segment);
-    if (isSameHeader(header, this.expectedHeader)) return;
-    const mixUp = `it sent ${describeHeader(header)}, where ${describeHeader(this.expectedHeader)} was due`;
-    throw ringBroken(this.position, peer, new Error(mixUp));
+    if (!isSameHeader(header, this.expectedHeader)) {
+      const mixUp = `it sent ${describeHeader(header)}, where ${describeHeader(this.expectedHeader)} was due`;
+      throw this.broken(peer, new Error(mixUp));
+    }
+    if (this.checksum(bytes) === readChecksum(header)) return;
+    throw this.broken(peer, new Error(`a segment of ${bytes.byteLength} bytes was damaged on its way`));
   }
 
-  private checkBytes(peer: number, header: Uint8Array, bytes: Uint8Array): void {
-    if (this.checksum(bytes) === readChecksum(header)) return;
-    throw ringBroken(this.position, peer, new Error(`a segment of ${bytes.byteLength} bytes was damaged on its way`));
+  /** What it means for the operation that the link with this rank failed. */
+  broken(peer: number, cause: unknown): CoordError {
+    return ringBroken(this.position, peer, cause);
   }
 }

@@ -19,7 +19,8 @@
  */
 export type RingPhase = 'reduce-scatter' | 'all-gather' | 'doubling';
 
-export interface Schedule {
+/** Who sends which part when. */
+interface Plan {
   readonly rank: number;
   readonly size: number;
   /** First byte of each chunk, and the buffer's length as the last entry. */
@@ -28,6 +29,13 @@ export interface Schedule {
   /** Steps in which what is received is combined. */
   readonly reduceSteps: number;
   readonly steps: number;
+}
+
+export interface Schedule extends Plan {
+  /** All segments that are sent, in order. */
+  readonly sends: readonly Segment[];
+  /** All segments that are received, in the order in which they come. */
+  readonly receives: readonly Segment[];
 }
 
 export interface Segment {
@@ -59,19 +67,25 @@ export function allReduceSchedule(
     Math.min(Math.floor((units * chunk) / size) * unitBytes, totalBytes),
   );
   const wholeUnits = Math.max(unitBytes, segmentBytes - (segmentBytes % unitBytes));
-  return { rank, size, chunkStarts, segmentBytes: wholeUnits, reduceSteps: size - 1, steps: 2 * (size - 1) };
+  return complete({ rank, size, chunkStarts, segmentBytes: wholeUnits, reduceSteps: size - 1, steps: 2 * (size - 1) });
 }
 
 /** All-gather: chunk r is what rank r brings, all of `chunkBytes`. */
 export function allGatherSchedule({ rank, size }: RingPlace, chunkBytes: number, segmentBytes: number): Schedule {
   const starts = Array.from({ length: size + 1 }, (_, chunk) => chunk * chunkBytes);
-  return { rank, size, chunkStarts: starts, segmentBytes, reduceSteps: 0, steps: size - 1 };
+  return complete({ rank, size, chunkStarts: starts, segmentBytes, reduceSteps: 0, steps: size - 1 });
 }
+
+const complete = (plan: Plan): Schedule => ({
+  ...plan,
+  sends: [...segmentsSent(plan)],
+  receives: [...segmentsReceived(plan)],
+});
 
 export const phaseOf = (schedule: Schedule, step: number): RingPhase =>
   step < schedule.reduceSteps ? 'reduce-scatter' : 'all-gather';
 
-const chunkSent = ({ rank, size }: Schedule, step: number): number => (((rank - step) % size) + size) % size;
+const chunkSent = ({ rank, size }: Plan, step: number): number => (((rank - step) % size) + size) % size;
 
 /**
  * Segments that a rank must have room for beyond those it sends of its own: those between their arrival and their leaving.
@@ -82,7 +96,7 @@ const chunkSent = ({ rank, size }: Schedule, step: number): number => (((rank - 
 export const slotsNeeded = (size: number): number => 2 * (size - 1) + 2;
 
 /** Step and segment number of all sends, in order; the same for every rank, which leaves out the segments that it has not. */
-function* sendOrder({ chunkStarts, segmentBytes, steps }: Schedule): Generator<{ step: number; index: number }> {
+function* sendOrder({ chunkStarts, segmentBytes, steps }: Plan): Generator<{ step: number; index: number }> {
   const longest = chunkStarts.slice(1).reduce((most, end, chunk) => Math.max(most, end - chunkStarts[chunk]), 0);
   const segments = Math.ceil(longest / segmentBytes);
   for (let beat = 0; beat < segments + steps - 1; beat++) {
@@ -91,23 +105,21 @@ function* sendOrder({ chunkStarts, segmentBytes, steps }: Schedule): Generator<{
   }
 }
 
-function segmentOf(schedule: Schedule, chunk: number, step: number, index: number): Segment | undefined {
+function segmentOf(schedule: Plan, chunk: number, step: number, index: number): Segment | undefined {
   const { chunkStarts, segmentBytes } = schedule;
   const start = chunkStarts[chunk] + index * segmentBytes;
   const chunkEnd = chunkStarts[chunk + 1];
   return start < chunkEnd ? { step, index, start, end: Math.min(start + segmentBytes, chunkEnd) } : undefined;
 }
 
-/** All segments that are sent, in order. */
-export function* segmentsSent(schedule: Schedule): Generator<Segment> {
+function* segmentsSent(schedule: Plan): Generator<Segment> {
   for (const { step, index } of sendOrder(schedule)) {
     const segment = segmentOf(schedule, chunkSent(schedule, step), step, index);
     if (segment) yield segment;
   }
 }
 
-/** All segments that are received, in the order in which they come. */
-export function* segmentsReceived(schedule: Schedule): Generator<Segment> {
+function* segmentsReceived(schedule: Plan): Generator<Segment> {
   for (const { step, index } of sendOrder(schedule)) {
     // What comes in step t is what is sent on in step t + 1.
     const segment = segmentOf(schedule, chunkSent(schedule, step + 1), step, index);

@@ -1,12 +1,12 @@
 /**
  * Transfer: runs one ring schedule over two links. Receives, combines, sends on and hands over what is complete, segment by
- * segment.
+ * segment. Each arrival and each departure causes the next ones, so that a segment costs no more promises than its two links make.
  */
 import type { SegmentReceiver, SegmentSender } from '@coord/transport';
 import { FrameExchange } from './frame-exchange.js';
 import type { Reduction } from './reduction.js';
 import type { RingPosition } from './ring-errors.js';
-import { phaseOf, type Schedule, type Segment, segmentsReceived, segmentsSent } from './schedule.js';
+import { phaseOf, type Schedule, type Segment } from './schedule.js';
 import type { Scratch, ScratchSlot } from './scratch.js';
 import type { OperationTag } from './segment-header.js';
 
@@ -35,21 +35,16 @@ export class Transfer {
   private readonly frames: FrameExchange;
   private readonly nextRank: number;
   private readonly prevRank: number;
-  private readonly sends: Segment[];
-  private readonly receives: Segment[];
   private readonly sending: ScratchSlot[];
   private readonly receiving: ScratchSlot[];
-  private readonly posted: (Held & { readonly arrived: Promise<void> })[] = [];
   /** Arrived and combined; they leave in this order. */
   private readonly ready: Held[] = [];
-  private readonly leaving = new Set<Promise<void>>();
-  private failSend!: (error: unknown) => void;
-  private readonly sendFailed = new Promise<never>((_resolve, reject) => {
-    this.failSend = reject;
-  });
   private sent = 0;
-  private postedCount = 0;
-  private wakeReceiver: (() => void) | undefined;
+  private left = 0;
+  private posted = 0;
+  private taken = 0;
+  private hasEnded = false;
+  private settle!: { resolve(): void; reject(error: unknown): void };
 
   constructor(
     private readonly task: TransferTask,
@@ -62,55 +57,55 @@ export class Transfer {
     const { rank, size } = task.schedule;
     this.nextRank = (rank + 1) % size;
     this.prevRank = (rank + size - 1) % size;
-    this.sends = [...segmentsSent(task.schedule)];
-    this.receives = [...segmentsReceived(task.schedule)];
     this.sending = [...scratch.sending];
     this.receiving = [...scratch.receiving];
   }
 
   /** @throws CoordError RING_BROKEN. The result is then undefined, and the links are of no more use. */
   run(): Promise<void> {
-    return Promise.race([this.exchange(), this.sendFailed]);
+    return new Promise((resolve, reject) => {
+      this.settle = { resolve, reject };
+      this.attempt(() => this.goOn());
+    });
   }
 
-  private async exchange(): Promise<void> {
+  /** All that can be done now: callbacks of the links come here. */
+  private goOn(): void {
     this.sendWhatIsReady();
-    for (const segment of this.receives) {
-      this.postReceives();
-      if (this.posted.length === 0) await this.slotFreed();
-      await this.take(segment);
-    }
+    this.postReceives();
+    const { sends, receives } = this.task.schedule;
     // The slots, and what the reduction brought, are read until all has left.
-    while (this.leaving.size > 0) await Promise.all(this.leaving);
+    if (this.taken === receives.length && this.left === sends.length) this.end(this.settle.resolve);
   }
 
   private postReceives(): void {
-    while (this.posted.length < RECEIVE_WINDOW && this.postedCount < this.receives.length) {
+    const { receives } = this.task.schedule;
+    while (this.posted - this.taken < RECEIVE_WINDOW && this.posted < receives.length) {
       const slot = this.receiving.pop();
-      if (!slot) return;
-      const segment = this.receives[this.postedCount++];
-      const bytes = slot.bytes.subarray(0, segment.end - segment.start);
-      const arrived = this.frames.receive(this.links.prev, this.prevRank, segment, slot.header, bytes);
-      // Its failure is reported when its turn comes; until then it must not count as unhandled.
-      arrived.catch(() => {});
-      this.posted.push({ slot, bytes, arrived });
+      if (!slot) break;
+      this.receive(receives[this.posted++], slot);
     }
+    if (this.taken < receives.length) this.awaits(receives[this.taken]);
   }
 
-  private async slotFreed(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.wakeReceiver = resolve;
-    });
-    this.postReceives();
+  private awaits(segment: Segment): void {
+    this.frames.enter(this.prevRank, phaseOf(this.task.schedule, segment.step), segment);
   }
 
-  private async take(segment: Segment): Promise<void> {
+  private receive(segment: Segment, slot: ScratchSlot): void {
+    const bytes = slot.bytes.subarray(0, segment.end - segment.start);
+    this.links.prev.receive(slot.header, bytes).then(
+      () => this.attempt(() => this.take(segment, { slot, bytes })),
+      (cause) => this.fail(this.frames.broken(this.prevRank, cause)),
+    );
+  }
+
+  /** Segments arrive in the order in which they were asked for. */
+  private take(segment: Segment, held: Held): void {
     const { schedule, reduction } = this.task;
     const { step, start, end } = segment;
-    this.frames.enter(this.prevRank, phaseOf(schedule, step), segment);
-    const held = this.posted[0];
-    await held.arrived;
-    this.posted.shift();
+    this.frames.check(this.prevRank, segment, held.slot.header, held.bytes);
+    this.taken++;
     this.onProgress();
     if (step < schedule.reduceSteps) reduction.addOwn(start, end, held.bytes);
     const isSentOn = step + 1 < schedule.steps;
@@ -120,17 +115,14 @@ export class Transfer {
       this.sendWhatIsReady();
     }
     if (step + 1 >= schedule.reduceSteps) reduction.complete(start, end, held.bytes);
-    if (!isSentOn) this.free(held.slot);
-  }
-
-  private free(slot: ScratchSlot): void {
-    this.receiving.push(slot);
-    this.wakeReceiver?.();
+    if (!isSentOn) this.receiving.push(held.slot);
+    this.goOn();
   }
 
   /** In the order of the schedule, as far as there is something to send and, for own segments, a slot to put it in. */
   private sendWhatIsReady(): void {
-    for (let segment = this.sends[this.sent]; segment; segment = this.sends[this.sent]) {
+    const { sends } = this.task.schedule;
+    for (let segment = sends[this.sent]; segment; segment = sends[this.sent]) {
       const held = segment.step === 0 ? this.ownSegment(segment) : this.ready.shift();
       if (!held) return;
       this.sent++;
@@ -144,13 +136,36 @@ export class Transfer {
   }
 
   private send(segment: Segment, { slot, bytes }: Held): void {
-    const left = this.frames.send(this.links.next, this.nextRank, segment, slot.header, bytes).then(() => {
-      this.leaving.delete(left);
-      if (segment.step > 0) return this.free(slot);
-      this.sending.push(slot);
-      this.sendWhatIsReady();
-    });
-    this.leaving.add(left);
-    left.catch(this.failSend);
+    this.frames.stamp(slot.header, segment, bytes);
+    this.links.next.send(slot.header, bytes).then(
+      () => this.attempt(() => this.hasLeft(segment, slot)),
+      (cause) => this.fail(this.frames.broken(this.nextRank, cause)),
+    );
+  }
+
+  private hasLeft({ step }: Segment, slot: ScratchSlot): void {
+    this.left++;
+    (step > 0 ? this.receiving : this.sending).push(slot);
+    this.goOn();
+  }
+
+  /** Nothing is read or written after the end. */
+  private attempt(work: () => void): void {
+    if (this.hasEnded) return;
+    try {
+      work();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  private fail(error: unknown): void {
+    this.end(() => this.settle.reject(error));
+  }
+
+  private end(how: () => void): void {
+    if (this.hasEnded) return;
+    this.hasEnded = true;
+    how();
   }
 }
