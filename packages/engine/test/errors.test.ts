@@ -34,9 +34,10 @@ function customLayer(className: string, compute: (x: tf.Tensor) => tf.Tensor) {
   return new Custom({ name: `my${className}`, inputShape: [4] } as object);
 }
 
-const specWith = (layer: tfl.layers.Layer): StepSpec => ({
+/** @param before layers whose weights have gradients that pass through `layer`. */
+const specWith = (layer: tfl.layers.Layer, before: tfl.layers.Layer[] = []): StepSpec => ({
   topology: topologyOf(
-    tfl.sequential({ layers: [layer, tfl.layers.dense({ name: 'd', units: 4, activation: 'softmax' })] }),
+    tfl.sequential({ layers: [...before, layer, tfl.layers.dense({ name: 'd', units: 4, activation: 'softmax' })] }),
   ),
   loss: 'categoricalCrossentropy',
   inputs: [inputField([4])],
@@ -44,8 +45,8 @@ const specWith = (layer: tfl.layers.Layer): StepSpec => ({
   seed: 1,
 });
 
-async function refusalOf(layer: tfl.layers.Layer): Promise<CoordError> {
-  const spec = specWith(layer);
+async function refusalOf(layer: tfl.layers.Layer, before: tfl.layers.Layer[] = []): Promise<CoordError> {
+  const spec = specWith(layer, before);
   const step = await (await createEngine({ name: 'ort', threads: 1 })).compile(spec);
   const out = new Float32Array(step.layout.totalSize);
   return failureOf(step.gradient(randomWeights(spec.topology, 1), randomBatch(spec, 2, 1), { step: 0, grain: 0 }, out));
@@ -69,6 +70,31 @@ describe('what cannot be compiled is refused', () => {
   it('names the layer that reads values', async () => {
     const error = await refusalOf(customLayer('Reader', (x) => tf.mul(x, tf.max(x).dataSync()[0])));
     expect(error.message).toMatch(/layer "myReader" \(Reader\), .*errors\.test\.ts:\d+.*reads/);
+  });
+
+  const withGradient = (className: string, slope: (dy: tf.Tensor) => tf.Tensor) =>
+    customLayer(
+      className,
+      tf.customGrad((x) => ({ value: tf.mul(x as tf.Tensor, 2), gradFunc: (dy) => slope(dy) })),
+    );
+
+  it.each([
+    [
+      'uses a kernel without rule',
+      () => withGradient('SlopeSpectrum', (dy) => tf.real(tf.fft(tf.complex(dy, dy)))),
+      /Complex/,
+    ],
+    ['reads values', () => withGradient('SlopeReader', (dy) => tf.mul(dy, dy.dataSync()[0])), /reads/],
+    [
+      'does not exist',
+      () => customLayer('NoSlope', (x) => tf.engine().runKernel('EluGrad', { dy: x, y: x })),
+      /no gradient for kernel/,
+    ],
+  ] as const)('names the layer whose gradient %s', async (_, layer, why) => {
+    const error = await refusalOf(layer(), [tfl.layers.dense({ name: 'before', units: 4, inputShape: [4] })]);
+    expect(error.code).toBe('ENGINE_UNSUPPORTED');
+    expect(error.message).toMatch(/the gradient of layer "my\w+" \(\w+\), .*errors\.test\.ts:\d+/);
+    expect(error.message).toMatch(why);
   });
 
   it.each([

@@ -10,17 +10,25 @@ import { sourceLine } from './source-line.js';
 
 export const TRACE_BACKEND = 'trace';
 
+/** Whose kernels are being recorded. */
+export interface Place {
+  /** What the layer is called; undefined outside of layers (the loss, say). */
+  readonly layer?: string | undefined;
+  /** Where the forward kernel was recorded whose gradient this is; undefined in the forward pass. */
+  readonly forward?: Error;
+}
+
 export class TraceBackend extends tf.KernelBackend {
   private graph: Graph | undefined;
   private readonly values = new WeakMap<object, Value>();
   private readonly references = new WeakMap<object, number>();
   private tensorCount = 0;
-  /** What the layers are called whose `call` is running, outermost first. */
-  readonly layerStack: string[] = [];
+  /** Layers whose `call` or gradient is running, outermost first. */
+  private readonly places: Place[] = [];
 
   begin(): Graph {
     this.graph = new Graph();
-    this.layerStack.length = 0;
+    this.places.length = 0;
     return this.graph;
   }
 
@@ -33,8 +41,22 @@ export class TraceBackend extends tf.KernelBackend {
     return this.graph;
   }
 
-  get currentLayer(): string | undefined {
-    return this.layerStack.at(-1);
+  /** Kernels recorded while `work` runs are at this place; after an error it stays there, to be told. */
+  within<Result>(place: Place, work: () => Result): Result {
+    this.places.push(place);
+    const result = work();
+    this.places.pop();
+    return result;
+  }
+
+  /** The place of the gradient of what is recorded now. */
+  gradientPlace(): Place {
+    const { layer, forward = new Error() } = this.currentPlace;
+    return { layer, forward };
+  }
+
+  private get currentPlace(): Place {
+    return this.places.at(-1) ?? {};
   }
 
   /** @throws CoordError ENGINE_UNSUPPORTED when the tensor was made before the trace began. */
@@ -68,14 +90,17 @@ export class TraceBackend extends tf.KernelBackend {
     return unsupported(this.place(new Error().stack), why);
   }
 
-  /** The running layer, and the line of its code that a stack leads to. */
+  /** The running layer, and the line of its code that a stack leads to; in its gradient, the line of the forward kernel. */
   place(stack: string | undefined): string {
-    const line = sourceLine(stack);
-    return line === undefined ? this.layer : `${this.layer}, ${line}`;
+    const { forward } = this.currentPlace;
+    const line = sourceLine(forward ? forward.stack : stack);
+    const layer = this.currentLayer ?? 'the step';
+    return line === undefined ? layer : `${layer}, ${line}`;
   }
 
-  private get layer(): string {
-    return this.currentLayer ?? 'the step';
+  private get currentLayer(): string | undefined {
+    const { layer, forward } = this.currentPlace;
+    return forward ? `the gradient of ${layer ?? 'the step'}` : layer;
   }
 
   dataIdOf(value: Value): object {

@@ -3,6 +3,7 @@ import { isCoordError } from '@coord/protocol';
 import { refusingRandom, unrecognisedRandom } from '../step/random-layers.js';
 import { tf, withBackend } from '../tensors.js';
 import { registerTraceBackend, TRACE_BACKEND, type TraceBackend } from './backend.js';
+import { placingGradients } from './gradient-places.js';
 import { type Graph, tidyGraph, unsupported } from './graph.js';
 import { withDeepStacks } from './source-line.js';
 
@@ -30,7 +31,7 @@ export function capture(work: (scope: TraceScope) => void): Graph {
       withDeepStacks(() =>
         refusingRandom(
           () => unrecognisedRandom(backend.place(new Error().stack)),
-          () => tf.tidy(() => work(scopeOf(backend, graph))),
+          () => placingGradients(backend, () => tf.tidy(() => work(scopeOf(backend, graph)))),
         ),
       );
     } catch (error) {
@@ -53,12 +54,7 @@ function scopeOf(backend: TraceBackend, graph: Graph): TraceScope {
     output(name, tensor) {
       graph.outputs.push({ name, value: backend.traced(tensor.dataId) });
     },
-    inLayer(layer, inner) {
-      backend.layerStack.push(layer);
-      const result = inner();
-      backend.layerStack.pop();
-      return result;
-    },
+    inLayer: (layer, inner) => backend.within({ layer }, inner),
   };
 }
 

@@ -26,7 +26,7 @@ export interface Node {
   inputs: Record<string, Value>;
   attrs: Readonly<Record<string, unknown>>;
   readonly outputs: Value[];
-  /** What the layer is called whose `call` made the node; undefined in the backward pass. */
+  /** What the layer is called whose `call` made the node, or whose gradient it is part of; undefined outside of layers. */
   readonly layer?: string;
 }
 
@@ -81,7 +81,7 @@ function missingInputs(node: Node, done: ReadonlySet<Node>): Node[] {
 }
 
 export const placeOf = (node: Pick<Node, 'kernel' | 'layer'>): string =>
-  node.layer === undefined ? `kernel ${node.kernel} (backward pass)` : `${node.layer}, kernel ${node.kernel}`;
+  `${node.layer ?? 'the step'}, kernel ${node.kernel}`;
 
 /** The step cannot be compiled; says where, and that the eager engine still runs it. */
 export function unsupported(where: string, why: string, cause?: unknown): CoordError {
