@@ -6,6 +6,7 @@
  * - `nchw`: channels first, what ONNX's convolutions and pools want;
  * - `blocked`: ONNX Runtime's internal NCHWc, [N, C/b, H, W, b] in memory with the shape [N, C, H, W]; several times faster.
  */
+import { sizeOfShape } from '@coord/protocol';
 import type { DataType } from '@tensorflow/tfjs-core';
 import { type Attributes, BLOCKED, type Name, type OnnxBuilder } from '../onnx/builder.js';
 import { DATA_TYPE, type OnnxType } from '../onnx/schema.js';
@@ -23,10 +24,14 @@ export class LowerContext {
   private readonly forms = new Map<Value, Partial<Record<Form, Name>>>();
   private readonly made = new Map<string, Name>();
 
-  /** @param blockSize channels of a block of the blocked layout; undefined where that layout is not to be used. */
+  /**
+   * @param blockSize channels of a block of the blocked layout; undefined where that layout is not to be used.
+   * @param kernelsFrom elements from which on a kernel of ours pays; undefined where there are none.
+   */
   constructor(
     readonly onnx: OnnxBuilder,
     readonly blockSize: number | undefined,
+    private readonly kernelsFrom: number | undefined,
   ) {}
 
   // Forms of values.
@@ -118,6 +123,24 @@ export class LowerContext {
     const name = this.made.get(key) ?? make();
     this.made.set(key, name);
     return name;
+  }
+
+  // Kernels of ours.
+
+  /** True where a kernel of ours computes what is done to `value` quicker: it takes rows of whole vectors of four. */
+  paysAsKernel(value: Value): boolean {
+    const isFourfold = (value.shape.at(-1) ?? 1) % 4 === 0;
+    return this.kernelsFrom !== undefined && isFourfold && sizeOfShape(value.shape) >= this.kernelsFrom;
+  }
+
+  /** Leaves the outputs, in plain form, to a kernel of ours. */
+  own(kernel: string, inputs: readonly Value[], outputs: readonly Value[], scalars: readonly number[]): void {
+    const infoOf = ({ dtype, shape }: Value) => ({ type: onnxType(dtype), dims: shape });
+    const operands = inputs.map((value) => ({ name: this.plain(value), ...infoOf(value) }));
+    const names = this.onnx.own(kernel, operands, outputs.map(infoOf), scalars);
+    outputs.forEach((value, index) => {
+      this.set(value, 'plain', names[index]);
+    });
   }
 
   // Short forms of common operations.

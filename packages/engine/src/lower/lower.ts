@@ -1,5 +1,5 @@
 /** A traced graph as an ONNX model. */
-import { OnnxBuilder, type TensorInfo } from '../onnx/builder.js';
+import { type Name, OnnxBuilder, type OwnNode, type TensorInfo } from '../onnx/builder.js';
 import { type Graph, placeOf, unsupported } from '../trace/graph.js';
 import { arrangeRules } from './arrange.js';
 import { type KernelRules, LowerContext, onnxType } from './context.js';
@@ -36,6 +36,8 @@ export const KERNEL_RULES: KernelRules = {
 export interface LowerOptions {
   /** Channels of a block in ONNX Runtime's blocked layout; undefined for plain ONNX. */
   readonly blockSize?: number | undefined;
+  /** Elements from which on an operation is left to a kernel of ours that has one; undefined where there are no kernels. */
+  readonly kernelsFrom?: number | undefined;
 }
 
 export interface LoweredModel {
@@ -44,12 +46,16 @@ export interface LoweredModel {
   readonly inputs: readonly TensorInfo[];
   readonly outputs: readonly TensorInfo[];
   readonly operationCount: number;
+  /** What kernels of ours compute between operations of ONNX Runtime, in an order in which it can be computed. */
+  readonly ownNodes: readonly OwnNode[];
+  /** Outputs that they compute, and the names that they have there. */
+  readonly aliases: ReadonlyMap<Name, Name>;
 }
 
 /** @throws CoordError ENGINE_UNSUPPORTED for a kernel that has no rule; the message names layer and kernel. */
-export function lower(graph: Graph, { blockSize }: LowerOptions): LoweredModel {
+export function lower(graph: Graph, { blockSize, kernelsFrom }: LowerOptions): LoweredModel {
   const onnx = new OnnxBuilder();
-  const context = new LowerContext(onnx, blockSize);
+  const context = new LowerContext(onnx, blockSize, kernelsFrom);
   for (const node of graph.nodes) {
     const rule = KERNEL_RULES[node.kernel];
     if (!rule) throw unsupported(placeOf(node), 'there is no lowering for this kernel');
@@ -58,5 +64,6 @@ export function lower(graph: Graph, { blockSize }: LowerOptions): LoweredModel {
   for (const { name, value } of graph.outputs) {
     onnx.output(name, onnxType(value.dtype), value.shape, context.plain(value));
   }
-  return { bytes: onnx.build(), inputs: onnx.inputs, outputs: onnx.outputs, operationCount: onnx.operationCount };
+  const { inputs, outputs, operationCount, ownNodes, aliases } = onnx;
+  return { bytes: onnx.build(), inputs, outputs, operationCount, ownNodes, aliases };
 }

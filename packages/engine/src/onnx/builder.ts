@@ -28,6 +28,18 @@ interface Operation {
   readonly domain: string;
 }
 
+/**
+ * Work for a kernel of ours, which runs between sessions of ONNX Runtime. The ONNX graph knows nothing of it: its inputs are
+ * outputs of that graph, its outputs are inputs.
+ */
+export interface OwnNode {
+  readonly kernel: string;
+  readonly inputs: readonly Name[];
+  readonly outputs: readonly TensorInfo[];
+  /** What the kernel is told after the addresses of inputs and outputs. */
+  readonly scalars: readonly number[];
+}
+
 /** ONNX Runtime's own operators, and those of its blocked (NCHWc) layout. */
 export const MICROSOFT = 'com.microsoft';
 export const BLOCKED = 'com.microsoft.nchwc';
@@ -43,10 +55,17 @@ export const float = (value: number): FloatAttribute => new FloatAttribute(value
 export class OnnxBuilder {
   readonly inputs: TensorInfo[] = [];
   readonly outputs: TensorInfo[] = [];
+  readonly ownNodes: OwnNode[] = [];
+  /** Outputs that a kernel of ours computes, and what it calls them. */
+  readonly aliases = new Map<Name, Name>();
   private readonly operations: Operation[] = [];
   private readonly initializers = new Map<string, { name: Name; proto: object }>();
   private readonly known = new Map<string, Name[]>();
   private readonly domains = new Set<string>();
+  private readonly reshapes = new Map<Name, Name>();
+  /** What kernels of ours read and make. */
+  private readonly handedOut = new Map<Name, TensorInfo>();
+  private readonly handedIn = new Map<Name, TensorInfo>();
   private counter = 0;
 
   input(name: Name, type: OnnxType, dims: readonly number[]): Name {
@@ -55,8 +74,42 @@ export class OnnxBuilder {
   }
 
   output(name: Name, type: OnnxType, dims: readonly number[], value: Name): void {
-    this.operations.push({ type: 'Identity', inputs: [value], outputs: [name], attributes: {}, domain: '' });
     this.outputs.push({ name, type, dims });
+    const source = this.sourceOf(value);
+    if (this.isOwn(source)) this.aliases.set(name, source);
+    else this.operations.push({ type: 'Identity', inputs: [value], outputs: [name], attributes: {}, domain: '' });
+  }
+
+  /**
+   * Work for a kernel of ours.
+   *
+   * @param inputs values that are no constants; types and shapes as they are here.
+   * @param outputs types and shapes; the names are made up.
+   * @returns names of the outputs
+   */
+  own(
+    kernel: string,
+    inputs: readonly TensorInfo[],
+    outputs: readonly Omit<TensorInfo, 'name'>[],
+    scalars: readonly number[],
+  ): Name[] {
+    // A value that is another one in a new shape would be copied on its way out of a session.
+    const sources = inputs.map((info) => ({ ...info, name: this.sourceOf(info.name) }));
+    for (const info of sources) this.handedOut.set(info.name, info);
+    const made = outputs.map((info) => ({ ...info, name: `${kernel}_${this.counter++}` }));
+    for (const info of made) this.handedIn.set(info.name, info);
+    this.ownNodes.push({ kernel, inputs: sources.map(({ name }) => name), outputs: made, scalars });
+    return made.map(({ name }) => name);
+  }
+
+  private isOwn(name: Name): boolean {
+    return this.handedIn.has(name);
+  }
+
+  /** The value itself, where `name` is one in another shape. */
+  private sourceOf(name: Name): Name {
+    const source = this.reshapes.get(name);
+    return source === undefined ? name : this.sourceOf(source);
   }
 
   /** A constant tensor; `dims` of [] makes a scalar. */
@@ -87,6 +140,7 @@ export class OnnxBuilder {
     this.operations.push({ type, inputs, outputs, attributes, domain });
     if (domain !== '') this.domains.add(domain);
     this.known.set(key, outputs);
+    if (type === 'Reshape') this.reshapes.set(outputs[0], inputs[0]);
     return outputs;
   }
 
@@ -94,7 +148,12 @@ export class OnnxBuilder {
     return this.operations.length;
   }
 
-  /** The model as protobuf bytes. */
+  /** By an operation of ONNX Runtime. */
+  private isComputed(name: Name): boolean {
+    return !this.isOwn(name) && this.inputs.every((input) => input.name !== name);
+  }
+
+  /** The model as protobuf bytes, without the work of kernels of ours. */
   build(): Uint8Array {
     return ModelProto.encode({
       irVersion: IR_VERSION,
@@ -103,10 +162,11 @@ export class OnnxBuilder {
         name: 'step',
         node: [...this.operations, END_OPERATION].map(nodeProto),
         initializer: [...this.initializers.values()].map(({ proto }) => proto),
-        input: this.inputs.map(({ name, type, dims }) => valueInfoProto(name, type, dims)),
+        input: [...this.inputs, ...this.handedIn.values()].map(valueInfo),
         output: [
           sequenceInfoProto(END_OUTPUT),
-          ...this.outputs.map(({ name, type, dims }) => valueInfoProto(name, type, dims)),
+          ...this.outputs.filter(({ name }) => !this.aliases.has(name)).map(valueInfo),
+          ...[...this.handedOut.values()].filter(({ name }) => this.isComputed(name)).map(valueInfo),
         ],
       },
       opsetImport: [{ domain: '', version: OPSET }, ...[...this.domains].map((domain) => ({ domain, version: 1 }))],
@@ -121,6 +181,8 @@ const END_OPERATION: Operation = {
   attributes: {},
   domain: '',
 };
+
+const valueInfo = ({ name, type, dims }: TensorInfo): object => valueInfoProto(name, type, dims);
 
 /** Tells −0 from 0. */
 const keyOf = (value: number): string => (Object.is(value, -0) ? '-0' : String(value));

@@ -15,18 +15,39 @@ export interface OrtEngineOptions {
   readonly threads: number;
   /** `plain` does without ONNX Runtime's blocked layout. Default: `blocked` where the processor has it. */
   readonly layout?: 'blocked' | 'plain';
+  /**
+   * Elements from which on kernels of our own compute what they can instead of ONNX Runtime; ∞ does without them. They use one
+   * thread, and so does an engine that has them. Part of the numeric identity, so nothing but tests should change it.
+   */
+  readonly kernelsFrom?: number;
 }
 
-export async function createOrtEngine({ threads, layout = 'blocked' }: OrtEngineOptions): Promise<Engine> {
+/** A kernel of ours between two sessions costs the start of another session, about 20 µs. */
+const KERNELS_FROM = 32_768;
+
+export async function createOrtEngine({
+  threads,
+  layout = 'blocked',
+  kernelsFrom = KERNELS_FROM,
+}: OrtEngineOptions): Promise<Engine> {
   const blockSize = layout === 'blocked' ? await probeBlockSize() : undefined;
-  return engineOn({ name: 'ort', provider: 'cpu', device: cpuDevice(blockSize), threads, blockSize });
+  const device = cpuDevice(blockSize);
+  const ownKernels = { kernelsFrom: threads === 1 ? kernelsFrom : undefined };
+  return engineOn({ name: 'ort', provider: 'cpu', device, threads, blockSize, ...ownKernels });
 }
 
 /** On a GPU, in plain layout: the blocked one is the CPU provider's own. @throws Error with the reason when it has none */
 export async function createOrtGpuEngine(provider: Exclude<OrtProvider, 'cpu'>): Promise<Engine> {
   const device = provider === 'cuda' ? cudaDevice() : await webGpuDevice();
   await requireProvider(provider);
-  return engineOn({ name: `ort-${provider}`, provider, device, threads: 1, blockSize: undefined });
+  return engineOn({
+    name: `ort-${provider}`,
+    provider,
+    device,
+    threads: 1,
+    blockSize: undefined,
+    kernelsFrom: undefined,
+  });
 }
 
 interface OrtEngineParts {
@@ -35,6 +56,7 @@ interface OrtEngineParts {
   readonly device: string;
   readonly threads: number;
   readonly blockSize: number | undefined;
+  readonly kernelsFrom: number | undefined;
 }
 
 const engineOn = ({ name, device, ...options }: OrtEngineParts): Engine => ({

@@ -19,27 +19,28 @@ import {
   weightName,
 } from '../step/trace-step.js';
 import { StepTally } from '../tally/tally.js';
+import { SegmentedProgram } from './segmented-program.js';
 import { type Elements, OrtProgram, type OrtSessionOptions } from './session.js';
-import { StagedProgram } from './staged-program.js';
 import { verifyOnCpu } from './verify.js';
 
 export interface OrtOptions extends OrtSessionOptions {
   readonly blockSize: number | undefined;
+  readonly kernelsFrom: number | undefined;
 }
 
 type ProgramName = 'gradient' | 'evaluation' | 'prediction';
 
 /** What is compiled for one purpose and number of samples. */
 interface Compiled {
-  readonly program: OrtProgram;
+  readonly program: Program;
   readonly draws: readonly RandomDraw[];
   /** Until the first run has been checked; only on GPUs. */
-  unverified?: LoweredModel | undefined;
+  unverified?: { readonly model: LoweredModel; readonly program: OrtProgram } | undefined;
 }
 
 /** The gradient, in stages. */
 interface CompiledStages {
-  readonly program: StagedProgram;
+  readonly program: SegmentedProgram;
   readonly draws: readonly RandomDraw[];
 }
 
@@ -49,7 +50,7 @@ interface Lowered {
 }
 
 /** What a batch is fed to. */
-type Program = Pick<OrtProgram, 'hasInput' | 'input' | 'output'>;
+type Program = Pick<OrtProgram, 'hasInput' | 'input' | 'output' | 'run' | 'dispose'>;
 
 type Tracer = (step: PreparedStep, count: number, kept: readonly number[]) => TracedStep;
 
@@ -166,9 +167,12 @@ export class OrtStep implements CompiledStep {
   private program(purpose: ProgramName, count: number): Promise<Compiled> {
     return madeOnce(this.programs, `${purpose} ${count}`, async () => {
       const { model, draws } = await this.lowered(purpose, count);
+      if (model.ownNodes.length > 0) {
+        return { program: await SegmentedProgram.create(model, this.options, this.storage), draws };
+      }
       const program = await OrtProgram.create(model, this.options, this.storage);
       const { provider = 'cpu' } = this.options;
-      return { program, draws, unverified: provider === 'cpu' ? undefined : model };
+      return { program, draws, unverified: provider === 'cpu' ? undefined : { model, program } };
     });
   }
 
@@ -177,7 +181,7 @@ export class OrtStep implements CompiledStep {
     return madeOnce(this.stagedPrograms, `${count} at ${cuts}`, async () => {
       const { model, draws } = await this.lowered('gradient', count);
       const results = buckets.map((bucket) => this.gradientsIn(bucket));
-      return { program: await StagedProgram.create(model, this.options, this.storage, results), draws };
+      return { program: await SegmentedProgram.create(model, this.options, this.storage, results), draws };
     });
   }
 
@@ -199,7 +203,8 @@ export class OrtStep implements CompiledStep {
   private async run(compiled: Compiled): Promise<void> {
     await compiled.program.run();
     if (!compiled.unverified) return;
-    await verifyOnCpu(compiled.unverified, compiled.program, (output) => this.describe(output));
+    const { model, program } = compiled.unverified;
+    await verifyOnCpu(model, program, (output) => this.describe(output));
     compiled.unverified = undefined;
   }
 

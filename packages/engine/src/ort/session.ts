@@ -7,7 +7,7 @@
  * graph's first output is one that the binding cannot convert, a sequence: it gives up there, with the results in place.
  * A binding that could convert it would return normally, and nothing but the time would differ.
  */
-import { CoordError } from '@coord/protocol';
+import { CoordError, sizeOfShape } from '@coord/protocol';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { LoweredModel } from '../lower/lower.js';
 import { END_OUTPUT, type TensorInfo } from '../onnx/builder.js';
@@ -47,10 +47,50 @@ const sessionOptions = ({
   extra: { session: { set_denormal_as_zero: '1' } },
 });
 
+/** A session whose tensors have no buffers yet. */
+export class OrtSession {
+  private constructor(private readonly session: InferenceSession) {}
+
+  /** @throws CoordError ENGINE_FAILED */
+  static async open(model: Pick<LoweredModel, 'bytes'>, options: OrtSessionOptions): Promise<OrtSession> {
+    try {
+      return new OrtSession(await InferenceSession.create(model.bytes, sessionOptions(options)));
+    } catch (cause) {
+      throw failed('refused the compiled step', cause);
+    }
+  }
+
+  get inputs(): TensorInfo[] {
+    return tensorInfos(this.session.inputMetadata);
+  }
+
+  get outputs(): TensorInfo[] {
+    return tensorInfos(this.session.outputMetadata);
+  }
+
+  /**
+   * @param storage buffers for inputs and outputs that the caller keeps, by name; the rest is allocated here. They must not
+   *   lie in shared memory, which ONNX Runtime rejects.
+   */
+  bind(storage: Storage): OrtProgram {
+    const tensorsOf = (infos: readonly TensorInfo[]) =>
+      Object.fromEntries(infos.map((info) => [info.name, tensorOver(info, storage[info.name])]));
+    try {
+      return new OrtProgram(this.session, tensorsOf(this.inputs), tensorsOf(this.outputs));
+    } catch (cause) {
+      throw failed('refused the compiled step', cause);
+    }
+  }
+
+  release(): void {
+    void this.session.release();
+  }
+}
+
 export class OrtProgram {
   private readonly requests: Readonly<Record<string, Tensor | null>>;
 
-  private constructor(
+  constructor(
     private readonly session: InferenceSession,
     private readonly feeds: Readonly<Record<string, Tensor>>,
     private readonly fetches: Readonly<Record<string, Tensor>>,
@@ -59,8 +99,7 @@ export class OrtProgram {
   }
 
   /**
-   * @param storage buffers for inputs and outputs that the caller keeps, by name; the rest is allocated here. They must not
-   *   lie in shared memory, which ONNX Runtime rejects.
+   * @param storage as for `OrtSession.bind`.
    * @throws CoordError ENGINE_FAILED
    */
   static async create(
@@ -68,28 +107,7 @@ export class OrtProgram {
     options: OrtSessionOptions,
     storage: Storage = {},
   ): Promise<OrtProgram> {
-    try {
-      const session = await InferenceSession.create(model.bytes, sessionOptions(options));
-      const bind = (infos: readonly TensorInfo[]) =>
-        Object.fromEntries(infos.map((info) => [info.name, tensorOver(info, storage[info.name])]));
-      return new OrtProgram(
-        session,
-        bind(tensorInfos(session.inputMetadata)),
-        bind(tensorInfos(session.outputMetadata)),
-      );
-    } catch (cause) {
-      throw failed('refused the compiled step', cause);
-    }
-  }
-
-  get outputs(): TensorInfo[] {
-    return tensorInfos(this.session.outputMetadata);
-  }
-
-  /** The buffers of all inputs and outputs. */
-  get storage(): Storage {
-    const tensors = Object.entries({ ...this.feeds, ...this.fetches });
-    return Object.fromEntries(tensors.map(([name, { data }]) => [name, data as TensorArray]));
+    return (await OrtSession.open(model, options)).bind(storage);
   }
 
   get inputNames(): string[] {
@@ -98,10 +116,6 @@ export class OrtProgram {
 
   hasInput(name: string): boolean {
     return name in this.feeds;
-  }
-
-  hasOutput(name: string): boolean {
-    return name in this.fetches;
   }
 
   /** Elements of an input, to be written before `run`. */
@@ -132,15 +146,13 @@ export class OrtProgram {
 const endedBeforeCopies = (error: unknown): boolean =>
   error instanceof Error && error.message.startsWith('Non tensor type');
 
-const sizeOf = (dims: readonly number[]): number => dims.reduce((product, extent) => product * extent, 1);
-
-const ARRAYS = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array, bool: Uint8Array } as const;
-type TensorArray = Float32Array | Int32Array | BigInt64Array | Uint8Array;
+export const ARRAYS = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array, bool: Uint8Array } as const;
+export type TensorArray = Float32Array | Int32Array | BigInt64Array | Uint8Array;
 
 function tensorOver({ name, type, dims }: TensorInfo, storage: TensorArray | undefined): Tensor {
   const array = ARRAYS[type];
   if (!array) throw new TypeError(`"${name}" has elements of type ${type}`);
-  return new Tensor(type, storage ?? new array(sizeOf(dims)), dims);
+  return new Tensor(type, storage ?? new array(sizeOfShape(dims)), dims);
 }
 
 /** Shapes are fixed, and what is no tensor (the end) is left out. */

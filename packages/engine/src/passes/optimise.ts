@@ -3,6 +3,7 @@ import { type Graph, tidyGraph } from '../trace/graph.js';
 import { expandBatchNorm } from './expand-batch-norm.js';
 import { fuseBias } from './fuse-bias.js';
 import { fuseAddend, fuseAffineRelu } from './fuse-channel-affine.js';
+import { fuseColumnSums } from './fuse-column-sums.js';
 import { fuseConvolution } from './fuse-convolution.js';
 import { maskBelowMaxPool, maskFromOutput } from './relu-masks.js';
 import { skipNoOps } from './skip-no-ops.js';
@@ -18,6 +19,7 @@ const PASSES = [
   fuseBias,
   fuseAddend,
   fuseAffineRelu,
+  fuseColumnSums,
 ];
 
 export function optimise(graph: Graph): void {

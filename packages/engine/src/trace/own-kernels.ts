@@ -1,5 +1,5 @@
 /**
- * Kernels that tfjs does not have and ONNX Runtime computes in one go. Only formulas below `trace/layers` use them, inside
+ * Kernels that tfjs does not have and that are computed in one go, by ONNX Runtime or by kernels of ours. Only formulas below `trace/layers` use them, inside
  * `tf.customGrad`, so they need no gradients.
  */
 import { tf } from '../tensors.js';
@@ -26,6 +26,9 @@ export function layerNorm(x: tf.Tensor, scale: tf.Tensor, offset: tf.Tensor, eps
 
 /** x · Φ(x), Φ the normal distribution. */
 export const gelu = (x: tf.Tensor): tf.Tensor => run('Gelu', { x })[0];
+
+/** dy · (Φ(x) + x · φ(x)). */
+export const geluGradient = (x: tf.Tensor, dy: tf.Tensor): tf.Tensor => run('GeluGradient', { x, dy })[0];
 
 function run(kernel: string, inputs: Record<string, tf.Tensor>, attrs: Record<string, number> = {}): tf.Tensor[] {
   const outputs: tf.Tensor | tf.Tensor[] = tf.engine().runKernel(kernel, inputs, attrs);

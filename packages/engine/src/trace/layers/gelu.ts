@@ -4,7 +4,7 @@
  */
 import type * as tfl from '@tensorflow/tfjs-layers';
 import { tf } from '../../tensors.js';
-import { gelu as compute } from '../own-kernels.js';
+import { gelu as compute, geluGradient } from '../own-kernels.js';
 
 interface Activation {
   apply(x: tf.Tensor): tf.Tensor;
@@ -24,14 +24,7 @@ function gelu(x: tf.Tensor): tf.Tensor {
     const [input] = args as tf.Tensor[];
     const save = args[1] as unknown as tf.GradSaveFunc;
     save([input]);
-    return { value: compute(input), gradFunc: (dy: tf.Tensor, [saved]: tf.Tensor[]) => tf.mul(dy, slope(saved)) };
+    return { value: compute(input), gradFunc: (dy: tf.Tensor, [saved]: tf.Tensor[]) => geluGradient(saved, dy) };
   });
   return custom(x);
-}
-
-/** Φ(x) + x · φ(x) = (1 + erf(h) + 2/√π · h / e^(h²)) / 2 with h = x/√2; where e^(h²) overflows, the quotient is the 0 that it should be. */
-function slope(x: tf.Tensor): tf.Tensor {
-  const h = tf.mul(x, Math.SQRT1_2);
-  const density = tf.mul(tf.div(h, tf.exp(tf.square(h))), 2 / Math.sqrt(Math.PI));
-  return tf.mul(tf.add(tf.add(tf.erf(h), density), 1), 0.5);
 }

@@ -7,5 +7,6 @@ export const ownShapes: ShapeRules = {
     const rows = { shape: [...x.shape.slice(0, -1), 1], dtype: 'float32' as const };
     return [{ shape: x.shape, dtype: 'float32' }, rows, rows];
   },
+  GeluGradient: ({ x }) => ({ shape: x.shape, dtype: 'float32' }),
   Gelu: ({ x }) => ({ shape: x.shape, dtype: 'float32' }),
 };

@@ -3,11 +3,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { StepSpec } from '../src/engine.js';
 import { createOrtEngine } from '../src/ort/ort-engine.js';
-import { cutIntoStages, type GraphNode } from '../src/stages/cut.js';
+import { cutIntoSegments, type GraphNode } from '../src/segments/cut.js';
+import { type Lifetime, planMemory } from '../src/segments/memory-plan.js';
 import { inputField, randomBatch, randomWeights, stepOf } from './support.js';
 
 const engine = await createOrtEngine({ threads: 1 });
 const plain = await createOrtEngine({ threads: 1, layout: 'plain' });
+const kernels = await createOrtEngine({ threads: 1, kernelsFrom: 0 });
 
 const tokens = (name: string, options: Record<string, unknown>): StepSpec => ({
   ...stepOf(name, { ...options, classes: 4 } as never),
@@ -64,6 +66,12 @@ describe('a gradient in stages', () => {
     },
   );
 
+  it('has the same bits with kernels of ours between sessions', async () => {
+    const { whole, wholeSums, buckets, reported, stagedSums } = await bothWays(kernels, MODELS[4][1], 5000);
+    expectSameBits(whole, buckets, reported);
+    expect(stagedSums).toEqual(wholeSums);
+  });
+
   it('has the same bits without the blocked layout', async () => {
     const { whole, buckets, reported } = await bothWays(plain, MODELS[1][1], 1024);
     expectSameBits(whole, buckets, reported);
@@ -91,12 +99,12 @@ describe('a gradient in stages', () => {
   });
 });
 
-/** Graphs in which a node reads leaves and earlier nodes. */
+/** Graphs in which a node reads leaves and earlier nodes, and some nodes are ours. */
 const graphs = fc.integer({ min: 1, max: 30 }).chain((count) =>
   fc.tuple(
     ...Array.from({ length: count }, (_, index) =>
       fc.record({
-        type: fc.constantFrom('MatMul', 'Add', 'Reshape', 'Transpose', 'Relu'),
+        type: fc.constantFrom('MatMul', 'Add', 'Reshape', 'Transpose', 'Own'),
         inputs: fc.array(fc.integer({ min: -3, max: index - 1 }), { minLength: 1, maxLength: 3 }),
       }),
     ),
@@ -104,39 +112,96 @@ const graphs = fc.integer({ min: 1, max: 30 }).chain((count) =>
 );
 const nameOf = (value: number): string => (value < 0 ? `leaf${-value}` : `v${value}`);
 
-describe('cutting a graph into stages', () => {
+const graphNode = (type: string, inputs: number[], index: number): GraphNode => ({
+  type,
+  inputs: inputs.map(nameOf),
+  outputs: [nameOf(index)],
+  isOwn: type === 'Own',
+});
+
+describe('cutting a graph into segments', () => {
   it('computes every result no later than asked, from what is at hand, and what is costly once', () => {
     fc.assert(
       fc.property(graphs, fc.integer({ min: 1, max: 5 }), fc.infiniteStream(fc.nat()), (drawn, count, picks) => {
-        const nodes: GraphNode[] = drawn.map(({ type, inputs }, index) => ({
-          type,
-          inputs: inputs.map(nameOf),
-          outputs: [nameOf(index)],
-        }));
+        const nodes = drawn.map(({ type, inputs }, index) => graphNode(type, inputs, index));
         const pick = () => nameOf((picks.next().value as number) % nodes.length);
         const results = Array.from({ length: count }, () => [pick(), pick()]);
-        const stages = cutIntoStages(nodes, results);
+        // Kernels of ours may stand anywhere.
+        const segments = cutIntoSegments(
+          [...nodes].sort((a, b) => Number(b.isOwn) - Number(a.isOwn)),
+          results,
+        );
         const handedOver = new Set<string>();
         const costly: GraphNode[] = [];
-        for (const [index, stage] of stages.entries()) {
-          const atHand = new Set(stage.carriedIn);
-          for (const name of stage.carriedIn) expect(handedOver.has(name)).toBe(true);
-          for (const node of stage.nodes) {
+        for (const segment of segments) {
+          const atHand = new Set(segment.carriedIn);
+          for (const name of segment.carriedIn) expect(handedOver.has(name)).toBe(true);
+          for (const node of segment.nodes) {
+            expect(node.isOwn).toBe(segment.isOwn);
             for (const name of node.inputs) expect(name.startsWith('leaf') || atHand.has(name)).toBe(true);
             for (const name of node.outputs) atHand.add(name);
             if (node.type !== 'Reshape' && node.type !== 'Transpose') costly.push(node);
           }
-          for (const name of stage.carriedOut) {
+          for (const name of segment.carriedOut) {
             expect(atHand.has(name)).toBe(true);
             handedOver.add(name);
           }
-          const done = new Set(
-            stages.slice(0, index + 1).flatMap(({ nodes: own }) => own.flatMap(({ outputs }) => outputs)),
-          );
-          for (const name of results[index]) expect(done.has(name)).toBe(true);
         }
         expect(new Set(costly).size).toBe(costly.length);
+        expect(segments.map(({ stage }) => stage)).toEqual(segments.map(({ stage }) => stage).sort((a, b) => a - b));
+        results.forEach((names, stage) => {
+          const until = segments.filter((segment) => segment.stage <= stage);
+          const done = new Set(until.flatMap((segment) => segment.nodes.flatMap(({ outputs }) => outputs)));
+          for (const name of names) expect(done.has(name)).toBe(true);
+        });
       }),
     );
+  });
+
+  it('lets ONNX Runtime and our kernels take turns, as few as there can be', () => {
+    // Two chains of an operation, a kernel and an operation: three segments, not six.
+    const chain = (at: number) =>
+      ['MatMul', 'Own', 'MatMul'].map((type, index) =>
+        graphNode(type, [index === 0 ? -1 : at + index - 1], at + index),
+      );
+    const segments = cutIntoSegments([...chain(0), ...chain(3)], [['v2', 'v5']]);
+    expect(segments.map(({ isOwn, nodes }) => [isOwn, nodes.length])).toEqual([
+      [false, 2],
+      [true, 2],
+      [false, 2],
+    ]);
+  });
+});
+
+describe('the memory of a segmented program', () => {
+  it('gives values that live at the same time places of their own, aligned, and others the same', () => {
+    const lifetimes = fc.array(
+      fc.record({ bytes: fc.integer({ min: 1, max: 1000 }), first: fc.nat(20), length: fc.nat(5) }),
+      { maxLength: 30 },
+    );
+    fc.assert(
+      fc.property(lifetimes, fc.nat(500), (drawn, base) => {
+        const values: Lifetime[] = drawn.map(({ bytes, first, length }, index) => ({
+          name: `v${index}`,
+          bytes,
+          first,
+          last: first + length,
+        }));
+        const { offsets, bytes } = planMemory(values, base);
+        for (const a of values) {
+          const start = offsets.get(a.name) as number;
+          expect(start % 64).toBe(0);
+          expect(start).toBeGreaterThanOrEqual(base);
+          expect(start + a.bytes).toBeLessThanOrEqual(bytes);
+          for (const b of values) {
+            if (a === b || a.first > b.last || b.first > a.last) continue;
+            const other = offsets.get(b.name) as number;
+            expect(start + a.bytes <= other || other + b.bytes <= start).toBe(true);
+          }
+        }
+      }),
+    );
+    const apart = [0, 1, 2].map((at) => ({ name: `v${at}`, bytes: 64, first: at, last: at }));
+    expect(planMemory(apart).bytes).toBe(64);
   });
 });

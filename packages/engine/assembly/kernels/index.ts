@@ -1,0 +1,7 @@
+/**
+ * Kernels that run between ONNX Runtime's operations (WebAssembly SIMD, AssemblyScript): one pass over memory for what would
+ * be many there. Sums run in a fixed order, so the bits depend on nothing but the inputs.
+ *
+ * Arguments: addresses in bytes of inputs and outputs; then scalars. Rows are whole vectors of four elements.
+ */
+export { geluGradient, geluGradientWithSums } from './gelu';
