@@ -32,9 +32,9 @@ const CASES: readonly (LayerCase & { kernels: string[] })[] = [
       L.dense({ units: 12, activation: 'gelu' as 'relu' }),
       L.dense({ units: 5 }),
     ]),
-    kernels: ['geluGradientWithSums'],
+    kernels: ['geluGradient'],
   },
-  { ...one('gelu by itself', [3, 8], () => L.activation({ activation: 'gelu' as 'relu' })), kernels: [] },
+  { ...one('gelu by itself', [3, 8], () => L.activation({ activation: 'gelu' as 'relu' })), kernels: ['geluGradient'] },
 ];
 
 function specOf({ inputShape, build }: LayerCase): StepSpec {
@@ -128,7 +128,7 @@ describe('kernels of ours', () => {
     const [rows, width] = [24, 32];
     const x = drawn(rows * width, range, range);
     const dy = drawn(rows * width, 1, 7).map((value) => Math.fround(Math.max(-1, Math.min(1, value))));
-    const [dx, sums] = call('geluGradientWithSums', [x, dy], [rows * width, width], [rows, width]);
+    const [dx, sums] = call('geluGradient', [x, dy], [rows * width, width], [rows, width]);
     const exact = Float64Array.from(x, (value, at) => {
       const density = Math.exp((-value * value) / 2) / Math.sqrt(2 * Math.PI);
       return dy[at] * (normalDistribution(value) + value * density);
@@ -140,6 +140,5 @@ describe('kernels of ours', () => {
       const own = exact.filter((_, at) => at % width === column).reduce((total, value) => total + value, 0);
       expect(Math.abs(sum - own)).toBeLessThan(rows * 3e-7);
     });
-    expect(call('geluGradient', [x, dy], [rows * width], [rows, width])[0]).toEqual(dx);
   });
 });

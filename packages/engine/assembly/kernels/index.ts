@@ -4,4 +4,4 @@
  *
  * Arguments: addresses in bytes of inputs and outputs; then scalars. Rows are whole vectors of four elements.
  */
-export { geluGradient, geluGradientWithSums } from './gelu';
+export { geluGradient } from './gelu';

@@ -1,17 +1,11 @@
 /** Short names for vectors of four float32, and 2^x. */
 
-// @ts-expect-error: decorator
-@inline
 export function add(a: v128, b: v128): v128 {
   return f32x4.add(a, b);
 }
-// @ts-expect-error: decorator
-@inline
 export function sub(a: v128, b: v128): v128 {
   return f32x4.sub(a, b);
 }
-// @ts-expect-error: decorator
-@inline
 export function mul(a: v128, b: v128): v128 {
   return f32x4.mul(a, b);
 }
@@ -20,15 +14,11 @@ export function mul(a: v128, b: v128): v128 {
  * A constant in all four lanes, out of a table in memory. What the compiler knew as a constant it would build anew, in several
  * instructions, wherever it is used.
  */
-// @ts-expect-error: decorator
-@inline
 export function constant(table: usize, index: usize): v128 {
   return v128.load32_splat(table + (index << 2));
 }
 
 /** a·x + b */
-// @ts-expect-error: decorator
-@inline
 export function mulAdd(a: v128, x: v128, b: v128): v128 {
   return add(mul(a, x), b);
 }
@@ -42,8 +32,6 @@ const EXP2: usize = memory.data<f32>([
 ]);
 
 /** 2^x for −126 ≤ x ≤ 127. */
-// @ts-expect-error: decorator
-@inline
 export function exp2(x: v128): v128 {
   const magic = constant(EXP2, 0);
   const shifted = add(x, magic);

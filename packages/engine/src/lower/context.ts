@@ -17,6 +17,9 @@ export type Form = 'plain' | 'nchw' | 'blocked';
 export type KernelRule = (node: Node, context: LowerContext) => void;
 export type KernelRules = Readonly<Record<string, KernelRule>>;
 
+/** What a kernel of ours writes: a value of the graph, or something that nobody reads. */
+export type OwnOutput = Value | Pick<Value, 'shape' | 'dtype'>;
+
 const TO_CHANNELS_FIRST = [0, 3, 1, 2];
 const TO_CHANNELS_LAST = [0, 2, 3, 1];
 
@@ -134,12 +137,12 @@ export class LowerContext {
   }
 
   /** Leaves the outputs, in plain form, to a kernel of ours. */
-  own(kernel: string, inputs: readonly Value[], outputs: readonly Value[], scalars: readonly number[]): void {
-    const infoOf = ({ dtype, shape }: Value) => ({ type: onnxType(dtype), dims: shape });
+  own(kernel: string, inputs: readonly Value[], outputs: readonly OwnOutput[], scalars: readonly number[]): void {
+    const infoOf = ({ dtype, shape }: OwnOutput) => ({ type: onnxType(dtype), dims: shape });
     const operands = inputs.map((value) => ({ name: this.plain(value), ...infoOf(value) }));
     const names = this.onnx.own(kernel, operands, outputs.map(infoOf), scalars);
-    outputs.forEach((value, index) => {
-      this.set(value, 'plain', names[index]);
+    outputs.forEach((output, index) => {
+      if ('id' in output) this.set(output, 'plain', names[index]);
     });
   }
 

@@ -2,7 +2,7 @@
 import { sizeOfShape } from '@coord/protocol';
 import { BLOCKED, float, MICROSOFT, type Name } from '../onnx/builder.js';
 import type { Value } from '../trace/graph.js';
-import type { KernelRule, KernelRules, LowerContext } from './context.js';
+import type { KernelRule, KernelRules, LowerContext, OwnOutput } from './context.js';
 import { elementwise } from './elementwise.js';
 
 /** In the blocked layout a depthwise 1×1 convolution is the quickest way, and takes an addend and a relu along. */
@@ -40,8 +40,7 @@ const gelu: KernelRule = ({ inputs: { x }, outputs: [out] }, context) =>
 const geluGradient: KernelRule = ({ inputs: { x, dy }, outputs }, context) => {
   const [dx, columnSums] = outputs;
   if (context.paysAsKernel(x)) {
-    context.own(columnSums ? 'geluGradientWithSums' : 'geluGradient', [x, dy], outputs, rowsOf(x));
-    return;
+    return context.own('geluGradient', [x, dy], [dx, columnSums ?? columnOf(x)], rowsOf(x));
   }
   elementwise(context, dx, [x, dy], (value, slope) => context.op('Mul', [slope, geluSlope(context, value)]));
   if (columnSums) context.set(columnSums, 'plain', sumOfColumns(context, dx));
@@ -55,6 +54,9 @@ function geluSlope(context: LowerContext, x: Name): Name {
   const sum = context.op('Add', [context.op('Add', [context.op('Erf', [half]), density]), context.scalar(1)]);
   return context.op('Mul', [sum, context.scalar(0.5)]);
 }
+
+/** Where a kernel puts sums that nobody asked for. */
+const columnOf = ({ shape, dtype }: Value): OwnOutput => ({ shape: shape.slice(-1), dtype });
 
 function sumOfColumns(context: LowerContext, x: Value): Name {
   const axes = x.shape.slice(0, -1).map((_, axis) => axis);
