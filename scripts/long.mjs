@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 
 const FORMS = {
   simulate: {
+    project: 'cluster',
     file: 'test/simulation.test.ts',
     arguments: [
       ['COORD_SIMULATIONS', /^\d{1,9}$/, '5000'],
@@ -13,6 +14,7 @@ const FORMS = {
     ],
   },
   fuzz: {
+    project: 'cluster',
     file: 'test/fuzz.test.ts',
     arguments: [
       ['COORD_FUZZ', /^\d{1,9}$/, '1000000'],
@@ -21,6 +23,7 @@ const FORMS = {
     ],
   },
   membership: {
+    project: 'unit',
     file: 'packages/coordinator/test/scale.test.ts',
     arguments: [['COORD_SCALE_WORKERS', /^[1-9]\d{0,3}$/, '1000']],
   },
@@ -39,7 +42,7 @@ form.arguments.forEach(([variable, pattern, byDefault], index) => {
   env[variable] = value;
 });
 const startedMs = performance.now();
-const args = ['exec', '--', 'vitest', 'run', form.file];
+const args = ['exec', '--', 'vitest', 'run', '--project', form.project, form.file];
 const { status } = spawnSync('npm', args, { stdio: 'inherit', env, shell: process.platform === 'win32' });
 process.stdout.write(`${name} ${given.join(' ')}: ${((performance.now() - startedMs) / 1000).toFixed(0)} s\n`);
 process.exit(status ?? 1);

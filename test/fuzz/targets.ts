@@ -285,14 +285,38 @@ function readLedger(chance: Chance): void {
     );
 }
 
-const CONFIGS = [
+const CONFIGS: readonly object[] = [
+  { model: { name: 'cnn' }, data: { source: 'mnist' }, epochs: 5 },
+  {
+    model: { name: 'mlp', hidden: [8, 4] },
+    data: { source: 'synthetic', samples: 10, shape: [4], classes: 2 },
+    batch: { grains: 2 },
+    loss: { name: 'categoricalCrossentropy', labelSmoothing: 0.1, classWeights: 'balanced' },
+    metrics: ['accuracy', { name: 'topK', k: 1 }],
+    transport: 'nats',
+    nats: 'nats://127.0.0.1:4222',
+  },
+  {
+    model: { name: 'gpt', contextLength: 8 },
+    data: { source: 'text', file: 'x.txt', sequenceLength: 8 },
+    optimizer: { name: 'sgd', learningRate: 1e-3 },
+    listen: '127.0.0.1:0',
+  },
+];
+const YAMLS = [
   'model:\n  name: cnn\ndata:\n  source: mnist\nepochs: 5\n',
   'model: {name: mlp, hidden: [8, 4]}\ndata: {source: synthetic, samples: 10, shape: [4], classes: 2}\nbatch: {grains: 2}\n',
   'model: &a {name: gpt}\ndata: {source: text, file: x.txt}\noptimizer: {name: sgd, learningRate: 1e-3}\n',
 ].map((text) => Buffer.from(text));
 
-const readConfig = (chance: Chance): void =>
-  void parseConfig({ file: 'run.yaml', text: mutateBytes(CONFIGS, chance).toString('utf8') });
+/** Changed bytes of YAML, and values of a wrong shape as JSON, which is YAML. */
+function readConfig(chance: Chance): void {
+  const text =
+    chance.below(2) === 0
+      ? mutateBytes(YAMLS, chance).toString('utf8')
+      : JSON.stringify(mutateValue(chance.pick(CONFIGS), chance));
+  parseConfig({ file: 'run.yaml', text });
+}
 
 export const TARGETS: readonly FuzzTarget[] = [
   { name: 'frames', run: readFrames },

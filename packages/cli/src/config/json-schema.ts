@@ -50,9 +50,13 @@ export function keysAt(path: readonly PropertyKey[]): string[] {
   return [...new Set(nodes.flatMap((node) => Object.keys(node.properties ?? {})))];
 }
 
+/** Made once: making it takes milliseconds, and every problem of a configuration asks for it several times. */
+let rootNode: JsonSchemaNode | undefined;
+
 /** Every schema that the value at `path` may have to meet. */
 export function nodesAt(path: readonly PropertyKey[]): readonly JsonSchemaNode[] {
-  let nodes: readonly JsonSchemaNode[] = [runConfigJsonSchema()];
+  rootNode ??= runConfigJsonSchema();
+  let nodes: readonly JsonSchemaNode[] = [rootNode];
   for (const key of path) {
     nodes = nodes.flatMap(variantsOf).flatMap((node) => {
       const next = typeof key === 'number' ? (node.prefixItems?.[key] ?? node.items) : node.properties?.[String(key)];
