@@ -47,7 +47,7 @@ type Arrays = Record<'x' | 'filter' | 'bias' | 'dy', Float32Array>;
 /** y, dx and dw by minimal filtering. */
 async function minimal(info: ConvolutionInfo, arrays: Arrays): Promise<Float32Array[]> {
   const onnx = new OnnxBuilder();
-  const context = new LowerContext(onnx, blockSize);
+  const context = new LowerContext(onnx, blockSize, undefined);
   const x = given('x', info.inShape, 0);
   const filter = given('filter', info.filterShape, 1);
   const bias = given('bias', [info.outChannels], 2);
@@ -135,7 +135,7 @@ describe.skipIf(blockSize === undefined)('minimal filtering', () => {
   it('is chosen by static shape: 3×3, stride 1, small images, many channels, enough of them', () => {
     const pays = (x: number[], filter: number[], strides = 1) =>
       paysMinimal(
-        new LowerContext(new OnnxBuilder(), 16),
+        new LowerContext(new OnnxBuilder(), 16, undefined),
         convolutionInfo(x, filter, { strides, pad: 'same', dilations: 1 } as unknown as tf.Conv2DAttrs, false),
       );
     expect(pays([32, 4, 4, 512], [3, 3, 512, 512])).toBe(true);

@@ -166,8 +166,9 @@ export class LowerContext {
     return this.op('Transpose', [name], { perm });
   }
 
-  reshape(name: Name, shape: readonly number[]): Name {
-    return this.op('Reshape', [name, this.onnx.integers(shape)]);
+  /** @param from the shape that `name` has, if the result may become an output: it is given out in that one. */
+  reshape(name: Name, shape: readonly number[], from?: readonly number[]): Name {
+    return this.onnx.reshape(name, shape, from);
   }
 
   sum(name: Name, axes: readonly number[], keepDims = false): Name {

@@ -106,9 +106,17 @@ const binaryNamed = Object.fromEntries(
   Object.entries(BINARY_OPS).map(([kernel, type]) => [kernel, binary((context, a, b) => context.op(type, [a, b]))]),
 );
 
-/** `Where` is slow; a cast comparison as a factor is not. */
+/** So steep that every normal number above zero is at 1; denormals count as zeros everywhere. */
+const STEEPEST = 3e38;
+
+/**
+ * `Where` is slow; a factor is not. Where the processor computes, one pass of a steep sigmoid makes it: elsewhere a
+ * comparison, which every provider has.
+ */
 export const positiveMask = (context: LowerContext, x: Name): Name =>
-  context.cast(context.op('Greater', [x, context.scalar(0)]), 'float32');
+  context.blockSize === undefined
+    ? context.cast(context.op('Greater', [x, context.scalar(0)]), 'float32')
+    : context.op('HardSigmoid', [x], { alpha: float(STEEPEST), beta: float(0) });
 
 function step(context: LowerContext, x: Name, { alpha }: tf.StepAttrs): Name {
   const mask = positiveMask(context, x);

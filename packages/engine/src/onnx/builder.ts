@@ -63,6 +63,8 @@ export class OnnxBuilder {
   private readonly known = new Map<string, Name[]>();
   private readonly domains = new Set<string>();
   private readonly reshapes = new Map<Name, Name>();
+  /** Shapes of what reshapes were made from, where they were told. */
+  private readonly shapes = new Map<Name, readonly number[]>();
   /** What kernels of ours read and make. */
   private readonly handedOut = new Map<Name, TensorInfo>();
   private readonly handedIn = new Map<Name, TensorInfo>();
@@ -73,11 +75,24 @@ export class OnnxBuilder {
     return name;
   }
 
+  /** An output has the shape in which it is computed, if that is known: to reshape it would copy it. */
   output(name: Name, type: OnnxType, dims: readonly number[], value: Name): void {
-    this.outputs.push({ name, type, dims });
     const source = this.sourceOf(value);
-    if (this.isOwn(source)) this.aliases.set(name, source);
-    else this.operations.push({ type: 'Identity', inputs: [value], outputs: [name], attributes: {}, domain: '' });
+    if (this.isOwn(source)) {
+      this.outputs.push({ name, type, dims });
+      this.aliases.set(name, source);
+      return;
+    }
+    const shape = this.shapes.get(source);
+    this.outputs.push({ name, type, dims: shape ?? dims });
+    const inputs = [shape ? source : value];
+    this.operations.push({ type: 'Identity', inputs, outputs: [name], attributes: {}, domain: '' });
+  }
+
+  /** @param from the shape that `name` has, if the result may become an output. */
+  reshape(name: Name, dims: readonly number[], from?: readonly number[]): Name {
+    if (from) this.shapes.set(name, from);
+    return this.op('Reshape', [name, this.integers(dims)]);
   }
 
   /**
@@ -153,6 +168,18 @@ export class OnnxBuilder {
     return !this.isOwn(name) && this.inputs.every((input) => input.name !== name);
   }
 
+  /** Without those that nothing needs, such as reshapes of what is given out in another shape. */
+  private neededOperations(): Operation[] {
+    const needed = new Set([...this.outputs.map(({ name }) => name), ...this.handedOut.keys()]);
+    const operations: Operation[] = [];
+    for (const operation of this.operations.toReversed()) {
+      if (!operation.outputs.some((name) => needed.has(name))) continue;
+      operations.push(operation);
+      for (const name of operation.inputs) needed.add(name);
+    }
+    return operations.reverse();
+  }
+
   /** The model as protobuf bytes, without the work of kernels of ours. */
   build(): Uint8Array {
     return ModelProto.encode({
@@ -160,7 +187,7 @@ export class OnnxBuilder {
       producerName: 'coord',
       graph: {
         name: 'step',
-        node: [...this.operations, END_OPERATION].map(nodeProto),
+        node: [...this.neededOperations(), END_OPERATION].map(nodeProto),
         initializer: [...this.initializers.values()].map(({ proto }) => proto),
         input: [...this.inputs, ...this.handedIn.values()].map(valueInfo),
         output: [

@@ -5,6 +5,7 @@ import { fuseBias } from './fuse-bias.js';
 import { fuseAddend, fuseAffineRelu } from './fuse-channel-affine.js';
 import { fuseColumnSums } from './fuse-column-sums.js';
 import { fuseConvolution } from './fuse-convolution.js';
+import { fuseGradientAddend } from './fuse-gradient-addend.js';
 import { maskBelowMaxPool, maskFromOutput } from './relu-masks.js';
 import { skipNoOps } from './skip-no-ops.js';
 import { untile } from './untile.js';
@@ -20,6 +21,7 @@ const PASSES = [
   fuseAddend,
   fuseAffineRelu,
   fuseColumnSums,
+  fuseGradientAddend,
 ];
 
 export function optimise(graph: Graph): void {

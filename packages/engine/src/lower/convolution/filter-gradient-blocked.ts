@@ -5,6 +5,7 @@
 import { BLOCKED, type Name } from '../../onnx/builder.js';
 import type { Value } from '../../trace/graph.js';
 import type { LowerContext } from '../context.js';
+import { isPadded, isUnitStride } from '../geometry.js';
 import type { ConvolutionInfo } from './forward.js';
 
 /** What the kernel should find in the cache while it sweeps an image: a group of filters for one block of samples. */
@@ -32,12 +33,39 @@ interface Band {
 
 /** @returns the gradient in tfjs's order (HWIO). Both channel counts must fill blocks. */
 export function correlatedBlocked(context: LowerContext, info: ConvolutionInfo, x: Value, dy: Value): Name {
+  if (leaps(info)) return correlatedAt(context, unstrided(info), reachedPixels(context, info, x), dy);
+  return correlatedAt(context, info, context.blocked(x), dy);
+}
+
+/** Whether a filter of one pixel leaps over pixels, which may as well be left out before. */
+const leaps = (info: ConvolutionInfo): boolean =>
+  info.filterHeight === 1 && info.filterWidth === 1 && !isUnitStride(info) && !isPadded(info);
+
+/** The convolution of the pixels that are reached. */
+const unstrided = (info: ConvolutionInfo): ConvolutionInfo => ({
+  ...info,
+  inHeight: info.outHeight,
+  inWidth: info.outWidth,
+  strideHeight: 1,
+  strideWidth: 1,
+});
+
+function reachedPixels(context: LowerContext, info: ConvolutionInfo, x: Value): Name {
+  const { batchSize, inChannels, inHeight, inWidth, outHeight, outWidth, strideHeight, strideWidth } = info;
+  const block = context.blockSize as number;
+  const planes = context.reshape(context.blocked(x), [(batchSize * inChannels) / block, inHeight, inWidth, block]);
+  const reached = context.slice(planes, [0, 0], [inHeight, inWidth], [1, 2], [strideHeight, strideWidth]);
+  return context.reshape(reached, [batchSize, inChannels, outHeight, outWidth]);
+}
+
+/** @param x blocked. */
+function correlatedAt(context: LowerContext, info: ConvolutionInfo, x: Name, dy: Value): Name {
   const { inChannels, outChannels, outHeight, filterHeight, filterWidth, batchSize } = info;
   const block = context.blockSize as number;
   const woven = wovenChannels(filterWidth, block);
   const correlation = { context, info, block, woven, samples: Math.ceil(batchSize / block) * block };
   const images = samplesAsChannels(correlation, wholeBlocks(correlation, x));
-  const slopes = slopesOf(correlation, wholeBlocks(correlation, dy));
+  const slopes = slopesOf(correlation, wholeBlocks(correlation, context.blocked(dy)));
   const bandHeight = rowsInCache(correlation);
   let sum: Name | undefined;
   for (let row = 0; row < outHeight; row += bandHeight) {
@@ -45,8 +73,9 @@ export function correlatedBlocked(context: LowerContext, info: ConvolutionInfo, 
     sum = addBand(correlation, images, slopes, band, sum);
   }
   const places = context.op('ReorderOutput', [sum as Name], { channels: outChannels, channels_last: 1 }, BLOCKED);
-  const byChannel = context.reshape(places, [inChannels / woven, filterHeight * filterWidth, woven * outChannels]);
-  return context.reshape(context.transpose(byChannel, [1, 0, 2]), info.filterShape);
+  const [groups, taps, columns] = [inChannels / woven, filterHeight * filterWidth, woven * outChannels];
+  const byTap = context.transpose(context.reshape(places, [groups, taps, columns]), [1, 0, 2]);
+  return context.reshape(byTap, info.filterShape, [taps, groups, columns]);
 }
 
 /** The largest power of two that leaves a filter's width within what the kernel computes together. */
@@ -56,10 +85,10 @@ function wovenChannels(filterWidth: number, block: number): number {
   return woven;
 }
 
-/** The value's blocked form with zeros for the samples that are missing in the last block. */
-function wholeBlocks({ context, samples }: Correlation, value: Value): Name {
-  const missing = samples - value.shape[0];
-  return missing === 0 ? context.blocked(value) : context.pad(context.blocked(value), [0, 0, 0, 0], [missing, 0, 0, 0]);
+/** The blocked tensor with zeros for the samples that are missing in the last block. */
+function wholeBlocks({ context, samples, info }: Correlation, blocked: Name): Name {
+  const missing = samples - info.batchSize;
+  return missing === 0 ? blocked : context.pad(blocked, [0, 0, 0, 0], [missing, 0, 0, 0]);
 }
 
 function rowsInCache({ block, info: { outWidth, outChannels } }: Correlation): number {

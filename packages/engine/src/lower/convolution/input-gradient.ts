@@ -1,8 +1,9 @@
 /** Gradient of a convolution by its input. */
-import { BLOCKED } from '../../onnx/builder.js';
+import { BLOCKED, type Name } from '../../onnx/builder.js';
 import type { tf } from '../../tensors.js';
 import type { Value } from '../../trace/graph.js';
-import type { KernelRule, LowerContext } from '../context.js';
+import type { Form, KernelRule, LowerContext } from '../context.js';
+import { elementwise } from '../elementwise.js';
 import { convolutionInfo, isUndilated, isUnitStride, outputPadding } from '../geometry.js';
 import { blockedTurnedFilter, filterOIHW } from './filters.js';
 import { type ConvolutionInfo, windowAttributes } from './forward.js';
@@ -13,25 +14,50 @@ interface InputGradientAttrs extends tf.Conv2DBackpropInputAttrs {
   inputShape: [number, number, number, number];
 }
 
-export const convolutionInputGradient: KernelRule = ({ inputs: { dy, filter }, attrs, outputs: [out] }, context) => {
+export const convolutionInputGradient: KernelRule = ({ inputs, attrs, outputs: [out] }, context) => {
+  const { dy, filter, addend } = inputs;
   const window = attrs as unknown as InputGradientAttrs;
   const info = convolutionInfo(window.inputShape, filter.shape, { ...window, dilations: 1 }, false);
-  if (paysMinimal(context, info)) {
-    return context.set(out, 'blocked', minimalInputGradient(context, info, dy, filter));
+  if (turns(context, info, dy, out)) {
+    const sum = convolvedTurned(context, info, dy, filter, addend && context.blocked(addend));
+    return context.set(out, 'blocked', sum);
   }
-  if (context.canBlock(dy) && context.canBlock(out) && isUndilated(info)) {
-    if (isUnitStride(info)) return convolveTurned(context, info, dy, filter, out);
-    if (hasEvenPhases(info)) return context.set(out, 'blocked', phasedInputGradient(context, info, dy, filter));
-  }
-  const gradient = context.op('ConvTranspose', [context.nchw(dy), filterOIHW(context, filter)], {
-    ...windowAttributes(info),
-    output_padding: outputPadding(info),
-  });
-  context.set(out, 'nchw', gradient);
+  if (!addend) return context.set(out, ...gradientOf(context, info, dy, filter, out));
+  const gradient = { ...out };
+  context.set(gradient, ...gradientOf(context, info, dy, filter, out));
+  elementwise(context, out, [gradient, addend], (a, b) => context.op('Add', [a, b]));
 };
 
-/** At stride 1 it is a convolution of dy with the filter turned by 180°. */
-function convolveTurned(context: LowerContext, info: ConvolutionInfo, dy: Value, filter: Value, out: Value): void {
+/** Whether the gradient is a blocked convolution of dy at stride 1. */
+const turns = (context: LowerContext, info: ConvolutionInfo, dy: Value, out: Value): boolean =>
+  context.canBlock(dy) &&
+  context.canBlock(out) &&
+  isUndilated(info) &&
+  isUnitStride(info) &&
+  !paysMinimal(context, info);
+
+function gradientOf(
+  context: LowerContext,
+  info: ConvolutionInfo,
+  dy: Value,
+  filter: Value,
+  out: Value,
+): [form: Form, name: Name] {
+  if (paysMinimal(context, info)) return ['blocked', minimalInputGradient(context, info, dy, filter)];
+  const isBlocked = context.canBlock(dy) && context.canBlock(out) && isUndilated(info);
+  if (isBlocked && hasEvenPhases(info)) return ['blocked', phasedInputGradient(context, info, dy, filter)];
+  const attributes = { ...windowAttributes(info), output_padding: outputPadding(info) };
+  return ['nchw', context.op('ConvTranspose', [context.nchw(dy), filterOIHW(context, filter)], attributes)];
+}
+
+/** At stride 1 it is a convolution of dy with the filter turned by 180°, which takes an addend along. */
+function convolvedTurned(
+  context: LowerContext,
+  info: ConvolutionInfo,
+  dy: Value,
+  filter: Value,
+  addend: Name | undefined,
+): Name {
   const { filterHeight, filterWidth, padInfo } = info;
   const pads = [
     filterHeight - 1 - padInfo.top,
@@ -39,7 +65,6 @@ function convolveTurned(context: LowerContext, info: ConvolutionInfo, dy: Value,
     filterHeight - 1 - padInfo.bottom,
     filterWidth - 1 - padInfo.right,
   ];
-  const operands = [context.blocked(dy), blockedTurnedFilter(context, filter)];
-  const attributes = { kernel_shape: [filterHeight, filterWidth], pads };
-  context.set(out, 'blocked', context.op('Conv', operands, attributes, BLOCKED));
+  const operands = [context.blocked(dy), blockedTurnedFilter(context, filter), ...(addend ? ['', addend] : [])];
+  return context.op('Conv', operands, { kernel_shape: [filterHeight, filterWidth], pads }, BLOCKED);
 }

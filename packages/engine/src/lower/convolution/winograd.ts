@@ -86,7 +86,8 @@ export function minimalInputGradient(context: LowerContext, info: ConvolutionInf
 /** @returns the gradient in tfjs's order (HWIO). */
 export function minimalFilterGradient(context: LowerContext, info: ConvolutionInfo, x: Value, dy: Value): Name {
   const products = product(context, inputPlaces(context, info, x), slopePlaces(context, info, dy), { transA: 1 });
-  return context.reshape(transformed(context, backwards(FILTER_TRANSFORM), products), info.filterShape);
+  const gradient = transformed(context, backwards(FILTER_TRANSFORM), products);
+  return context.reshape(gradient, info.filterShape, [FILTER_TRANSFORM.columns, info.inChannels * info.outChannels]);
 }
 
 // Operands: a matrix for each place.
@@ -109,12 +110,10 @@ const product = (context: LowerContext, left: Name, right: Name, transposes: Att
 
 // Pixels come first while transforms, which mix them, are applied.
 
-/** The blocked value [N, C/b, H, W, b] as [H · W, N · C]. */
+/** The value as [H · W, N, C]; from its plain form, since that moves whole pixels. */
 function pixelsFirst(context: LowerContext, value: Value): Name {
   const [samples, height, width, channels] = value.shape;
-  const block = context.blockSize as number;
-  const parts = context.reshape(context.blocked(value), [samples, channels / block, height * width, block]);
-  return context.transpose(parts, [2, 0, 1, 3]);
+  return context.transpose(context.reshape(context.plain(value), [samples, height * width, channels]), [1, 0, 2]);
 }
 
 /** @param shape height, width, samples, channels. */
