@@ -1,6 +1,7 @@
 /** Options as commander hands them over, and the readers of their values. */
 import type { TokenRole } from '@coord/coordinator';
 import { type Endpoint, type EngineName, WIRE_FORMATS, type WireFormat } from '@coord/protocol';
+import type { ScheduleChoice } from '@coord/ring/bench';
 import { InvalidArgumentError } from 'commander';
 import type { NetworkChoice } from './chaos/isolate.js';
 import { FAULT_KINDS, type FaultKind } from './chaos/schedule.js';
@@ -146,11 +147,18 @@ export interface AllReduceOptions {
   readonly sizes: readonly number[];
   readonly rounds: number;
   readonly against?: readonly ('gloo' | 'mpi')[];
-  readonly transport: 'ws' | 'uds' | 'shm' | 'nats';
+  readonly transport: 'ws' | 'uds' | 'shm' | 'nats' | 'memory';
   readonly nats?: string;
   readonly wire: readonly WireFormat[];
   /** Rate of each rank's link, Mbit/s. */
   readonly megabits?: number;
+  /** Of links in memory, milliseconds. */
+  readonly latency?: number;
+  readonly schedule: ScheduleChoice;
+  /** Where this machine waits for others; where it joins another one. */
+  readonly listen?: Endpoint;
+  readonly join?: string;
+  readonly token?: string;
   readonly json?: boolean;
 }
 

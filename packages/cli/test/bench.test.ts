@@ -2,6 +2,7 @@ import { execFile, spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { StepEvent } from '@coord/coordinator';
@@ -166,6 +167,20 @@ describe('the bench of the all-reduce', () => {
       { bytes: 4, ranks: 2, transport: 'ws', wrong: 0 },
       { bytes: 4096, ranks: 2, transport: 'ws', wrong: 0 },
     ]);
+  });
+
+  it('measures ranks of several machines: one waits, the others join with the token that it printed', async () => {
+    const args = ['bench', 'allreduce', '--listen', '127.0.0.1:0', '--sizes', '64K', '--rounds', '1', '--json'];
+    const lead = execFile(process.execPath, [BIN, ...args]);
+    const lines = createInterface({ input: lead.stdout as NodeJS.ReadableStream })[Symbol.asyncIterator]();
+    const { url, token } = JSON.parse((await lines.next()).value as string);
+    const joined = promisify(execFile)(process.execPath, [BIN, 'bench', 'allreduce', '--join', url], {
+      env: { ...process.env, COORD_TOKEN: token },
+    });
+    let last = '';
+    for (let line = await lines.next(); !line.done; line = await lines.next()) last = line.value;
+    expect(JSON.parse(last).results).toMatchObject([{ bytes: 65_536, ranks: 2, transport: 'ws', wrong: 0 }]);
+    expect((await joined).stdout).toBe('joined the bench\nthe bench is over\n');
   });
 
   it.skipIf(!canHaveNamespaces)(

@@ -21,6 +21,17 @@ describe('the all-reduce bench', () => {
     expect(row).toMatchObject({ transport: 'uds', wrong: 0 });
   });
 
+  it('links ranks in memory, and reduces by either schedule', async () => {
+    const memory = { ...options, ranks: 3, sizes: [4, 50_000], transport: 'memory', against: [] } as const;
+    for (const schedule of ['auto', 'ring', 'doubling'] as const) {
+      const rows = await benchAllReduce({ ...memory, schedule, memory: { latencyMs: 1 } });
+      expect(rows.map(({ transport, wrong }) => ({ transport, wrong }))).toEqual([
+        { transport: 'memory', wrong: 0 },
+        { transport: 'memory', wrong: 0 },
+      ]);
+    }
+  });
+
   it('finds no wrong value in the int16 wire format either, in turns with int32', async () => {
     const rows = await benchAllReduce({ ...options, sizes: [100_000], wires: ['int32', 'int16'], against: [] });
     expect(rows).toMatchObject([

@@ -1,18 +1,22 @@
-import { availableParallelism } from 'node:os';
-import { CoordError, EXIT_CODE } from '@coord/protocol';
-import { type AllReduceRow, benchAllReduce } from '@coord/ring/bench';
+import { availableParallelism, hostname } from 'node:os';
+import { CoordError, createToken, type Endpoint, EXIT_CODE } from '@coord/protocol';
+import { type AllReduceRow, benchAllReduce, joinBench } from '@coord/ring/bench';
 import { createShapedNetwork } from '../bench/shaped-network.js';
 import { isolationOf, possibleIsolation, runIsolated } from '../chaos/isolate.js';
 import { type CommandIo, writeJson, writeLine } from '../io.js';
 import type { AllReduceOptions } from '../options.js';
+import { findToken, requireToken } from '../token.js';
 import { formatCount, formatTable, plural } from '../view/format.js';
 
 /**
- * @throws CoordError CONFIG_INVALID, USAGE where `--megabits` cannot be had; ENGINE_FAILED when a sum was wrong: numbers of a wrong reduction mean nothing.
+ * @throws CoordError CONFIG_INVALID; USAGE where `--megabits` cannot be had; ENGINE_FAILED when a sum was wrong: numbers of a
+ *   wrong reduction mean nothing; TOKEN_WRONG, UNREACHABLE, LINK_CLOSED between machines.
  */
 export async function runBenchAllReduce(options: AllReduceOptions, io: CommandIo): Promise<number> {
-  const { json, workers, sizes, rounds, against = [], transport, nats: natsUrl, wire: wires, megabits } = options;
+  if (options.join !== undefined) return join(options.join, options, io);
+  const { json, workers, sizes, rounds, against = [], transport, nats: natsUrl, wire: wires, schedule } = options;
   requireSense(options);
+  const megabits = transport === 'memory' ? undefined : options.megabits;
   if (megabits !== undefined && !isolationOf(io.env)) return runIsolated(possibleIsolation('namespaces'), io);
   const placeOf = megabits === undefined ? undefined : await placesOnLinks(workers, megabits);
   if (!json) writeLine(io.stderr, `${plural(workers, 'rank')}, ${plural(availableParallelism(), 'core')}`);
@@ -21,6 +25,9 @@ export async function runBenchAllReduce(options: AllReduceOptions, io: CommandIo
     sizes,
     transport,
     natsUrl,
+    memory: linksInMemory(options),
+    hosts: options.listen && hostsAt(options.listen, options, io),
+    schedule,
     wires,
     placeOf,
     against,
@@ -35,30 +42,77 @@ export async function runBenchAllReduce(options: AllReduceOptions, io: CommandIo
   return EXIT_CODE.ok;
 }
 
+async function join(url: string, { token, json }: AllReduceOptions, io: CommandIo): Promise<number> {
+  const onJoined = () => (json ? writeJson(io.stdout, { event: 'joined' }) : writeLine(io.stdout, 'joined the bench'));
+  await joinBench({ url, token: requireToken(token, io.env), onJoined });
+  if (!json) writeLine(io.stdout, 'the bench is over');
+  return EXIT_CODE.ok;
+}
+
+/** Others join with a token, as workers do, also on this machine. */
+function hostsAt(listen: Endpoint, { token, workers, json }: AllReduceOptions, io: CommandIo) {
+  const secret = findToken(token, io.env) ?? createToken();
+  return {
+    listen,
+    token: secret,
+    onListening({ host, port }: Endpoint) {
+      const url = `ws://${reachableHost(host)}:${port}`;
+      if (json) writeJson(io.stdout, { event: 'bench-listening', url, token: secret });
+      else writeLine(io.stderr, joinLine(url, secret, workers - 1));
+    },
+    onJoined(remote: string, missing: number) {
+      if (!json) writeLine(io.stderr, `${remote} has joined, ${plural(missing, 'machine')} to come`);
+    },
+    onRefused: ({ message }: CoordError) => writeLine(io.stderr, `refused: ${message}`),
+  };
+}
+
+const joinLine = (url: string, token: string, others: number): string =>
+  `on each of ${plural(others, 'other machine')}:\n  npx coord bench allreduce --join ${url} --token ${token}`;
+
+/** Who listens everywhere is reached by its name. */
+function reachableHost(host: string): string {
+  const name = host === '0.0.0.0' || host === '::' ? hostname() : host;
+  return name.includes(':') ? `[${name}]` : name;
+}
+
+const linksInMemory = ({ megabits, latency }: AllReduceOptions) => ({
+  latencyMs: latency,
+  bytesPerSecond: megabits === undefined ? undefined : (megabits * 1e6) / 8,
+});
+
 async function placesOnLinks(workers: number, megabits: number) {
   const { hostOf, prefixOf } = await createShapedNetwork(workers, megabits);
   return (rank: number) => ({ host: hostOf(rank), prefix: prefixOf(rank) });
 }
 
-function requireSense({ transport, nats, wire, megabits, against = [] }: AllReduceOptions): void {
-  if (megabits !== undefined && (transport !== 'ws' || against.length > 0)) {
-    throw new CoordError('CONFIG_INVALID', '--megabits limits only our own links, those of --transport ws', {
-      hint: 'Leave out --against, and use --transport ws.',
-    });
-  }
-  if (transport === 'shm' && wire.some((format) => format !== 'int32')) {
-    throw new CoordError(
-      'CONFIG_INVALID',
-      `nothing travels between threads, so --wire ${wire.join()} has no meaning there`,
-      {
-        hint: 'Leave out --wire, or choose --transport ws.',
-      },
+const senseless = (message: string, hint: string): CoordError => new CoordError('CONFIG_INVALID', message, { hint });
+
+function requireSense({ transport, nats, wire, megabits, latency, listen, against = [] }: AllReduceOptions): void {
+  if (megabits !== undefined && ((transport !== 'ws' && transport !== 'memory') || against.length > 0 || listen)) {
+    throw senseless(
+      '--megabits limits only our own links, those of --transport ws on this machine, and of --transport memory',
+      'Leave out --against and --listen, and use --transport ws or memory.',
     );
   }
-  if (transport !== 'nats' || nats !== undefined) return;
-  throw new CoordError('CONFIG_INVALID', '--transport nats needs the address of a server', {
-    hint: 'Add --nats nats://HOST:PORT.',
-  });
+  if (latency !== undefined && transport !== 'memory') {
+    throw senseless('--latency is of links in memory', 'Add --transport memory.');
+  }
+  if (listen && (transport !== 'ws' || against.length > 0)) {
+    throw senseless(
+      'between machines only --transport ws is measured, and no peer',
+      'Leave out --against, and use --transport ws.',
+    );
+  }
+  if (transport === 'shm' && wire.some((format) => format !== 'int32')) {
+    throw senseless(
+      `nothing travels between threads, so --wire ${wire.join()} has no meaning there`,
+      'Leave out --wire, or choose --transport ws.',
+    );
+  }
+  if (transport === 'nats' && nats === undefined) {
+    throw senseless('--transport nats needs the address of a server', 'Add --nats nats://HOST:PORT.');
+  }
 }
 
 const progressOf = (row: AllReduceRow): string =>

@@ -10,12 +10,14 @@ import {
   readCount,
   readCounts,
   readKinds,
+  readListen,
   readMinutes,
   readPositive,
   readSizes,
   readWires,
   type ScalingOptions,
 } from '../options.js';
+import { TOKEN_VARIABLE } from '../token.js';
 import { type Exit, examples, JSON_FLAG, SET_FLAG } from './shared.js';
 
 const ALL_REDUCE_SIZES = '4,1K,64K,1M,16M';
@@ -129,8 +131,8 @@ function overlapCommand(io: CommandIo, exit: Exit): Command {
 
 function allReduceCommand(io: CommandIo, exit: Exit): Command {
   return new Command('allreduce')
-    .description('Measure the ring all-reduce between processes of this machine, in the layout of nccl-tests.')
-    .option('--workers <n>', 'ranks, a process each', readPositive, 2)
+    .description('Measure the ring all-reduce between processes or machines, in the layout of nccl-tests.')
+    .option('--workers <n>', 'ranks, a process or a machine each', readPositive, 2)
     .addOption(
       new Option('--sizes <list>', 'sizes of the buffer in bytes')
         .argParser(readSizes)
@@ -143,9 +145,9 @@ function allReduceCommand(io: CommandIo, exit: Exit): Command {
     .addOption(
       new Option(
         '--transport <name>',
-        'what the ranks share: TCP or Unix-domain sockets, memory (threads of one process), or a NATS server',
+        'what the ranks share: TCP or Unix-domain sockets, a NATS server, shared memory (threads of one process), or buffers in memory (one thread)',
       )
-        .choices(['ws', 'uds', 'shm', 'nats'])
+        .choices(['ws', 'uds', 'shm', 'nats', 'memory'])
         .default('ws'),
     )
     .option('--nats <url>', 'address of the NATS server, for --transport nats')
@@ -154,7 +156,20 @@ function allReduceCommand(io: CommandIo, exit: Exit): Command {
         .argParser(readWires)
         .default(readWires('int32'), 'int32'),
     )
-    .option('--megabits <n>', 'ranks in network namespaces with links of this rate, Mbit/s (as root)', readPositive)
+    .option(
+      '--megabits <n>',
+      'links of this rate, Mbit/s: ranks in network namespaces (as root), or --transport memory',
+      readPositive,
+    )
+    .option('--latency <ms>', 'latency of links, for --transport memory', readCount)
+    .addOption(
+      new Option('--schedule <name>', 'ring or recursive doubling for buffers of one segment; auto as in training')
+        .choices(['auto', 'ring', 'doubling'])
+        .default('auto'),
+    )
+    .option('--listen <host:port>', 'wait here for --workers less one other machines, a rank each', readListen)
+    .option('--join <url>', 'hold a rank of the bench that another machine leads')
+    .option('--token <token>', `what joining takes (default: ${TOKEN_VARIABLE}, else a new one)`)
     .option(...JSON_FLAG)
     .addHelpText(
       'after',
@@ -162,6 +177,8 @@ function allReduceCommand(io: CommandIo, exit: Exit): Command {
         'coord bench allreduce --workers 2',
         'coord bench allreduce --sizes 4K,1M,64M --against gloo --json',
         'coord bench allreduce --sizes 25M --wire int32,int16 --megabits 1000',
+        'coord bench allreduce --workers 3 --listen 10.0.0.5:7400',
+        'coord bench allreduce --join ws://10.0.0.5:7400 --token abc…',
       ),
     )
     .action(async (options: AllReduceOptions) => {

@@ -2,8 +2,11 @@
 import type { WireFormat } from '@coord/protocol';
 import type { Contender, Timing } from './contender.js';
 import { findTorchPython, startGloo } from './gloo.js';
+import { type MemoryLinks, startMemory } from './memory.js';
 import { hasMpi, startMpi } from './mpi.js';
 import { type RankPlace, startProcesses } from './processes.js';
+import type { ScheduleChoice } from './rank-service.js';
+import { type JoinedHosts, type LeadOptions, leadHosts } from './remote-lead.js';
 import { startThreads } from './threads.js';
 
 export interface AllReduceBenchOptions {
@@ -12,10 +15,15 @@ export interface AllReduceBenchOptions {
   readonly sizes: readonly number[];
   /**
    * `ws`: a process a rank and sockets between them; `uds`: the same with Unix-domain sockets; `nats`: through the server at
-   * `natsUrl`; `shm`: threads of one process.
+   * `natsUrl`; `shm`: threads of one process; `memory`: all in one thread, through buffers instead of a network.
    */
-  readonly transport: 'ws' | 'uds' | 'nats' | 'shm';
+  readonly transport: 'ws' | 'uds' | 'nats' | 'shm' | 'memory';
   readonly natsUrl?: string;
+  /** What links in memory are like. Default: no latency, no limit. */
+  readonly memory?: MemoryLinks;
+  /** Ranks on other machines, one on each; this one holds rank 0. For `ws` only. */
+  readonly hosts?: Omit<LeadOptions, 'ranks'>;
+  readonly schedule?: ScheduleChoice;
   /** Each is a contender of its own, in turns with the others. Default int32 alone. */
   readonly wires?: readonly WireFormat[];
   /** Where the ranks' processes run. Default: all on 127.0.0.1. */
@@ -62,7 +70,7 @@ const MAX_ITERATIONS = 2_000;
 const PROBE_ITERATIONS = 3;
 
 export async function benchAllReduce(options: AllReduceBenchOptions): Promise<AllReduceRow[]> {
-  const contenders = await startContenders(options);
+  const { contenders, close } = await startContenders(options);
   try {
     const rows: AllReduceRow[] = [];
     for (const bytes of options.sizes) {
@@ -73,26 +81,53 @@ export async function benchAllReduce(options: AllReduceBenchOptions): Promise<Al
     }
     return rows;
   } finally {
-    await Promise.all(contenders.map((contender) => contender.stop()));
+    await close();
   }
 }
 
 const ONE_WIRE: readonly WireFormat[] = ['int32'];
 
+/** What a bench has started, and how it ends. */
+interface Started {
+  readonly contenders: Contender[];
+  close(): Promise<void>;
+}
+
 /** Ours first, one for each wire format. */
-async function startContenders(options: AllReduceBenchOptions): Promise<Contender[]> {
-  const { ranks, sizes, against, onMissing, transport, wires = ONE_WIRE, placeOf } = options;
-  const natsUrl = transport === 'nats' ? options.natsUrl : undefined;
-  const maxBytes = Math.max(...sizes);
-  const localSocket = transport === 'uds';
+async function startContenders(options: AllReduceBenchOptions): Promise<Started> {
+  const { ranks, hosts, wires = ONE_WIRE } = options;
+  const joined = hosts && (await leadHosts({ ...hosts, ranks }));
   const contenders: Contender[] = [];
-  for (const wire of wires) {
-    contenders.push(
-      transport === 'shm'
-        ? await startThreads(ranks, maxBytes)
-        : await startProcesses({ ranks, maxBytes, wire, natsUrl, localSocket }, placeOf),
-    );
+  const close = async () => {
+    await Promise.all(contenders.map((contender) => contender.stop()));
+    await joined?.close();
+  };
+  try {
+    for (const wire of wires) contenders.push(await startOurs(options, wire, joined));
+    contenders.push(...(await startPeers(options)));
+    return { contenders, close };
+  } catch (error) {
+    await close();
+    throw error;
   }
+}
+
+async function startOurs(
+  { ranks, sizes, transport, schedule, natsUrl, memory, placeOf }: AllReduceBenchOptions,
+  wire: WireFormat,
+  joined: JoinedHosts | undefined,
+): Promise<Contender> {
+  const maxBytes = Math.max(...sizes);
+  if (joined) return joined.startRanks({ maxBytes, wire, schedule });
+  if (transport === 'shm') return startThreads(ranks, maxBytes);
+  const setup = { ranks, maxBytes, wire, schedule };
+  if (transport === 'memory') return startMemory(setup, memory);
+  const localSocket = transport === 'uds';
+  return startProcesses({ ...setup, natsUrl: transport === 'nats' ? natsUrl : undefined, localSocket }, placeOf);
+}
+
+async function startPeers({ ranks, against, onMissing }: AllReduceBenchOptions): Promise<Contender[]> {
+  const contenders: Contender[] = [];
   if (against.includes('gloo')) {
     const python = findTorchPython();
     if (python) contenders.push(await startGloo(python, ranks));

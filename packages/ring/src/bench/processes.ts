@@ -3,7 +3,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { SocketEndpoint } from '@coord/protocol';
 import type { Contender, Timing } from './contender.js';
-import type { RankCommand, RankSetup } from './rank-process.js';
+import { joinRanks, type RankHandle } from './group.js';
+import type { RankCommand } from './rank-process.js';
+import type { RankSetup } from './rank-service.js';
 
 // The built program, also when this file runs from source.
 const PROGRAM = fileURLToPath(new URL('../../dist/bench/rank-process.js', import.meta.url));
@@ -13,26 +15,49 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-class RankProcess {
+class RankProcess implements RankHandle {
+  endpoint!: SocketEndpoint;
   private readonly child: ChildProcess;
   private waiting: Waiting | undefined;
+  private end: Error | undefined;
 
   constructor(setup: RankSetup, prefix: readonly string[] = []) {
     const [command, ...args] = [...prefix, process.execPath, PROGRAM, JSON.stringify(setup)];
     this.child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.child.on('message', (answer) => this.waiting?.resolve(answer));
-    this.child.on('exit', (code) => this.waiting?.reject(new Error(`a rank of the bench ended with status ${code}`)));
+    this.child.on('exit', (code) => {
+      this.end = new Error(`rank ${setup.rank} of the bench ended with status ${code}`);
+      this.waiting?.reject(this.end);
+    });
   }
 
-  answer<T>(): Promise<T> {
+  async ready(): Promise<this> {
+    this.endpoint = await this.answer<SocketEndpoint>();
+    return this;
+  }
+
+  async link(endpoints: readonly SocketEndpoint[], key: string): Promise<void> {
+    await this.ask({ type: 'link', endpoints, key });
+  }
+
+  time(bytes: number, iterations: number): Promise<Timing> {
+    return this.ask<Timing>({ type: 'time', bytes, iterations });
+  }
+
+  async stop(): Promise<void> {
+    await this.ask({ type: 'stop' });
+  }
+
+  private answer<T>(): Promise<T> {
+    if (this.end) return Promise.reject(this.end);
     return new Promise((resolve, reject) => {
       this.waiting = { resolve: (answer) => resolve(answer as T), reject };
     });
   }
 
-  async ask<T>(command: RankCommand): Promise<T> {
+  private async ask<T>(command: RankCommand): Promise<T> {
     const answer = this.answer<T>();
-    this.child.send(command);
+    if (!this.end) this.child.send(command);
     return answer;
   }
 }
@@ -47,25 +72,15 @@ export interface RankPlace {
 
 /** @param placeOf default: all on 127.0.0.1. */
 export async function startProcesses(
-  setup: Omit<RankSetup, 'rank' | 'host'>,
+  setup: Omit<RankSetup, 'rank' | 'host' | 'natsPrefix'>,
   placeOf?: (rank: number) => RankPlace,
 ): Promise<Contender> {
   const { ranks, natsUrl, localSocket } = setup;
+  const natsPrefix = `coord.bench.${process.pid}`;
   const group = Array.from({ length: ranks }, (_, rank) => {
     const place = placeOf?.(rank);
-    return new RankProcess({ ...setup, rank, host: place?.host }, place?.prefix);
+    return new RankProcess({ ...setup, natsPrefix, rank, host: place?.host }, place?.prefix);
   });
-  const endpoints = await Promise.all(group.map((rank) => rank.answer<SocketEndpoint>()));
-  await Promise.all(group.map((rank) => rank.ask({ type: 'link', endpoints })));
-  return {
-    name: natsUrl !== undefined ? 'nats' : localSocket ? 'uds' : 'ws',
-    ranks,
-    async time(bytes, iterations) {
-      const timings = await Promise.all(group.map((rank) => rank.ask<Timing>({ type: 'time', bytes, iterations })));
-      return { ms: timings[0].ms, wrong: timings.reduce((sum, { wrong }) => sum + wrong, 0) };
-    },
-    async stop() {
-      await Promise.all(group.map((rank) => rank.ask({ type: 'stop' })));
-    },
-  };
+  const ready = await Promise.all(group.map((rank) => rank.ready()));
+  return joinRanks(natsUrl !== undefined ? 'nats' : localSocket ? 'uds' : 'ws', ready);
 }

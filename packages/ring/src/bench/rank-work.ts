@@ -64,6 +64,10 @@ export class RankWork {
     return { ms, wrong: this.countWrong(gradients, bytes / 4) + this.misfits };
   }
 
+  async close(): Promise<void> {
+    await this.ring.close();
+  }
+
   private reduction(gradients: Float32Array, count: number): Reduction {
     const { buffers, kernels, wire, ring } = this;
     const onMisfit = () => this.misfits++;

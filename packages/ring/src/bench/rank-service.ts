@@ -1,0 +1,118 @@
+/** One rank of the bench: links itself with the others, and reduces when it is told to. */
+import type { SocketEndpoint, WireFormat } from '@coord/protocol';
+import { createPeerListener, dialSegments, type PeerListener } from '@coord/transport';
+import { acceptNatsSegments, dialNatsSegments, openNats } from '@coord/transport/nats';
+import { doublingPartners, type Partners } from '../doubling.js';
+import { createRing, type RingContext } from '../ring.js';
+import type { Timing } from './contender.js';
+import { createBenchArena, RankWork } from './rank-work.js';
+
+export const SCHEDULES = ['auto', 'ring', 'doubling'] as const;
+/** `auto`: by size, as in training; `doubling` is for buffers of at most one segment, longer ones go over the ring. */
+export type ScheduleChoice = (typeof SCHEDULES)[number];
+
+export interface RankSetup {
+  readonly rank: number;
+  readonly ranks: number;
+  readonly maxBytes: number;
+  readonly wire: WireFormat;
+  /** Default `auto`. */
+  readonly schedule?: ScheduleChoice;
+  /** Links go over this NATS server instead of sockets between the ranks. */
+  readonly natsUrl?: string;
+  /** Subjects of these ranks' links. */
+  readonly natsPrefix?: string;
+  /** Links are Unix-domain sockets. */
+  readonly localSocket?: boolean;
+  /** Where this rank listens. Default 127.0.0.1. */
+  readonly host?: string;
+}
+
+type Links = Pick<RingContext, 'next' | 'prev' | 'partners'>;
+
+export const RING_TIMEOUT_MS = 60_000;
+
+/** What `doublingBytes` of a ring is for each choice. */
+export const doublingBytesOf = (schedule: ScheduleChoice = 'auto'): number | undefined =>
+  ({ auto: undefined, ring: 0, doubling: Number.MAX_SAFE_INTEGER })[schedule];
+
+export class RankService {
+  private work: RankWork | undefined;
+
+  private constructor(
+    private readonly setup: RankSetup,
+    private readonly listener: PeerListener,
+    private readonly nats: Awaited<ReturnType<typeof openNats>> | undefined,
+  ) {}
+
+  /** @throws CoordError PORT_IN_USE, UNREACHABLE. */
+  static async start(setup: RankSetup): Promise<RankService> {
+    const { natsUrl, localSocket, host = '127.0.0.1' } = setup;
+    const listener = await createPeerListener({ host, localSocket });
+    const nats = natsUrl === undefined ? undefined : await openNats({ servers: natsUrl, timeoutMs: RING_TIMEOUT_MS });
+    return new RankService(setup, listener, nats);
+  }
+
+  get endpoint(): SocketEndpoint {
+    return this.listener.endpoint;
+  }
+
+  /** @param key that the ends of each link prove to know. @throws CoordError RING_BROKEN, LINK_TIMEOUT. */
+  async link(endpoints: readonly SocketEndpoint[], key: string): Promise<void> {
+    const { rank, ranks: size, maxBytes, wire, schedule } = this.setup;
+    const links = size === 1 ? { next: undefined, prev: undefined } : await this.openLinks(endpoints, key);
+    const arena = createBenchArena(maxBytes);
+    const context = { rank, size, ...links, timeoutMs: RING_TIMEOUT_MS, doublingBytes: doublingBytesOf(schedule) };
+    this.work = new RankWork(createRing(context, arena), arena, maxBytes, wire);
+  }
+
+  /** @throws CoordError of the ring. */
+  async time(bytes: number, iterations: number): Promise<Timing> {
+    if (!this.work) throw new Error('a rank of the bench was asked to reduce before it was linked');
+    return this.work.time(bytes, iterations);
+  }
+
+  async stop(): Promise<void> {
+    await this.work?.close();
+    await this.listener.close();
+    await this.nats?.close();
+  }
+
+  private openLinks(endpoints: readonly SocketEndpoint[], key: string): Promise<Links> {
+    return this.nats ? this.natsLinks(this.nats, key) : this.socketLinks(endpoints, key);
+  }
+
+  /** To and from the neighbours and the partners of recursive doubling, as in training. */
+  private async socketLinks(endpoints: readonly SocketEndpoint[], key: string): Promise<Links> {
+    const { rank, ranks: size } = this.setup;
+    const options = { generation: 1, key, timeoutMs: RING_TIMEOUT_MS };
+    const [next, prev] = [(rank + 1) % size, (rank + size - 1) % size];
+    const partnerRanks = doublingPartners({ rank, size });
+    const accept = async (peer: number) =>
+      [peer, await this.listener.acceptSegments({ ...options, rank: peer })] as const;
+    const dial = async (peer: number) => [peer, await dialSegments(endpoints[peer], { ...options, rank })] as const;
+    const [to, from] = await Promise.all([
+      Promise.all([...new Set([next, ...partnerRanks])].map(accept)),
+      Promise.all([...new Set([prev, ...partnerRanks])].map(dial)),
+    ]);
+    const [senders, receivers] = [new Map(to), new Map(from)];
+    const partners: Partners = new Map(
+      partnerRanks.flatMap((peer) => {
+        const [sender, receiver] = [senders.get(peer), receivers.get(peer)];
+        return sender && receiver ? [[peer, { sender, receiver }] as const] : [];
+      }),
+    );
+    return { next: senders.get(next), prev: receivers.get(prev), partners };
+  }
+
+  private async natsLinks(connection: NonNullable<typeof this.nats>, key: string): Promise<Links> {
+    const { rank, ranks: size, natsPrefix: prefix = 'coord.bench' } = this.setup;
+    const options = { generation: 1, key, timeoutMs: RING_TIMEOUT_MS, connection, prefix };
+    const [nextRank, prevRank] = [(rank + 1) % size, (rank + size - 1) % size];
+    const [next, prev] = await Promise.all([
+      acceptNatsSegments({ ...options, senderRank: rank, rank: nextRank }),
+      dialNatsSegments({ ...options, senderRank: prevRank, rank }),
+    ]);
+    return { next, prev };
+  }
+}
