@@ -14,6 +14,7 @@ interface Connection {
 
 export class Network {
   readonly #connections = new Set<Connection>();
+  readonly #refusals = new Set<readonly [Process, Process]>();
 
   constructor(private readonly world: World) {}
 
@@ -50,6 +51,18 @@ export class Network {
     for (const { ends, cut } of this.#connections) if (ends.includes(process)) cut();
   }
 
+  /** Between two processes every connection is reset, and none comes about, for so long. */
+  refuse(a: Process, b: Process, forMs: number): void {
+    const pair = [a, b] as const;
+    this.#refusals.add(pair);
+    this.world.time.after(forMs, () => this.#refusals.delete(pair));
+    for (const { ends, cut } of this.#connections) if (ends.includes(a) && ends.includes(b)) cut();
+  }
+
+  #isRefused(a: Process, b: Process): boolean {
+    return [...this.#refusals].some((pair) => pair.includes(a) && pair.includes(b));
+  }
+
   /** Loses one connection, whichever chance picks. */
   cutOne(pick: number): void {
     const all = [...this.#connections];
@@ -70,7 +83,8 @@ export class Network {
         cancel();
         resolve();
       };
-      if (to.isDead) from.clock.after(2 * latencyMs, () => fail('nobody is there'));
+      const isRefused = to.isDead || this.#isRefused(from, to);
+      if (isRefused) from.clock.after(2 * latencyMs, () => fail('nobody is there'));
       else world.way(from, to).after(latencyMs, () => world.way(to, from).after(latencyMs, answer));
     });
   }

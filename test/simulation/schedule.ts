@@ -16,6 +16,8 @@ export type Fault =
       readonly from: 'coordinator' | 'peer' | 'all';
       readonly forMs: number;
     }
+  /** The connections between a worker and another, or all others, are reset, and new ones refused; both reach the coordinator. */
+  | { readonly kind: 'cut'; readonly worker: number; readonly from: 'peer' | 'peers'; readonly forMs: number }
   /** One connection is lost, whichever: control, ring, or copy of a state. */
   | { readonly kind: 'lose-connection'; readonly pick: number }
   | { readonly kind: 'hang-coordinator'; readonly forMs: number }
@@ -31,18 +33,31 @@ const worker = fc.nat({ max: 7 });
 const forMs = fc.integer({ min: 1, max: 6000 });
 const backAfterMs = fc.integer({ min: 0, max: 4000 });
 
+const partition = fc.record({
+  kind: fc.constant('partition' as const),
+  worker,
+  from: fc.constantFrom('coordinator' as const, 'peer' as const, 'all' as const),
+  forMs,
+});
+const cut = fc.record({
+  kind: fc.constant('cut' as const),
+  worker,
+  from: fc.constantFrom('peer' as const, 'peers' as const),
+  forMs,
+});
+const loss = fc.record({
+  kind: fc.constant('lose-connection' as const),
+  pick: fc.double({ min: 0, max: 0.999, noNaN: true }),
+});
+
 const fault: fc.Arbitrary<Fault> = fc.oneof(
   fc.record({ kind: fc.constant('kill' as const), worker, backAfterMs }),
   fc.record({ kind: fc.constant('hang' as const), worker, forMs }),
   fc.record({ kind: fc.constant('join' as const) }),
   fc.record({ kind: fc.constant('drain' as const), worker }),
-  fc.record({
-    kind: fc.constant('partition' as const),
-    worker,
-    from: fc.constantFrom('coordinator' as const, 'peer' as const, 'all' as const),
-    forMs,
-  }),
-  fc.record({ kind: fc.constant('lose-connection' as const), pick: fc.double({ min: 0, max: 0.999, noNaN: true }) }),
+  partition,
+  cut,
+  loss,
   fc.record({ kind: fc.constant('hang-coordinator' as const), forMs }),
   fc.record({ kind: fc.constant('kill-coordinator' as const), backAfterMs }),
 );
@@ -58,4 +73,14 @@ export const schedules: fc.Arbitrary<Schedule> = fc.record({
   seed: fc.nat(),
   workers: fc.integer({ min: 1, max: 5 }),
   faults: fc.array(fc.record({ afterMs: fc.integer({ min: 0, max: 150 }), fault }), { maxLength: 6 }),
+});
+
+/** Faults of the network alone, that overlap: whatever breaks, no worker is to blame. */
+export const networkSchedules: fc.Arbitrary<Schedule> = fc.record({
+  seed: fc.nat(),
+  workers: fc.integer({ min: 3, max: 5 }),
+  faults: fc.array(
+    fc.record({ afterMs: fc.integer({ min: 0, max: 1500 }), fault: fc.oneof(partition, cut, cut, loss) }),
+    { minLength: 2, maxLength: 8 },
+  ),
 });

@@ -237,6 +237,9 @@ export class Simulation {
       case 'partition':
         if (member) this.partition(member.process, fault.from, fault.forMs);
         return;
+      case 'cut':
+        if (member) this.cut(member.process, fault.from, fault.forMs);
+        return;
       case 'lose-connection':
         this.network.cutOne(fault.pick);
         return;
@@ -266,8 +269,17 @@ export class Simulation {
     });
   }
 
+  private cut(process: Process, from: 'peer' | 'peers', forMs: number): void {
+    const others = this.othersThan(process);
+    for (const other of from === 'peer' ? others.slice(0, 1) : others) this.network.refuse(process, other, forMs);
+  }
+
+  private othersThan(process: Process): Process[] {
+    return this.workers.map((other) => other.process).filter((other) => other !== process && !other.isDead);
+  }
+
   private partition(process: Process, from: 'coordinator' | 'peer' | 'all', forMs: number): void {
-    const others = this.workers.map((other) => other.process).filter((other) => other !== process && !other.isDead);
+    const others = this.othersThan(process);
     const cut = (other: Process) => this.world.cut(process, other, forMs);
     if (from !== 'peer') cut(this.coordinator.process);
     if (from === 'all') others.forEach(cut);

@@ -17,7 +17,7 @@ import type { Link } from '@coord/transport';
 import { labelOf, type TokenRecord } from './access/token-record.js';
 import { Checkpointer } from './checkpointer.js';
 import type { Chronicle } from './chronicle.js';
-import { Divergences, type Evidence } from './divergences.js';
+import { type DivergenceActions, Divergences, type Evidence } from './divergences.js';
 import { Endings } from './endings.js';
 import type { RunResult } from './events.js';
 import type { Admission } from './handshake.js';
@@ -124,6 +124,7 @@ export class Conductor {
     const workerId = this.roster.nextWorkerId;
     const session = new WorkerSession(workerId, hello, link, run.runId, tokenId);
     this.roster.add(session);
+    if (session.returns) this.divergences.cameBack(workerId, session.returns.workerId);
     this.chronicle.joined(session);
     const { heartbeatIntervalMs, ringTimeoutMs } = this.options.timings;
     const { settledStep } = this;
@@ -239,12 +240,13 @@ export class Conductor {
   }
 
   private createDivergences(): Divergences {
-    return new Divergences(this.chronicle, {
+    const actions: DivergenceActions = {
       sessionOf: (workerId) => this.roster.get(workerId),
       settledHash: (step) => this.progress.book.settledHash(step),
       expel: (session, error) => this.dismiss(session, error),
       keepEvidence: (evidence) => this.options.keepEvidence(evidence).catch((error) => this.chronicle.warnOf(error)),
-    });
+    };
+    return new Divergences(this.chronicle, actions, this.options.past.strikes);
   }
 
   private onSettled(step: number, weightsSha256: string): void {

@@ -5,6 +5,7 @@
  */
 import { CoordError, type WorkerMessageOf } from '@coord/protocol';
 import type { Chronicle } from './chronicle.js';
+import type { RunPast } from './past.js';
 import type { WorkerSession } from './worker-session.js';
 
 type Diverged = WorkerMessageOf<'diverged'>;
@@ -40,7 +41,19 @@ export class Divergences {
   constructor(
     private readonly chronicle: Chronicle,
     private readonly actions: DivergenceActions,
-  ) {}
+    /** Of an earlier start. */
+    past: RunPast['strikes'],
+  ) {
+    for (const [workerId, steps] of past) this.strikes.set(workerId, new Set(steps));
+  }
+
+  /** It lost its coordinator, and is here again under another id: the same machine, with the same memory. */
+  cameBack(workerId: string, formerId: string): void {
+    const steps = this.strikes.get(formerId);
+    if (!steps) return;
+    this.strikes.delete(formerId);
+    this.strikes.set(workerId, steps);
+  }
 
   /** The worker came to something else than `agreedSha256` in this step. */
   strike(session: WorkerSession, step: number, weightsSha256: string, agreedSha256: string): void {

@@ -25,6 +25,8 @@ export interface RunPast {
   readonly lastEvaluation: EvaluationEvent | undefined;
   /** Members of the last view, when the earlier start ended without an end: they train on and may come back. */
   readonly awaited: readonly FormerWorker[];
+  /** Steps at which a worker differed from the others, by its last id. */
+  readonly strikes: ReadonlyMap<string, ReadonlySet<number>>;
 }
 
 export const emptyPast = (): RunPast => new PastReader().result();
@@ -49,11 +51,15 @@ class PastReader {
   private readonly settled = new HashLog();
   private readonly workers = new Map<string, FormerWorker>();
   private training = new Set<string>();
+  private readonly strikes = new Map<string, ReadonlySet<number>>();
 
   read(entry: LedgerEntry): void {
     switch (entry.type) {
       case 'worker-joined':
         this.join(entry);
+        break;
+      case 'worker-diverged':
+        this.strikes.set(entry.workerId, new Set(this.strikes.get(entry.workerId)).add(entry.step));
         break;
       case 'worker-left':
       case 'worker-lost':
@@ -81,12 +87,14 @@ class PastReader {
   result(): RunPast {
     const { generation, joined, settled, lastStep, lastEvaluation } = this;
     const awaited = [...this.training].flatMap((workerId) => this.workers.get(workerId) ?? []);
-    return { generation, joined, settled, lastStep, lastEvaluation, awaited };
+    return { generation, joined, settled, lastStep, lastEvaluation, awaited, strikes: this.strikes };
   }
 
   private join({ workerId, name, hostName, pid, returns }: LedgerEntryOf<'worker-joined'>): void {
     this.joined++;
     this.workers.set(workerId, { workerId, name, hostName, pid });
+    const strikes = returns === undefined ? undefined : this.strikes.get(returns);
+    if (strikes) this.strikes.set(workerId, strikes);
     // It came back, and then this coordinator died too, perhaps before it formed a view.
     if (returns !== undefined && this.training.delete(returns)) this.training.add(workerId);
   }

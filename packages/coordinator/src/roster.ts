@@ -7,8 +7,8 @@ import type { Timings } from './options.js';
 import type { RunPast } from './past.js';
 import type { WorkerSession } from './worker-session.js';
 
-/** Ring failures in a row with one suspect before it is expelled. */
-const EXPEL_AFTER_FAILURES = 3;
+/** Three pauses, of 5, 10 and 20 s: what a network does to a worker is over by then. */
+const PAUSES = { pauseAfterFailures: 3, pauseMs: 5000, maxPauses: 3 };
 
 export interface RosterOptions {
   readonly clock: Clock;
@@ -30,7 +30,7 @@ export class Roster {
   ) {
     const { joinWindowMs, heartbeatTimeoutMs, ringGraceMs } = timings;
     const rules = { runId, minWorkers, floorWorkers, maxWorkers, joinWindowMs, heartbeatTimeoutMs, ringGraceMs };
-    const options = { ...rules, expelAfterFailures: EXPEL_AFTER_FAILURES, createRingKey: createNonce };
+    const options = { ...rules, ...PAUSES, createRingKey: createNonce };
     const { generation, joined } = past;
     const awaited = past.awaited.map(({ workerId }) => workerId);
     this.runner = new MembershipRunner(

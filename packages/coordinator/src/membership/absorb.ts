@@ -1,5 +1,6 @@
 /** What has happened enters the state: every event, before the rules look at it. */
 import { type Draft, remove } from './draft.js';
+import { inheritPauses, trustAgain } from './ring-rules.js';
 import { isMember, NOBODY, withWorker } from './state.js';
 import type {
   Candidate,
@@ -49,7 +50,8 @@ function join(nowMs: number, draft: Draft, event: Extract<MembershipEvent, { typ
   const worker = { workerId, name, returns, order, heardMs: nowMs, phase: 'joining', candidate: undefined };
   const state = { ...withWorker(draft.state, worker), joined: order };
   const note = returns ? `${returns.workerId} (${name}) came back as ${workerId}` : `${workerId} (${name}) joined`;
-  return { ...draft, state: passGeneration(state, returns), notes: [note] };
+  const known = inheritPauses(state, workerId, returns?.workerId);
+  return { ...draft, state: passGeneration(known, returns), notes: [note] };
 }
 
 /** A view that a worker acts on, and that the ledger has lost, must not be used a second time. */
@@ -103,7 +105,7 @@ function absorbFrom(nowMs: number, draft: Draft, event: SpokenEvent, options: Me
     case 'heartbeat':
       return { ...draft, state: withWorker(state, { ...heard, phase: event.phase ?? heard.phase }) };
     case 'step-reported':
-      return { ...draft, state: event.generation === state.generation ? trustAgain(state) : state };
+      return { ...draft, state: event.generation === state.generation ? trustAgain(nowMs, state) : state };
     case 'ring-failed':
       return noteFailure(nowMs, { ...draft, state }, event, options);
   }
@@ -131,10 +133,6 @@ function welcomeBack(nowMs: number, state: MembershipState, { returns }: WorkerR
   const wasLast = awaited.delete(returns.workerId) && awaited.size === 0;
   return { ...state, begun: true, awaited, joinDeadlineMs: wasLast ? nowMs : state.joinDeadlineMs };
 }
-
-/** A completed step proves that the ring of this view works. */
-const trustAgain = (state: MembershipState): MembershipState =>
-  state.failures === 0 ? state : { ...state, failures: 0, suspicions: new Map() };
 
 function noteFailure(
   nowMs: number,

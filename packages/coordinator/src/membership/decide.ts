@@ -11,17 +11,19 @@
  * - A member that is lost, leaves or is silent for `heartbeatTimeoutMs`: a new view at once.
  * - A broken ring without a lost member: wait `ringGraceMs` (the loss may be about to be noticed), or until every member
  *   has reported (then nobody is dead), and form the view again. Each further failure without a completed step between
- *   doubles the grace, so that a ring that cannot work does not spin; the same suspect `expelAfterFailures` times in a
- *   row is expelled.
+ *   doubles the grace, so that a ring that cannot work does not spin; the same suspect `pauseAfterFailures` times in a
+ *   row pauses: the others form a view without it. It comes back after `pauseMs`, then twice that, and so on, and is expelled
+ *   when it breaks the ring again after `maxPauses` of them.
  * - Ring order is the order of joining, never of arrival of messages. Generations only grow.
  */
 import { absorb } from './absorb.js';
 import { conclude } from './conclude.js';
 import type { Draft, Rule } from './draft.js';
-import { closeJoinWindow, dropSilent, judgeRing } from './rules.js';
+import { endPauses, judgeRing } from './ring-rules.js';
+import { closeJoinWindow, dropSilent } from './rules.js';
 import type { MembershipEvent, MembershipOptions, MembershipOutcome, MembershipState } from './types.js';
 
-const RULES: readonly Rule[] = [dropSilent, judgeRing, closeJoinWindow];
+const RULES: readonly Rule[] = [dropSilent, judgeRing, endPauses, closeJoinWindow];
 
 export function decideMembership(
   nowMs: number,
@@ -38,7 +40,8 @@ export function decideMembership(
 /** When the next `tick` is due, at the latest. */
 export function nextTickMs(state: MembershipState, options: MembershipOptions): number {
   const regular = state.seenMs + options.heartbeatTimeoutMs / 4;
-  return Math.min(regular, state.joinDeadlineMs ?? regular, state.ringFailure?.deadlineMs ?? regular);
+  const pauses = [...state.pauses.values()].filter(({ isOver }) => !isOver).map(({ untilMs }) => untilMs);
+  return Math.min(regular, state.joinDeadlineMs ?? regular, state.ringFailure?.deadlineMs ?? regular, ...pauses);
 }
 /**
  * Silence counts only while this process was itself awake: after a suspended laptop or a long stop everybody has been

@@ -18,6 +18,7 @@ export const initialMembership = (
   ringFailure: undefined,
   failures: 0,
   suspicions: new Map(),
+  pauses: new Map(),
   seenMs: nowMs,
   waitingWith: undefined,
   shareUnit: 1,
@@ -29,9 +30,12 @@ export const NOBODY: ReadonlySet<string> = new Set();
 /** The window for the members of the last view before this start is open. */
 export const isAwaitingReturns = ({ awaited }: MembershipState): boolean => awaited.size > 0;
 
-export const candidatesOf = ({ workers, stopping }: MembershipState): WorkerRecord[] =>
-  [...workers.values()]
-    .filter(({ candidate }) => candidate !== undefined && !(stopping && candidate.late))
+const isPausing = ({ pauses }: MembershipState, workerId: string): boolean => pauses.get(workerId)?.isOver === false;
+
+export const candidatesOf = (state: MembershipState): WorkerRecord[] =>
+  [...state.workers.values()]
+    .filter(({ candidate }) => candidate !== undefined && !(state.stopping && candidate.late))
+    .filter(({ workerId }) => !isPausing(state, workerId))
     .sort((a, b) => a.order - b.order);
 
 /**

@@ -12,7 +12,12 @@ export interface MembershipOptions {
   readonly joinWindowMs: number;
   readonly heartbeatTimeoutMs: number;
   readonly ringGraceMs: number;
-  readonly expelAfterFailures: number;
+  /** Failures in a row with one suspect after which it pauses. */
+  readonly pauseAfterFailures: number;
+  /** The first pause of a worker; doubled with each further one. */
+  readonly pauseMs: number;
+  /** Pauses after which a worker that breaks the ring once more is expelled. */
+  readonly maxPauses: number;
   /** A fresh secret for the ring links of a view. */
   readonly createRingKey: () => string;
 }
@@ -54,6 +59,14 @@ export interface RingFailure {
   readonly reports: ReadonlyMap<string, string | undefined>;
 }
 
+/** A worker that seems to break every ring is left out for a while: its network may heal, and it may be innocent. */
+export interface Pause {
+  /** How many there were, this one included. */
+  readonly count: number;
+  readonly untilMs: number;
+  readonly isOver: boolean;
+}
+
 export interface MembershipState {
   readonly generation: number;
   /** True once a view has been formed since this start, or a worker has come back from one before it. */
@@ -69,6 +82,8 @@ export interface MembershipState {
   /** Failures in a row, without a completed step between; and how often each worker was the one suspect of them. */
   readonly failures: number;
   readonly suspicions: ReadonlyMap<string, number>;
+  /** By worker id; forgotten when a worker has long been good. */
+  readonly pauses: ReadonlyMap<string, Pause>;
   /** When the clock was last seen: a gap means that this process itself was stopped. */
   readonly seenMs: number;
   /** Candidates present when a `wait` was last said; undefined while there is a view. */
