@@ -7,11 +7,14 @@ import { DIGEST_BYTES } from './replica-digest.js';
 import type { Testimony } from './replica-verdict.js';
 import { snapshotOf } from './state-transfer.js';
 
+/** What is copied from one host to another. */
+export type Replica = Omit<TrainingState, 'step'>;
+
 export class HostState {
   step = 0;
   /** Of the weights as they are: whoever changes them changes it too. */
   weightsSha256 = '';
-  /** Half of another state has been written over it: of no use until it is copied anew. */
+  /** It is not what any other replica has at this step: of no use until it is copied anew. */
   isTorn = false;
   #mutation: Promise<unknown> = Promise.resolve();
   #replacements = 0;
@@ -26,18 +29,27 @@ export class HostState {
 
   /** What must be equal on all replicas, as it is now, before anybody adds up what was computed from it. Costs one reading. */
   digest(): Uint8Array {
-    const bytes = Buffer.alloc(DIGEST_BYTES);
-    bytes.write(this.weightsSha256, 0, 8, 'hex');
-    bytes.writeInt32LE(this.checksum(bytesOf(this.weights)), 8);
-    bytes.writeInt32LE(this.checksum(this.exponents), 12);
-    return bytes;
+    return this.#digestOf(this, this.weightsSha256);
   }
 
   /** Checksum of everything that decides the rest of the run, as it is now. */
   checkNumber(): number {
-    const slots = [...this.slots.values()].map((values) => this.checksum(bytesOf(values)));
-    const digest = this.digest();
+    return this.checkNumberOf(this, this.weightsSha256);
+  }
+
+  /** The same for another state, whose weights have this hash. */
+  checkNumberOf(state: Replica, weightsSha256: string): number {
+    const slots = [...state.slots.values()].map((values) => this.checksum(bytesOf(values)));
+    const digest = this.#digestOf(state, weightsSha256);
     return this.checksum(Buffer.concat([digest, Buffer.from(Int32Array.from(slots).buffer)])) >>> 0;
+  }
+
+  #digestOf({ weights, exponents }: Replica, weightsSha256: string): Uint8Array {
+    const bytes = Buffer.alloc(DIGEST_BYTES);
+    bytes.write(weightsSha256, 0, 8, 'hex');
+    bytes.writeInt32LE(this.checksum(bytesOf(weights)), 8);
+    bytes.writeInt32LE(this.checksum(exponents), 12);
+    return bytes;
   }
 
   /** What this replica has to say when replicas differ: hashes of the state as it is now. */
@@ -70,10 +82,16 @@ export class HostState {
     this.isTorn = false;
   }
 
-  /** Another host's state has been copied over this one's, in place. */
-  replaced(): void {
-    this.isTorn = false;
-    this.#replacements++;
+  /** Buffers of the same layout, for a state that comes from elsewhere. */
+  createSpare(): Replica {
+    const { layout, weights, slots, exponents } = this;
+    const empty = ({ length }: Float32Array) => new Float32Array(length);
+    return {
+      layout,
+      weights: empty(weights),
+      slots: new Map([...slots].map(([name, values]) => [name, empty(values)])),
+      exponents: new Uint8Array(exponents.length),
+    };
   }
 
   /** Resolves when no change is under way. */

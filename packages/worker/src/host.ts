@@ -189,7 +189,7 @@ export class Host {
     };
   }
 
-  /** A copy that broke off has left half of another state here. */
+  /** An update that was made elsewhere has come out otherwise here. */
   async mendState(): Promise<void> {
     if (!this.state.isTorn) return;
     await this.#unfollow();

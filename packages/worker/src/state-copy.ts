@@ -10,7 +10,7 @@ import {
   stateSections,
 } from '@coord/protocol';
 import type { Link } from '@coord/transport';
-import type { HostState } from './host-state.js';
+import type { HostState, Replica } from './host-state.js';
 
 /** A host that serves its state. */
 export interface StateSource {
@@ -24,9 +24,10 @@ export interface StateSource {
 const PART_UNIT_BYTES = 64;
 
 /**
- * Replaces the state by the one that all sources hold after `step`.
+ * Replaces the state by the one that all sources hold after `step`. It is received aside and verified first: a copy that breaks off
+ * leaves the state as it was, which takes the memory of another state meanwhile.
  *
- * @returns undefined, or the step of a source that has gone on already; the state is torn then, as after every failure.
+ * @returns undefined, or the step of a source that has gone on already.
  * @throws CoordError STATE_UNAVAILABLE (lost source, wrong size, wrong hash), LINK_CLOSED, MESSAGE_INVALID.
  */
 export async function copyState(
@@ -34,15 +35,14 @@ export async function copyState(
   state: HostState,
   step: number,
 ): Promise<number | undefined> {
-  state.isTorn = true;
-  return state.mutate(async () => {
-    const parts = partsOf(stateSections(state), sources.length);
-    const answers = await allOrFirstError(parts.map((part, index) => copyPart(sources[index], part, step)));
-    const refused = answers.flatMap((answer) => (answer.type === 'refused' ? answer.step : []));
-    if (refused.length > 0) return Math.max(...refused);
-    adopt(state, answers as StateReplyOf<'copy-begin'>[], sources);
-    return undefined;
-  });
+  const received = state.createSpare();
+  const parts = partsOf(stateSections({ ...received, step }), sources.length);
+  const answers = await allOrFirstError(parts.map((part, index) => copyPart(sources[index], part, step)));
+  const refused = answers.flatMap((answer) => (answer.type === 'refused' ? answer.step : []));
+  if (refused.length > 0) return Math.max(...refused);
+  const { weightsSha256 } = requireWhole(state, received, answers as StateReplyOf<'copy-begin'>[], sources);
+  await state.mutate(async () => state.replace({ ...received, step }, weightsSha256));
+  return undefined;
 }
 
 interface Part {
@@ -113,19 +113,26 @@ export async function receivePieces(link: Link, from: string, targets: readonly 
   if (open.length > 0) throw bad(from, 'ended too early');
 }
 
-function adopt(state: HostState, begins: readonly StateReplyOf<'copy-begin'>[], sources: readonly StateSource[]): void {
-  const [{ step, weightsSha256, checkNumber }] = begins;
+/** @throws CoordError STATE_UNAVAILABLE where the parts are not of one state, or not what was announced. */
+function requireWhole(
+  state: HostState,
+  received: Replica,
+  begins: readonly StateReplyOf<'copy-begin'>[],
+  sources: readonly StateSource[],
+): StateReplyOf<'copy-begin'> {
+  const [first] = begins;
+  const { weightsSha256, checkNumber } = first;
   const odd = begins.findIndex((begin) => begin.checkNumber !== checkNumber || begin.weightsSha256 !== weightsSha256);
   if (odd >= 0) throw bad(sources[odd].label, `is not that of ${sources[0].label}`);
-  state.step = step;
-  state.weightsSha256 = weightsSha256;
-  const isWhole = hashWeights(state.layout, state.weights) === weightsSha256 && state.checkNumber() === checkNumber;
+  const isWhole =
+    hashWeights(received.layout, received.weights) === weightsSha256 &&
+    state.checkNumberOf(received, weightsSha256) === checkNumber;
   if (!isWhole)
     throw bad(sources.map(({ label }) => label).join(', '), 'does not have the hash that it was announced with');
-  state.replaced();
+  return first;
 }
 
-/** Waits for all, so that nobody writes to the state any more when this rejects. */
+/** Waits for all, so that no link is still in use when this rejects. */
 async function allOrFirstError<T>(all: readonly Promise<T>[]): Promise<T[]> {
   const settled = await Promise.allSettled(all);
   return settled.map((one) => {

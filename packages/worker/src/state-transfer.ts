@@ -12,7 +12,7 @@ import {
   type TrainingState,
 } from '@coord/protocol';
 
-/** Where a received state is written: the host's own buffers. */
+/** Where a received state is written. */
 export interface StateBuffers {
   readonly layout: Layout;
   readonly weights: Float32Array;

@@ -4,7 +4,6 @@ import {
   type Clock,
   type Endpoint,
   type EngineName,
-  hashWeights,
   identityText,
   parseToken,
   type RunSpec,
@@ -358,15 +357,14 @@ async function uploadState(session: CoordinatorSession, host: Host | undefined):
 }
 
 function fetchState(session: CoordinatorSession, state: HostState): Promise<void> {
-  const receiver = new StateReceiver(state, 'the coordinator');
+  const received = state.createSpare();
+  const receiver = new StateReceiver(received, 'the coordinator');
   return new Promise((resolve, reject) => {
     session.requestState((message: StateMessage) => {
       try {
         const step = receiver.accept(message);
         if (step === undefined) return;
-        state.step = step;
-        state.replaced();
-        state.weightsSha256 = hashWeights(state.layout, state.weights);
+        state.replace({ ...received, step }, receiver.weightsSha256);
         resolve();
       } catch (error) {
         reject(error);

@@ -1,4 +1,4 @@
-import { createLayout, hashWeights, LIMITS, type RunSpec } from '@coord/protocol';
+import { createLayout, encodeMessage, hashWeights, LIMITS, type RunSpec, type StateReply } from '@coord/protocol';
 import { referenceKernels } from '@coord/ring';
 import { createLinkPair } from '@coord/transport/testing';
 import { describe, expect, it } from 'vitest';
@@ -67,6 +67,13 @@ async function trainOneStep({ state, parts }: ReturnType<typeof trainer>, server
   server.afterUpdate({ step: state.step, weightsSha256: state.weightsSha256, skipped: false });
 }
 
+/** Of a state that was at step 0 before. */
+function expectUntouched(state: HostState): void {
+  expect(state.isTorn).toBe(false);
+  expect(state.replacements).toBe(0);
+  expect(state.testimony()).toEqual(stateOf(0).testimony());
+}
+
 describe('a copy', () => {
   it.each([1, 2, 3, 4])('from %i sources is the same state, bit by bit', async (count) => {
     const sources = Array.from({ length: count }, () => sourceOver(new StateServer(stateOf(5))));
@@ -94,25 +101,36 @@ describe('a copy', () => {
   it('of a step that has passed is refused, and says where the source is', async () => {
     const target = stateOf(0);
     expect(await copyState([sourceOver(new StateServer(stateOf(9)))], target, 5)).toBe(9);
-    expect(target.isTorn).toBe(true);
+    expectUntouched(target);
   });
 
-  it('from sources that differ is torn, and never used', async () => {
+  it('from sources that differ is never used', async () => {
     const odd = stateOf(5);
     odd.weights[4] += 1;
     const target = stateOf(0);
     const sources = [sourceOver(new StateServer(stateOf(5))), sourceOver(new StateServer(odd), 'the odd one')];
     await expect(copyState(sources, target, 5)).rejects.toMatchObject({ code: 'STATE_UNAVAILABLE' });
-    expect(target.isTorn).toBe(true);
+    expectUntouched(target);
   });
 
-  it('whose source is lost on the way is torn', async () => {
+  it('whose source is lost on the way leaves the state as it was', async () => {
     const [near, far] = createLinkPair();
     const lost: StateSource = { label: 'lost', open: async () => near };
-    void far.receive().then(() => far.cut());
+    const sendHalf = async () => {
+      await far.receive();
+      const { weightsSha256 } = stateOf(5);
+      const begin = { type: 'copy-begin', step: 5, weightsSha256, checkNumber: stateOf(5).checkNumber() } as const;
+      await far.send(encodeMessage(begin satisfies StateReply));
+      await far.send(encodeMessage({ type: 'piece', data: Buffer.alloc(1000, 7) } satisfies StateReply));
+      far.cut();
+    };
+    void sendHalf();
     const target = stateOf(0);
     await expect(copyState([lost], target, 5)).rejects.toMatchObject({ code: 'LINK_CLOSED' });
-    expect(target.isTorn).toBe(true);
+    expectUntouched(target);
+    // Nobody has to be asked for the old one: the next copy can be from anybody else.
+    expect(await copyState([sourceOver(new StateServer(stateOf(5)))], target, 5)).toBeUndefined();
+    expect(target.testimony()).toEqual(stateOf(5).testimony());
   });
 
   it('goes in pieces that fit a message', () => {
