@@ -28,6 +28,7 @@ class MemoryLedger implements Ledger {
   readonly path = 'memory';
   readonly tornBytes = 0;
   readonly past: readonly LedgerRecord[];
+  recordedStep = 0;
   private unwritten: LedgerEntry[] = [];
   private cancelTimer: (() => void) | undefined;
 
@@ -56,6 +57,7 @@ class MemoryLedger implements Ledger {
     this.cancelTimer?.();
     this.cancelTimer = undefined;
     for (const entry of this.unwritten.splice(0)) {
+      if (entry.type === 'step') this.recordedStep = entry.step;
       this.disk.records.push({ seq: this.disk.records.length + 1, time: '2026-01-01T00:00:00.000Z', entry });
     }
   }

@@ -19,6 +19,8 @@ export interface Ledger {
   readonly past: readonly LedgerRecord[];
   /** Bytes of a torn last line that were cut off on opening. */
   readonly tornBytes: number;
+  /** Steps up to this one are on the disk. */
+  readonly recordedStep: number;
   /** In the order of calls. Steps reach the disk within a second, everything else at once. */
   append(entry: LedgerEntry): void;
   /** Resolves when all that was appended is on the disk. @throws what the file system threw at the last attempt. */
@@ -67,6 +69,8 @@ interface Position {
 }
 
 class LedgerFile implements Ledger {
+  recordedStep: number;
+  private appendedStep: number;
   private unwritten: string[] = [];
   private writing: Promise<void> = Promise.resolve();
   private cancelTimer: (() => void) | undefined;
@@ -80,6 +84,8 @@ class LedgerFile implements Ledger {
     private readonly options: LedgerOptions,
   ) {
     this.clock = options.clock ?? systemClock;
+    this.recordedStep = past.reduce((last, { entry }) => (entry.type === 'step' ? entry.step : last), 0);
+    this.appendedStep = this.recordedStep;
   }
 
   append(entry: LedgerEntry): void {
@@ -87,6 +93,7 @@ class LedgerFile implements Ledger {
     const { line, sha256 } = formatLine(this.at.head, { seq: ++this.at.seq, time, entry });
     this.at.head = sha256;
     this.unwritten.push(line);
+    if (entry.type === 'step') this.appendedStep = entry.step;
     if (LAZY.has(entry.type)) this.flushLater();
     else void this.flush().catch((error) => this.options.onWriteError?.(error));
   }
@@ -112,6 +119,7 @@ class LedgerFile implements Ledger {
   private async write(): Promise<void> {
     const count = this.unwritten.length;
     if (count === 0) return;
+    const step = this.appendedStep;
     const bytes = Buffer.from(this.unwritten.join(''));
     for (let done = 0; done < bytes.length; ) {
       const { bytesWritten } = await this.at.handle.write(bytes, done, bytes.length - done, this.at.sizeBytes + done);
@@ -119,6 +127,7 @@ class LedgerFile implements Ledger {
     }
     await this.at.handle.datasync();
     this.at.sizeBytes += bytes.length;
+    this.recordedStep = step;
     const written = this.unwritten.splice(0, count);
     this.options.onWritten?.(written);
   }

@@ -11,6 +11,7 @@ import {
 import type { Checkpointer } from './checkpointer.js';
 import type { Chronicle } from './chronicle.js';
 import type { Divergences } from './divergences.js';
+import type { Ledger } from './ledger.js';
 import type { CoordinatorOptions } from './options.js';
 import type { RunPast } from './past.js';
 import type { Progress } from './progress.js';
@@ -22,7 +23,7 @@ import { unexpected } from './turn.js';
 import type { WorkerSession } from './worker-session.js';
 
 export interface MessageParts {
-  readonly options: Pick<CoordinatorOptions, 'run' | 'readBlock'> & { readonly past: RunPast };
+  readonly options: Pick<CoordinatorOptions, 'run' | 'readBlock'> & { readonly past: RunPast; readonly ledger: Ledger };
   readonly stage: RunStage;
   readonly roster: Roster;
   readonly progress: Progress;
@@ -53,7 +54,7 @@ export class WorkerMessages {
         this.onReady(session, message);
         break;
       case 'heartbeat':
-        session.hearHeartbeat(message);
+        session.hearHeartbeat(message, this.parts.options.ledger.recordedStep);
         break;
       case 'step-report':
         this.onStepReport(session, message);

@@ -92,13 +92,14 @@ export class WorkerSession {
     this.link.send(frame).catch(() => {});
   }
 
-  hearHeartbeat(message: WorkerMessageOf<'heartbeat'>): void {
+  /** @param recordedStep steps up to this one are on the disk. */
+  hearHeartbeat(message: WorkerMessageOf<'heartbeat'>, recordedStep: number): void {
     this.phase = message.phase;
     this.step = Math.max(this.step, message.step);
     this.lastHeartbeat = message;
     if (message.sentMs === undefined) return;
     const echoUnixMs = performance.timeOrigin + performance.now();
-    this.tell({ type: 'heartbeat-echo', sentMs: message.sentMs, echoUnixMs });
+    this.tell({ type: 'heartbeat-echo', sentMs: message.sentMs, echoUnixMs, recordedStep });
   }
 
   /** @throws CoordError LINK_CLOSED, FRAME_TOO_LARGE, FRAME_INVALID, MESSAGE_INVALID, MESSAGE_UNEXPECTED */

@@ -85,15 +85,18 @@ describe('a ledger', () => {
     ledger.append(stepEntry(2));
     expect(clock.pending).toBe(1);
     expect(await readLedger(path)).toHaveLength(0);
+    expect(ledger.recordedStep).toBe(0);
     clock.advance(1000);
     await ledger.flush();
     expect(await readLedger(path)).toHaveLength(2);
+    expect(ledger.recordedStep).toBe(2);
     ledger.append(stepEntry(3));
     ledger.append(viewEntry(1));
     await ledger.flush();
     expect(await readLedger(path)).toHaveLength(4);
     expect(clock.pending).toBe(0);
     await ledger.close();
+    expect((await openLedger(path)).recordedStep).toBe(3);
   });
 
   it('torn at any byte comes back as the whole lines before, and goes on from there', async () => {

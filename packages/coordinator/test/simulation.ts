@@ -65,6 +65,7 @@ export class MemoryLedger implements Ledger {
   readonly path = 'memory';
   readonly past = [];
   readonly tornBytes = 0;
+  readonly recordedStep = 0;
   readonly entries: LedgerEntry[] = [];
 
   append(entry: LedgerEntry): void {

@@ -254,7 +254,13 @@ export const coordinatorMessageSchema = z.discriminatedUnion('type', [
     settledStep: step.default(0),
   }),
   /** Answers a heartbeat at once, so that the worker can tell how far the two clocks are apart. */
-  z.object({ type: z.literal('heartbeat-echo'), sentMs: z.number(), echoUnixMs: z.number() }),
+  z.object({
+    type: z.literal('heartbeat-echo'),
+    sentMs: z.number(),
+    echoUnixMs: z.number(),
+    /** Steps up to this one are on the coordinator's disk: no successor will ask for their reports. */
+    recordedStep: step.optional(),
+  }),
   z.object({ type: z.literal('view'), view: viewSchema }),
   /** The view in force, for one that is not in it; null when nobody trains. */
   z.object({ type: z.literal('peers'), view: viewSchema.nullable() }),

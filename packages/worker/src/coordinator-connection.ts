@@ -161,7 +161,10 @@ export class CoordinatorConnection {
   #hear(session: CoordinatorSession): void {
     const handlers = this.#handlers!;
     session.listen({
-      onEcho: (echo) => handlers.onEcho(echo),
+      onEcho: (echo) => {
+        if (echo.recordedStep !== undefined) this.#reports.forget(echo.recordedStep);
+        handlers.onEcho(echo);
+      },
       onView: (view) => {
         this.#generation = Math.max(this.#generation, view.generation);
         handlers.onView(view);

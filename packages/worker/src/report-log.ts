@@ -35,6 +35,15 @@ export class ReportLog {
     return report;
   }
 
+  /** Nobody will ask again for what is on the coordinator's disk. */
+  forget(recordedStep: number): void {
+    const isKept = (report: Report, index: number) => index >= this.#cursor || !isSettled(report, recordedStep);
+    const kept = this.#reports.findIndex(isKept);
+    const count = kept < 0 ? this.#reports.length : kept;
+    this.#reports.splice(0, count);
+    this.#cursor -= count;
+  }
+
   /** A coordinator that has everything up to `settledStep` must hear the rest. */
   rewind(settledStep: number): void {
     const first = this.#reports.findIndex((report) => !isSettled(report, settledStep));

@@ -324,6 +324,22 @@ describe('a log of reports', () => {
     expect(rest(log)).toEqual(['evaluation-report 4', 'step-report 5']);
   });
 
+  it('forgets what is on the disk of the coordinator, and nothing else', () => {
+    const log = new ReportLog();
+    for (const report of [stepReport(3), stepReport(4), evaluationReport(4), stepReport(5)]) log.add(report);
+    log.forget(4);
+    expect(log.size).toBe(4); // none has been handed over
+    expect(rest(log)).toHaveLength(4);
+    log.forget(4);
+    expect(log.size).toBe(2);
+    log.add(stepReport(6));
+    expect(rest(log)).toEqual(['step-report 6']);
+    log.rewind(4);
+    expect(rest(log)).toEqual(['evaluation-report 4', 'step-report 5', 'step-report 6']);
+    log.forget(6);
+    expect(log.size).toBe(0);
+  });
+
   it('forgets the oldest beyond its limit, and goes on handing over each once', () => {
     const log = new ReportLog(10);
     for (let step = 1; step <= 25; step++) {
