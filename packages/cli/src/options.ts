@@ -135,6 +135,7 @@ export interface OverlapOptions extends JsonOptions {
   readonly workers: number;
   /** Rate of each worker's link, Mbit/s. */
   readonly megabits: number;
+  readonly links: 'auto' | 'namespaces' | 'limited';
   readonly repeats: number;
   readonly steps: number;
   readonly timeline?: string;

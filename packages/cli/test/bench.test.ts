@@ -137,6 +137,16 @@ const canHaveNamespaces =
   spawnSync('unshare', ['--net', '--mount', 'ip', 'link', 'set', 'lo', 'up'], { stdio: 'ignore' }).status === 0;
 
 describe('the bench of overlap', () => {
+  it('limits links itself where there are no network namespaces', async () => {
+    const config = fileURLToPath(new URL('../../../configs/synthetic-tiny.yaml', import.meta.url));
+    const args = ['bench', 'overlap', config, '--steps', '2', '--megabits', '5', '--json', '--links', 'limited'];
+    const { stdout } = await promisify(execFile)(process.execPath, [BIN, ...args, '--set', 'ring.bucketBytes=1024']);
+    const { links, results } = JSON.parse(stdout.trim().split('\n').at(-1) as string);
+    expect(links).toBe('limited');
+    // 8 kB of gradients a step at 625 bytes a millisecond.
+    for (const { times } of results) expect(times.totalMs).toBeGreaterThan(10);
+  });
+
   it.skipIf(!canHaveNamespaces)(
     'trains both ways between network namespaces and leaves a trace of each (skipped where not root)',
     async () => {

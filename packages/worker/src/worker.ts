@@ -166,11 +166,13 @@ async function participate(
     const state = new HostState(layout, weights, slots, exponents, compute.checksum);
     const stateServer = new StateServer(state);
     const fetch = () => connection.ask((session) => fetchState(session, state));
-    network = await reach.openNetwork({
+    const fault = faultFrom(process.env);
+    const opened = await reach.openNetwork({
       listen: options.listen ?? { host: options.advertise?.host ?? connection.localAddress },
       advertise: options.advertise,
       localSocket: options.localSocket,
     });
+    network = fault.around(opened, clock);
     const keys = new LinkKeys();
     serveState({ network, keys, view: () => membership.view, clock, timeoutMs: ringTimeoutMs }, stateServer);
     const peers = { network, keys, clock, timeoutMs: ringTimeoutMs };
@@ -192,7 +194,7 @@ async function participate(
       logger,
       clock,
       leave: (reason) => leaveNow(connection, membership, reason),
-      fault: faultFrom(process.env),
+      fault,
       recorder: flight.recorder,
       saveFlight: (title) => flight.write(title),
       fetchState: fetch,

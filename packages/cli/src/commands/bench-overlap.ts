@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { CoordError, EXIT_CODE } from '@coord/protocol';
+import { EXIT_CODE } from '@coord/protocol';
 import { measureRun, trainingOnly } from '../bench/measure-run.js';
 import { createShapedNetwork, type ShapedNetwork } from '../bench/shaped-network.js';
 import { median } from '../bench/statistics.js';
@@ -19,19 +19,28 @@ const WARMUP_STEPS = 4;
 const MODES = ['off', 'on'] as const;
 type Mode = (typeof MODES)[number];
 
+/** Where the workers of a run are. */
+type Place = Pick<ShapedNetwork, 'hub' | 'prefixOf'>;
+
 interface ModeResult {
   readonly overlap: Mode;
   /** Medians over rounds of the mean a step and worker. */
   readonly times: RunMeasurement['times'];
 }
 
-/** @throws CoordError USAGE where workers cannot have network namespaces; errors of the configuration or of the runs. */
+/**
+ * @throws CoordError USAGE where workers cannot have network namespaces, and must; errors of the configuration or of the runs.
+ */
 export async function runBenchOverlap(configFile: string, options: OverlapOptions, io: CommandIo): Promise<number> {
   const config = await loadConfig(configFile, (options.set ?? []).map(parseOverride));
-  const isolation = isolationOf(io.env);
-  if (!isolation) return runIsolated(possibleIsolation('namespaces'), io);
-  if (!isolation.network) throw new CoordError('USAGE', 'the bench of overlap needs network namespaces');
-  const network = await createShapedNetwork(options.workers, options.megabits);
+  const inNamespaces = isolationOf(io.env)?.network === true;
+  if (!inNamespaces && options.links !== 'limited') {
+    const possible = possibleIsolation(options.links);
+    if (possible.network) return runIsolated(possible, io);
+  }
+  const network = inNamespaces
+    ? await createShapedNetwork(options.workers, options.megabits)
+    : limitedLinks(options.megabits);
   const runs: Record<Mode, RunMeasurement[]> = { off: [], on: [] };
   // In turns, so that a machine that slows down spoils both alike.
   for (let round = 0; round < options.repeats; round++) {
@@ -44,17 +53,24 @@ export async function runBenchOverlap(configFile: string, options: OverlapOption
   const results = MODES.map((overlap) => ({ overlap, times: medianTimes(runs[overlap]) }));
   const ratio = results[0].times.totalMs / results[1].times.totalMs;
   const { megabits, workers, steps } = options;
-  if (options.json) writeJson(io.stdout, { config: configFile, megabits, workers, steps, results, ratio });
-  else writeLine(io.stdout, report(configFile, options, results, ratio));
+  const links = inNamespaces ? 'namespaces' : 'limited';
+  if (options.json) writeJson(io.stdout, { config: configFile, links, megabits, workers, steps, results, ratio });
+  else writeLine(io.stdout, report(configFile, { ...options, links }, results, ratio));
   return EXIT_CODE.ok;
 }
+
+/** Without namespaces: links over loopback, and workers that send no faster. */
+const limitedLinks = (megabits: number): Place => ({
+  hub: '127.0.0.1',
+  prefixOf: () => ['env', `COORD_FAULT=slow-links=${megabits}`],
+});
 
 function measureMode(
   config: RunConfig,
   overlap: Mode,
   configFile: string,
   { workers, steps, timeline }: OverlapOptions,
-  { hub, prefixOf }: ShapedNetwork,
+  { hub, prefixOf }: Place,
 ): Promise<RunMeasurement> {
   const base = trainingOnly({ ...config, ring: { ...config.ring, overlap } }, workers);
   return measureRun(
@@ -79,10 +95,11 @@ function medianTimes(runs: readonly RunMeasurement[]): RunMeasurement['times'] {
 }
 
 function report(configFile: string, options: OverlapOptions, results: readonly ModeResult[], ratio: number): string {
-  const { workers, megabits, steps, repeats } = options;
+  const { workers, megabits, steps, repeats, links } = options;
+  const how = links === 'namespaces' ? 'network namespaces' : 'loopback, limited by the senders';
   const rows = results.map(({ overlap, times }) => [overlap, ...PHASE_KEYS.map((key) => times[key].toFixed(0))]);
   return [
-    `${configFile}: ${plural(workers, 'worker')} over links of ${megabits} Mbit/s, ${steps} steps after ${WARMUP_STEPS} of warm-up, median of ${plural(repeats, 'run')}`,
+    `${configFile}: ${plural(workers, 'worker')} over links of ${megabits} Mbit/s (${how}), ${steps} steps after ${WARMUP_STEPS} of warm-up, median of ${plural(repeats, 'run')}`,
     '',
     formatTable(['overlap', ...PHASE_KEYS.map((key) => `${key.replace(/Ms$/, '')} ms`)], rows),
     '',

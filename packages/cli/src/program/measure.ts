@@ -111,12 +111,18 @@ export function chaosCommand(io: CommandIo, exit: Exit): Command {
 
 function overlapCommand(io: CommandIo, exit: Exit): Command {
   return new Command('overlap')
-    .description(
-      'Measure training over slow links with and without reducing gradients while others compute (as root: each worker lives in a network namespace).',
-    )
+    .description('Measure training over slow links with and without reducing gradients while others compute.')
     .argument('<config>', 'YAML file that describes the run')
     .option('--workers <n>', 'worker processes', readPositive, 2)
     .option('--megabits <n>', "rate of each worker's link, in Mbit/s", readPositive, 1000)
+    .addOption(
+      new Option(
+        '--links <kind>',
+        'network namespaces with limited cards (as root), or senders that hold back on loopback',
+      )
+        .choices(['auto', 'namespaces', 'limited'])
+        .default('auto'),
+    )
     .option('--repeats <n>', 'runs of each kind, in turns; medians are shown', readPositive, 1)
     .option('--steps <n>', 'measured steps a run, after a warm-up', readPositive, 10)
     .option('--timeline <dir>', 'write overlap-off.json and overlap-on.json there, for ui.perfetto.dev')
