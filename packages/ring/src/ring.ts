@@ -41,6 +41,8 @@ export interface RingContext extends RingPlace {
 export interface Ring {
   readonly rank: number;
   readonly size: number;
+  /** The rank that the operation in progress waits for: the one before, or a partner of recursive doubling. */
+  readonly waitsFor: number | undefined;
   /** Reduces what the ranks' reductions, which are of one kind, bring; the same bits on every rank. */
   allReduce(reduction: Reduction): Promise<void>;
   /** out = sum of all ranks' `values`, modulo 2^32. Default: in place. */
@@ -75,6 +77,7 @@ class LinkedRing implements Ring {
   private readonly doublingBytes: number;
   private readonly schedules = new Map<string, Schedule>();
   private rejectCurrent: ((error: Error) => void) | undefined;
+  private current: Transfer | Doubling | undefined;
   private failure: Error | undefined;
   private sequence = 0;
   private tail: Promise<void> = Promise.resolve();
@@ -93,6 +96,10 @@ class LinkedRing implements Ring {
     this.scratch = createScratch(this.size, this.segmentBytes, arena);
     context.signal?.addEventListener('abort', this.onAbort, { once: true });
     if (context.signal?.aborted) this.onAbort();
+  }
+
+  get waitsFor(): number | undefined {
+    return this.current?.position.peer;
   }
 
   async allReduce(reduction: Reduction): Promise<void> {
@@ -149,6 +156,7 @@ class LinkedRing implements Ring {
     }
     const { clock = systemClock, timeoutMs } = this.context;
     const transfer = this.transferFor(task, this.links, () => timer.heard());
+    this.current = transfer;
     const timer = new ProgressTimer(clock, timeoutMs, () => this.fail(ringTimeout(transfer.position, timeoutMs)));
     try {
       await new Promise<void>((resolve, reject) => {
@@ -160,6 +168,7 @@ class LinkedRing implements Ring {
       throw this.failure;
     } finally {
       timer.stop();
+      this.current = undefined;
     }
   }
 

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { doublingPartners, doublingRounds, type Round } from '../src/doubling.js';
 import { memoryRings, socketRings } from './rings.js';
 
@@ -124,5 +124,15 @@ describe('recursive doubling', () => {
       code: 'RING_BROKEN',
       facts: { rank: 0, peer: 1, phase: 'doubling' },
     });
+  });
+
+  it('tells which rank it waits for: the partner of the round, not the rank before', async () => {
+    const { rings, dispose } = await memoryRings(4, { doubling: true });
+    expect(rings[0].waitsFor).toBeUndefined();
+    const sums = rings.slice(0, 3).map((ring) => ring.allReduceSum(Int32Array.of(1)));
+    await vi.waitFor(() => expect(rings.map(({ waitsFor }) => waitsFor)).toEqual([2, 3, 3, undefined]));
+    await Promise.all([...sums, rings[3].allReduceSum(Int32Array.of(1))]);
+    expect(rings.map(({ waitsFor }) => waitsFor)).toEqual([undefined, undefined, undefined, undefined]);
+    await dispose();
   });
 });

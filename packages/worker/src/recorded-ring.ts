@@ -10,22 +10,19 @@ export interface RecordedRing extends Ring {
 
 export function recordRing(ring: Ring, recorder: FlightRecorder, view: View): RecordedRing {
   const { generation } = view;
-  // What a rank waits for comes from the rank before it.
-  const before = view.members[(ring.rank + ring.size - 1) % ring.size].workerId;
-  const waitsFor = ring.size > 1 ? before : undefined;
-  let activity: RingActivity | undefined;
+  let activity: Omit<RingActivity, 'waitsFor'> | undefined;
   let next = 0;
   let last: Promise<unknown> = Promise.resolve();
   const run = async <T>(operation: RingOperation, sizeBytes: number, work: () => Promise<T>): Promise<T> => {
     const sequence = next++;
     const note = (edge: 'begin' | 'end' | 'failed') =>
       recorder.record({ kind: 'ring', edge, operation, sequence, generation, sizeBytes });
-    activity = { operation, sequence, isDone: false, waitsFor };
+    activity = { operation, sequence, isDone: false };
     note('begin');
     try {
       const result = await work();
       note('end');
-      activity = { operation, sequence, isDone: true, waitsFor };
+      activity = { operation, sequence, isDone: true };
       return result;
     } catch (error) {
       note('failed');
@@ -41,8 +38,14 @@ export function recordRing(ring: Ring, recorder: FlightRecorder, view: View): Re
   return {
     rank: ring.rank,
     size: ring.size,
+    get waitsFor() {
+      return ring.waitsFor;
+    },
     get activity() {
-      return activity;
+      if (!activity) return undefined;
+      // Asked when a heartbeat leaves: of whom an operation hears changes on its way.
+      const waitsFor = ring.waitsFor === undefined ? undefined : view.members[ring.waitsFor].workerId;
+      return { ...activity, waitsFor };
     },
     allReduce: (reduction) => watch('sum', reduction.totalBytes, () => ring.allReduce(reduction)),
     allReduceSum: (values, ...rest) => watch('sum', values.byteLength, () => ring.allReduceSum(values, ...rest)),

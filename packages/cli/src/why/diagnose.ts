@@ -1,8 +1,8 @@
 /**
  * Why a run does not go on, from one status of its coordinator. Pure.
  *
- * Everybody in a ring waits for the worker before it, so a hang shows as a chain: follow who waits for whom to the one that
- * waits for nobody. That one is silent (its process or machine), or busy with something else than the ring.
+ * Everybody in a ring waits for the worker before it, or for a partner of recursive doubling, so a hang shows as a chain: follow
+ * who waits for whom to the one that waits for nobody. That one is silent (its process or machine), or busy with something else than the ring.
  */
 import { z } from 'zod';
 
