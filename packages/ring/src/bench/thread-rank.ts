@@ -6,7 +6,8 @@ import { benchSum, benchValue, type Timing } from './contender.js';
 
 interface ThreadBuffers {
   readonly gradients: Float32Array;
-  readonly sums: Int32Array;
+  /** Where a piece is added up: it never leaves this thread's cache. */
+  readonly room: Int32Array;
   readonly exponents: Uint8Array;
 }
 
@@ -25,8 +26,7 @@ export interface ThreadSetup {
 const { rank, ranks, memory, quanta, each, mean, barrier } = workerData as ThreadSetup;
 const kernels = createKernels(memory);
 const own = each[rank];
-/** A piece of this many values, in all its forms, stays in the cache. */
-const PIECE_VALUES = 64 * BLOCK_SIZE;
+const { room } = own;
 const SPINS = 20_000;
 
 function meet(): void {
@@ -41,29 +41,24 @@ function meet(): void {
   while (Atomics.load(barrier, 1) === round) Atomics.wait(barrier, 1, round);
 }
 
-function quantiseOwn(blocks: number): void {
-  const { gradients, sums, exponents } = own;
-  const values = [0, blocks * BLOCK_SIZE] as const;
-  const { overflow } = kernels.quantiseGrain(
-    gradients.subarray(...values),
-    quanta.subarray(0, blocks),
-    ranks,
-    sums.subarray(...values),
-    exponents.subarray(0, blocks),
-    'store',
-  );
-  if (overflow) throw new Error('a value of the bench did not fit');
+/** This thread's share of the blocks, piece by piece: all threads' gradients quantised and added up, and from there the mean. */
+function reduceShare(blocks: number): void {
+  const [first, last] = [rank, rank + 1].map((part) => Math.round((blocks * part) / ranks) * BLOCK_SIZE);
+  for (let start = first; start < last; start += room.length) reducePiece(start, Math.min(last, start + room.length));
 }
 
-/** This thread's share of the blocks, piece by piece: all threads' sums into its own, and from there the mean. */
-function combineShare(blocks: number): void {
-  const [first, last] = [rank, rank + 1].map((part) => Math.round((blocks * part) / ranks) * BLOCK_SIZE);
-  for (let start = first; start < last; start += PIECE_VALUES) {
-    const end = Math.min(last, start + PIECE_VALUES);
-    const total = own.sums.subarray(start, end);
-    for (const { sums } of each) if (sums !== own.sums) kernels.addInt32(total, total, sums.subarray(start, end));
-    kernels.dequantise(total, quanta.subarray(start / BLOCK_SIZE, end / BLOCK_SIZE), 1, mean.subarray(start, end));
+function reducePiece(start: number, end: number): void {
+  const of = [start / BLOCK_SIZE, end / BLOCK_SIZE] as const;
+  const pieceQuanta = quanta.subarray(...of);
+  const total = room.subarray(0, end - start);
+  for (let other = 0; other < ranks; other++) {
+    const { gradients, exponents } = each[other];
+    const values = gradients.subarray(start, end);
+    const mode = other === 0 ? 'store' : 'add';
+    const { overflow } = kernels.quantiseGrain(values, pieceQuanta, ranks, total, exponents.subarray(...of), mode);
+    if (overflow) throw new Error('a value of the bench did not fit');
   }
+  kernels.dequantise(total, pieceQuanta, 1, mean.subarray(start, end));
 }
 
 function time(bytes: number, iterations: number): Timing {
@@ -75,9 +70,7 @@ function time(bytes: number, iterations: number): Timing {
   for (let iteration = 0; iteration < iterations; iteration++) {
     meet();
     const startMs = performance.now();
-    quantiseOwn(blocks);
-    meet();
-    combineShare(blocks);
+    reduceShare(blocks);
     meet();
     ms.push(performance.now() - startMs);
   }

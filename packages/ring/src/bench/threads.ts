@@ -1,6 +1,7 @@
 /**
- * Threads of one process as a contender: what a host with several compute threads does with their gradients, without a ring.
- * Each thread quantises its own gradients; then each adds up and dequantises one range over all threads.
+ * Threads of one process as a contender: float32 gradients of each in shared memory, no ring. Each thread takes one range of all
+ * of them: a piece of every thread's gradients is quantised, added and dequantised in the cache, so the gradients are read once and
+ * the mean is written once.
  */
 import { Worker } from 'node:worker_threads';
 import { arenaBytes, BLOCK_SIZE, createArena } from '@coord/protocol';
@@ -11,21 +12,24 @@ import type { ThreadSetup } from './thread-rank.js';
 // The built program, also when this file runs from source.
 const PROGRAM = new URL('../../dist/bench/thread-rank.js', import.meta.url);
 const LARGEST_EXPONENT = 127 + 7;
+/** A piece in all its forms stays in the first cache. */
+const PIECE_VALUES = 16 * BLOCK_SIZE;
 
 const padded = (bytes: number): number => Math.ceil(bytes / 4 / BLOCK_SIZE) * BLOCK_SIZE;
 
 function setUp(ranks: number, maxBytes: number): Omit<ThreadSetup, 'rank'> {
   const count = padded(maxBytes);
   const blocks = count / BLOCK_SIZE;
-  const buffers = Array.from({ length: 2 * ranks + 1 }, () => count * 4);
+  const buffers = Array.from({ length: ranks + 1 }, () => count * 4);
+  const rooms = Array.from({ length: ranks }, () => PIECE_VALUES * 4);
   const arena = createArena(
-    arenaBytes([...buffers, blocks, ...Array.from({ length: ranks }, () => blocks), 64]) + 65536,
+    arenaBytes([...buffers, ...rooms, blocks, ...Array.from({ length: ranks }, () => blocks), 64]) + 65536,
   );
   const quanta = arena.uint8(blocks);
   quantaFor(new Uint8Array(blocks).fill(LARGEST_EXPONENT), ranks, quanta, 'int32', true);
   const each = Array.from({ length: ranks }, () => ({
     gradients: arena.float32(count),
-    sums: arena.int32(count),
+    room: arena.int32(PIECE_VALUES),
     exponents: arena.uint8(blocks),
   }));
   return { ranks, memory: arena.memory, quanta, each, mean: arena.float32(count), barrier: arena.int32(16) };
