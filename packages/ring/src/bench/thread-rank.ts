@@ -17,16 +17,15 @@ export interface ThreadSetup {
   readonly memory: WebAssembly.Memory;
   readonly quanta: Uint8Array;
   readonly each: readonly ThreadBuffers[];
-  /** The result, of which all threads read the same. */
-  readonly mean: Float32Array;
   /** Threads that have arrived, and how often all have. */
   readonly barrier: Int32Array;
 }
 
-const { rank, ranks, memory, quanta, each, mean, barrier } = workerData as ThreadSetup;
+const { rank, ranks, memory, quanta, each, barrier } = workerData as ThreadSetup;
 const kernels = createKernels(memory);
-const own = each[rank];
-const { room } = own;
+const { gradients, room } = each[rank];
+/** The result, of which all threads read the same: in place, as peers have it. */
+const mean = each[0].gradients;
 const SPINS = 20_000;
 
 function meet(): void {
@@ -52,10 +51,10 @@ function reducePiece(start: number, end: number): void {
   const pieceQuanta = quanta.subarray(...of);
   const total = room.subarray(0, end - start);
   for (let other = 0; other < ranks; other++) {
-    const { gradients, exponents } = each[other];
-    const values = gradients.subarray(start, end);
+    const values = each[other].gradients.subarray(start, end);
+    const exponents = each[other].exponents.subarray(...of);
     const mode = other === 0 ? 'store' : 'add';
-    const { overflow } = kernels.quantiseGrain(values, pieceQuanta, ranks, total, exponents.subarray(...of), mode);
+    const { overflow } = kernels.quantiseGrain(values, pieceQuanta, ranks, total, exponents, mode);
     if (overflow) throw new Error('a value of the bench did not fit');
   }
   kernels.dequantise(total, pieceQuanta, 1, mean.subarray(start, end));
@@ -64,10 +63,11 @@ function reducePiece(start: number, end: number): void {
 function time(bytes: number, iterations: number): Timing {
   const count = bytes / 4;
   const blocks = Math.ceil(count / BLOCK_SIZE);
-  own.gradients.fill(0, 0, blocks * BLOCK_SIZE);
-  for (let index = 0; index < count; index++) own.gradients[index] = benchValue(rank, index);
+  const source = new Float32Array(blocks * BLOCK_SIZE);
+  for (let index = 0; index < count; index++) source[index] = benchValue(rank, index);
   const ms: number[] = [];
   for (let iteration = 0; iteration < iterations; iteration++) {
+    gradients.set(source);
     meet();
     const startMs = performance.now();
     reduceShare(blocks);
