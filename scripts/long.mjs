@@ -1,13 +1,14 @@
 // Long forms of tests, whose short forms are in `npm test`. Each takes numbers, which it hands over in the environment:
 //   npm run simulate -- [SCHEDULES] [SEED]
 //   npm run fuzz -- [INPUTS] [SEED] [TARGET]
+//   npm run soak:ring -- [OPERATIONS] [SEED]
 //   npm run bench:membership -- [WORKERS]
 import { spawnSync } from 'node:child_process';
 
 const FORMS = {
   simulate: {
     project: 'cluster',
-    file: 'test/simulation.test.ts',
+    files: ['test/simulation.test.ts'],
     arguments: [
       ['COORD_SIMULATIONS', /^\d{1,9}$/, '5000'],
       ['COORD_SIMULATION_SEED', /^-?\d{1,12}$/],
@@ -15,16 +16,24 @@ const FORMS = {
   },
   fuzz: {
     project: 'cluster',
-    file: 'test/fuzz.test.ts',
+    files: ['test/fuzz.test.ts'],
     arguments: [
       ['COORD_FUZZ', /^\d{1,9}$/, '1000000'],
       ['COORD_FUZZ_SEED', /^\d{1,12}$/, '1'],
       ['COORD_FUZZ_ONLY', /^[a-z ]+$/],
     ],
   },
+  ring: {
+    project: 'unit',
+    files: ['packages/ring/test/chaos.test.ts', 'packages/ring/test/killed-peer.test.ts'],
+    arguments: [
+      ['COORD_RING_OPERATIONS', /^[1-9]\d{0,7}$/, '1000'],
+      ['COORD_RING_SEED', /^\d{1,6}$/],
+    ],
+  },
   membership: {
     project: 'unit',
-    file: 'packages/coordinator/test/scale.test.ts',
+    files: ['packages/coordinator/test/scale.test.ts'],
     arguments: [['COORD_SCALE_WORKERS', /^[1-9]\d{0,3}$/, '1000']],
   },
 };
@@ -42,7 +51,7 @@ form.arguments.forEach(([variable, pattern, byDefault], index) => {
   env[variable] = value;
 });
 const startedMs = performance.now();
-const args = ['exec', '--', 'vitest', 'run', '--project', form.project, form.file];
+const args = ['exec', '--', 'vitest', 'run', '--project', form.project, ...form.files];
 const { status } = spawnSync('npm', args, { stdio: 'inherit', env, shell: process.platform === 'win32' });
 process.stdout.write(`${name} ${given.join(' ')}: ${((performance.now() - startedMs) / 1000).toFixed(0)} s\n`);
 process.exit(status ?? 1);

@@ -4,8 +4,11 @@ import type { Ring } from '../src/ring.js';
 import { type CreateRings, memoryRings, socketRings } from './rings.js';
 
 const RANKS = 8;
-const OPERATIONS = 1000;
-const LONGEST = 3000;
+/** Long form: `npm run soak:ring -- [OPERATIONS] [SEED]`, with buffers up to 100 times as long. */
+const { COORD_RING_OPERATIONS, COORD_RING_SEED = '0' } = process.env;
+const IS_LONG = COORD_RING_OPERATIONS !== undefined;
+const OPERATIONS = Number(COORD_RING_OPERATIONS ?? 1000);
+const LONGEST = IS_LONG ? 300_000 : 3000;
 
 /** Random numbers that depend on the seed alone, so that a failure can be replayed. */
 class Dice {
@@ -33,12 +36,17 @@ interface Tally {
 /** One view: a ring that all-reduces until its turn is over or a link is lost. */
 async function runView(create: CreateRings, dice: Dice, tally: Tally): Promise<void> {
   const segmentBytes = 4 * (1 + dice.below(500));
-  const { rings, cut, dispose } = await create(RANKS, { segmentBytes, latencyMs: dice.below(3) === 0 ? 1 : 0 });
+  const doubling = dice.below(2) === 0;
+  const { rings, cut, dispose } = await create(RANKS, {
+    segmentBytes: IS_LONG ? segmentBytes * 50 : segmentBytes,
+    latencyMs: dice.below(3) === 0 ? 1 : 0,
+    doubling,
+  });
   const planned = 1 + dice.below(60);
   const killAt = dice.below(3) === 0 ? -1 : dice.below(planned);
   for (let count = 0; count < planned && tally.operations < OPERATIONS; count++) {
     const kill = count === killAt ? { victim: dice.below(RANKS), afterTurns: dice.below(4) } : undefined;
-    const lengths = dice.below(LONGEST);
+    const lengths = dice.below(dice.below(4) === 0 ? 500 : LONGEST);
     const delays = rings.map(() => dice.below(3));
     const reductions = rings.map((ring, rank) => reduceOne(ring, rank, lengths, delays[rank]));
     if (kill) void turns(kill.afterTurns).then(() => cut(kill.victim));
@@ -81,7 +89,7 @@ describe(`${RANKS} ranks, ${OPERATIONS} all-reduces of random sizes with random 
     it(`end in a right sum or a typed error over ${name}; nothing hangs, nothing leaks`, async () => {
       const sockets = () => process.getActiveResourcesInfo().filter((resource) => resource === 'TCPSocketWrap').length;
       const before = sockets();
-      const dice = new Dice([seed, 0]);
+      const dice = new Dice([seed, Number(COORD_RING_SEED)]);
       const tally = { operations: 0, right: 0, failed: 0 };
       while (tally.operations < OPERATIONS) await runView(create, dice, tally);
       expect(tally.right).toBeGreaterThan(0);
@@ -89,6 +97,7 @@ describe(`${RANKS} ranks, ${OPERATIONS} all-reduces of random sizes with random 
       expect(tally.right + tally.failed).toBe(OPERATIONS * RANKS);
       await turns(2);
       expect(sockets()).toBe(before);
-    }, 300_000);
+      if (IS_LONG) process.stdout.write(`${name}: ${JSON.stringify(tally)}\n`);
+    }, 3_600_000);
   }
 });

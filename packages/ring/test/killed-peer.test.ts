@@ -9,15 +9,27 @@ const PROGRAM = fileURLToPath(new URL('./ring-child.mjs', import.meta.url));
 type Message =
   | { readonly type: 'listening'; readonly endpoint: Endpoint }
   | { readonly type: 'running' }
-  | { readonly type: 'failed'; readonly error: ErrorRecord };
+  | { readonly type: 'done'; readonly right: number }
+  | { readonly type: 'failed'; readonly error: ErrorRecord; readonly right: number };
+
+/** Views of eight ranks, of which one is killed; long form: `npm run soak:ring`. */
+const { COORD_RING_OPERATIONS, COORD_RING_SEED = '0' } = process.env;
+const OPERATIONS = Number(COORD_RING_OPERATIONS ?? 20);
+const OPERATIONS_PER_VIEW = 40;
+
+interface More {
+  readonly operations?: number;
+  readonly longest?: number;
+  readonly seed?: number;
+}
 
 const children: ChildProcess[] = [];
 afterEach(() => {
   for (const child of children.splice(0)) child.kill('SIGKILL');
 });
 
-const start = (rank: number, size: number, timeoutMs: number): ChildProcess => {
-  const child = fork(PROGRAM, [JSON.stringify({ rank, size, timeoutMs })]);
+const start = (rank: number, size: number, timeoutMs: number, more: More = {}): ChildProcess => {
+  const child = fork(PROGRAM, [JSON.stringify({ rank, size, timeoutMs, ...more })]);
   children.push(child);
   return child;
 };
@@ -29,8 +41,8 @@ const message = async <T extends Message['type']>(child: ChildProcess, type: T):
   }
 };
 
-async function startRing(size: number, timeoutMs: number): Promise<ChildProcess[]> {
-  const ranks = Array.from({ length: size }, (_, rank) => start(rank, size, timeoutMs));
+async function startRing(size: number, timeoutMs: number, more: More = {}): Promise<ChildProcess[]> {
+  const ranks = Array.from({ length: size }, (_, rank) => start(rank, size, timeoutMs, more));
   const listening = await Promise.all(ranks.map((rank) => message(rank, 'listening')));
   const running = ranks.map((rank) => message(rank, 'running'));
   for (const rank of ranks) rank.send(listening.map(({ endpoint }) => endpoint));
@@ -38,7 +50,32 @@ async function startRing(size: number, timeoutMs: number): Promise<ChildProcess[
   return ranks;
 }
 
+/** How a rank ends that is not killed: with right sums, or with a typed error; and by itself. */
+async function ending(rank: ChildProcess): Promise<number> {
+  const exited = once(rank, 'exit');
+  const [last] = await Promise.race(['done', 'failed'].map(async (type) => [await message(rank, type as 'done')]));
+  const { right, error } = last as { right: number; error?: ErrorRecord };
+  if (error) expect(['RING_BROKEN', 'RING_TIMEOUT']).toContain(error.code);
+  expect((await exited)[0]).toBe(0);
+  return right;
+}
+
 describe('a ring of processes', () => {
+  it('of eight ranks, with buffers of any length and ranks that come late, survives kill after kill', async () => {
+    let right = 0;
+    for (let view = 0; right < OPERATIONS; view++) {
+      const seed = Number(COORD_RING_SEED) * 1000 + view;
+      const more = { operations: OPERATIONS_PER_VIEW, longest: COORD_RING_OPERATIONS ? 300_000 : 3000, seed };
+      const ranks = await startRing(8, 60_000, more);
+      const killed = seed % 8;
+      const survivors = ranks.filter((_, rank) => rank !== killed);
+      const endings = Promise.all(survivors.map(ending));
+      setTimeout(() => ranks[killed].kill('SIGKILL'), 30 + ((seed * 37) % 150));
+      right += Math.max(...(await endings));
+    }
+    expect(right).toBeGreaterThanOrEqual(OPERATIONS);
+  }, 3_600_000);
+
   it('survives the SIGKILL of one: the others fail with RING_BROKEN, long before the time-out, and end by themselves', async () => {
     // The time-out lies beyond the test's own limit: only the lost connection can be what they notice.
     const [first, killed, third] = await startRing(3, 600_000);
