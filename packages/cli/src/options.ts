@@ -34,6 +34,8 @@ export interface WorkerOptions {
   readonly engine?: EngineName;
   /** Seconds. */
   readonly patience?: number;
+  /** Seconds. */
+  readonly wait: number;
   readonly cacheDir?: string;
   readonly listen?: Endpoint;
   readonly advertise?: { readonly host: string; readonly port?: number };

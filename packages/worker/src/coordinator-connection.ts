@@ -4,32 +4,19 @@
  * same run), the worker says where it stands and repeats the reports that the coordinator has not settled.
  */
 import {
-  type Clock,
   CoordError,
   type CoordinatorMessageOf,
-  isCoordError,
   type View,
   type WorkerMessage,
   type WorkerMessageOf,
 } from '@coord/protocol';
-import type { Link } from '@coord/transport';
 import type { Logger } from 'pino';
 import { backoffMs } from './backoff.js';
-import { CoordinatorSession, isCoordinatorLost, type JoinIdentity, type Welcome } from './coordinator-session.js';
+import { type CoordinatorSession, isCoordinatorLost, type Welcome } from './coordinator-session.js';
+import { isNotThereYet, type JoinOptions, joinOnce, joinPatiently } from './join-attempts.js';
 import { type Report, ReportLog } from './report-log.js';
 
-/** Ends of an attempt after which another one makes sense. */
-const NOT_THERE_YET = ['UNREACHABLE', 'COORDINATOR_BUSY', 'LINK_CLOSED', 'LINK_TIMEOUT'] as const;
-
-/** Time for one attempt to connect and join. */
-const JOIN_TIMEOUT_MS = 10_000;
-
-export interface ConnectionOptions {
-  readonly dial: (timeoutMs: number) => Promise<Link>;
-  readonly identity: JoinIdentity;
-  readonly clock: Clock;
-  /** Uniform in [0, 1). */
-  readonly random: () => number;
+export interface ConnectionOptions extends JoinOptions {
   /** How long a lost coordinator is waited for. */
   readonly patienceMs: number;
   readonly logger: Logger;
@@ -84,11 +71,10 @@ export class CoordinatorConnection {
     this.#returnKey = welcome.returnKey;
   }
 
-  /** The first join has no patience. @throws CoordError UNREACHABLE, and what CoordinatorSession.join throws. */
+  /** @throws CoordError UNREACHABLE and the like when nobody is there in time, and what CoordinatorSession.join throws. */
   static async open(options: ConnectionOptions): Promise<CoordinatorConnection> {
-    const link = await options.dial(JOIN_TIMEOUT_MS);
-    const session = await joinWithin(link, options.identity, options.clock);
-    return new CoordinatorConnection(options, session, session.welcome, link.localAddress);
+    const { session, localAddress } = await joinPatiently(options);
+    return new CoordinatorConnection(options, session, session.welcome, localAddress);
   }
 
   /** What the coordinator calls this worker; another name after every return. */
@@ -220,18 +206,17 @@ export class CoordinatorConnection {
 
   /** Undefined when the coordinator is still not there. */
   async #tryToJoin(): Promise<CoordinatorSession | undefined> {
-    const { dial, identity, clock, logger } = this.options;
+    const { identity, logger } = this.options;
     const { run } = this.welcome;
     // Who has not been ready yet has nothing to come back to.
     const self = { runId: run.runId, workerId: this.#workerId, key: this.#returnKey };
     const returns = this.#ready && { ...self, generation: this.#generation };
     try {
-      const link = await dial(JOIN_TIMEOUT_MS);
-      const session = await joinWithin(link, { ...identity, returns }, clock);
+      const { session } = await joinOnce({ ...this.options, identity: { ...identity, returns } });
       await requireSameRun(session, this.welcome);
       return session;
     } catch (error) {
-      if (!isCoordError(error, ...NOT_THERE_YET)) throw error;
+      if (!isNotThereYet(error)) throw error;
       logger.debug({ code: error.code }, error.message);
       return undefined;
     }
@@ -268,19 +253,6 @@ export class CoordinatorConnection {
       await session.send(report);
     }
     if (this.#pumping === session) this.#pumping = undefined;
-  }
-}
-
-/** Closes the link when the join fails, or takes longer than any living coordinator needs. */
-async function joinWithin(link: Link, identity: JoinIdentity, clock: Clock): Promise<CoordinatorSession> {
-  const cancel = clock.after(JOIN_TIMEOUT_MS, () => void link.close('the coordinator does not answer'));
-  try {
-    return await CoordinatorSession.join(link, identity);
-  } catch (error) {
-    await link.close('join failed');
-    throw error;
-  } finally {
-    cancel();
   }
 }
 

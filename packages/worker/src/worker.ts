@@ -63,14 +63,23 @@ export interface WorkerOptions {
   readonly cacheDirectory: string;
   /** Where the flight record is written when something goes wrong, and at the end; nowhere when it is left out. */
   readonly logDirectory?: string;
+  /** How long the first join waits for a coordinator that is not there yet; not at all where it is left out. */
+  readonly joinPatienceMs?: number | undefined;
   /** How long the worker goes on without its coordinator before it gives up; 2 minutes where it is left out. */
   readonly coordinatorPatienceMs?: number;
   readonly logger: Logger;
   readonly onEvent?: (event: WorkerEvent) => void;
 }
 
-/** What happens to the connection with the coordinator while training goes on. */
+/** What happens to the connection with the coordinator. */
 export type WorkerEvent =
+  /** Nobody is there yet; it is waited for. */
+  | {
+      readonly event: 'coordinator-awaited';
+      readonly code: string;
+      readonly message: string;
+      readonly patienceMs: number;
+    }
   | { readonly event: 'coordinator-lost'; readonly step: number; readonly patienceMs: number }
   | { readonly event: 'returned'; readonly workerId: string; readonly step: number };
 
@@ -125,6 +134,9 @@ function join(reach: Reach, options: WorkerOptions, { clock, random }: Surroundi
     clock,
     random,
     patienceMs: patienceOf(options),
+    joinPatienceMs: options.joinPatienceMs,
+    onAwaited: ({ code, message }) =>
+      options.onEvent?.({ event: 'coordinator-awaited', code, message, patienceMs: options.joinPatienceMs ?? 0 }),
     logger: options.logger,
   });
 }

@@ -53,17 +53,23 @@ class Stage {
   static async open(script: Script = {}): Promise<Stage> {
     const stage = new Stage();
     stage.coordinator = new ScriptedCoordinator(script);
-    stage.connection = await CoordinatorConnection.open({
-      dial: async () => stage.dial(),
-      identity: { token: TOKEN, name: 'w', hostName: 'h' },
-      clock: stage.clock,
-      random: () => 0,
-      patienceMs: PATIENCE_MS,
-      logger: pino({ level: 'silent' }),
-    });
+    await stage.connect();
     stage.attemptsAtMs.length = 0;
     stage.connection.listen(stage.handlers());
     return stage;
+  }
+
+  async connect(joinPatienceMs?: number): Promise<void> {
+    this.connection = await CoordinatorConnection.open({
+      dial: async () => this.dial(),
+      identity: { token: TOKEN, name: 'w', hostName: 'h' },
+      clock: this.clock,
+      random: () => 0,
+      patienceMs: PATIENCE_MS,
+      joinPatienceMs,
+      onAwaited: ({ code }) => this.events.push(`awaited: ${code}`),
+      logger: pino({ level: 'silent' }),
+    });
   }
 
   announce(): void {
@@ -296,6 +302,39 @@ describe('the pause before an attempt', () => {
     const shortest = Array.from({ length: 8 }, (_, attempt) => backoffMs(attempt, () => 0.999_999_999));
     expect(longest).toEqual([200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
     expect(shortest.map(Math.round)).toEqual([200, 200, 400, 800, 1600, 2500, 2500, 2500]);
+  });
+});
+
+describe('the first join', () => {
+  it('without patience fails at once', async () => {
+    await expect(new Stage().connect()).rejects.toMatchObject({ code: 'UNREACHABLE' });
+  });
+
+  it('waits for a coordinator that is not there yet, and says so once', async () => {
+    const stage = new Stage();
+    const connecting = stage.connect(30_000);
+    await stage.clock.pass(3000);
+    expect(stage.events).toEqual(['awaited: UNREACHABLE']);
+    expect(stage.attemptsAtMs.length).toBeGreaterThan(3);
+    stage.replace({});
+    await stage.clock.pass(5000);
+    await connecting;
+    expect(stage.connection.workerId).toBe('w1');
+  });
+
+  it('gives up with the last reason when the patience has ended', async () => {
+    const stage = new Stage();
+    const outcome = expect(stage.connect(3000)).rejects.toMatchObject({ code: 'UNREACHABLE' });
+    await stage.clock.pass(4000);
+    await outcome;
+    expect(stage.attemptsAtMs.at(-1)).toBe(3000);
+  });
+
+  it('does not wait where it is refused', async () => {
+    const stage = new Stage();
+    stage.replace({ token: 'another' });
+    await expect(stage.connect(30_000)).rejects.toMatchObject({ code: 'TOKEN_WRONG' });
+    expect(stage.attemptsAtMs).toHaveLength(1);
   });
 });
 

@@ -21,6 +21,7 @@ export async function runWorker(url: string, options: WorkerOptions, io: Command
     engine: options.engine,
     cacheDirectory: options.cacheDir ?? defaultCacheDirectory(io.env),
     logDirectory: options.logDir,
+    joinPatienceMs: options.wait * 1000,
     coordinatorPatienceMs: options.patience === undefined ? undefined : options.patience * 1000,
     onEvent: (event) => tellEvent(event, options, io),
     logger: createLogger({ name: 'worker', stderr: options.verbose }),
@@ -44,7 +45,10 @@ export async function runWorker(url: string, options: WorkerOptions, io: Command
 function tellEvent(event: WorkerEvent, { json }: WorkerOptions, io: CommandIo): void {
   if (json) writeJson(io.stdout, event);
   else if (event.event === 'returned') writeLine(io.stdout, `back with the coordinator as ${event.workerId}`);
-  else {
+  else if (event.event === 'coordinator-awaited') {
+    const seconds = Math.round(event.patienceMs / 1000);
+    writeLine(io.stdout, `${event.message}; trying again for ${seconds} s (--wait)`);
+  } else {
     const seconds = Math.round(event.patienceMs / 1000);
     writeLine(
       io.stdout,

@@ -8,6 +8,7 @@ import {
   type JsonOptions,
   type ModelsShowOptions,
   readAdvertised,
+  readCount,
   readListen,
   readPositive,
   type StartOptions,
@@ -65,6 +66,7 @@ export function workerCommand(io: CommandIo, exit: Exit): Command {
     )
     .option('--cache-dir <dir>', 'where blocks of samples are kept between runs')
     .option('--log-dir <dir>', 'where the flight record is written when something goes wrong, and at the end')
+    .option('--wait <s>', 'seconds to wait for a coordinator that is not there yet', readCount, 30)
     .option('--patience <s>', 'seconds to go on without a coordinator before giving up (default 120)', readPositive)
     .option('--listen <host:port>', 'where links of other workers are accepted (default: any port)', readListen)
     .option(
