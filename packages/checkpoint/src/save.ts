@@ -1,6 +1,6 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { CoordError, headerOf, isCoordError, type TrainingState } from '@coord/protocol';
+import { CoordError, headerOfGradually, isCoordError, type TrainingState } from '@coord/protocol';
 import { errnoOf, errorText } from './corrupt.js';
 import { syncDirectory, writeDurably } from './durable.js';
 import {
@@ -67,7 +67,12 @@ async function writeAside(aside: string, state: TrainingState, info: CheckpointI
   };
   const { runId, epoch, position, seed, configSha256, config } = info;
   const place = { runId, epoch, position, seed, configSha256, config };
-  const manifest = sealManifest({ formatVersion: FORMAT_VERSION, ...place, ...headerOf(state), files });
+  const manifest = sealManifest({
+    formatVersion: FORMAT_VERSION,
+    ...place,
+    ...(await headerOfGradually(state)),
+    files,
+  });
   await write(MANIFEST_NAME, [Buffer.from(manifestText(manifest))]);
   await syncDirectory(aside);
   return manifest;

@@ -2,13 +2,36 @@
  * The host's replica of the training state, and who may look at it when. The weights change only inside `mutate`; a
  * snapshot taken outside is always of one completed step.
  */
-import { hashState, hashWeights, type Layout, type TrainingState } from '@coord/protocol';
+import { arenaBytes, createArena, hashState, hashWeights, type Layout, type TrainingState } from '@coord/protocol';
+import { createKernels } from '@coord/ring';
 import { DIGEST_BYTES } from './replica-digest.js';
 import type { Testimony } from './replica-verdict.js';
 import { snapshotOf } from './state-transfer.js';
 
 /** What is copied from one host to another. */
 export type Replica = Omit<TrainingState, 'step'>;
+
+export interface Spare {
+  readonly replica: Replica;
+  readonly checksum: Checksum;
+}
+
+type Checksum = (bytes: Uint8Array) => number;
+
+/** @param weightsSha256 of its weights. */
+export function checkNumberOf(replica: Replica, weightsSha256: string, checksum: Checksum): number {
+  const slots = [...replica.slots.values()].map((values) => checksum(bytesOf(values)));
+  const digest = digestOf(replica, weightsSha256, checksum);
+  return checksum(Buffer.concat([digest, Buffer.from(Int32Array.from(slots).buffer)])) >>> 0;
+}
+
+function digestOf({ weights, exponents }: Replica, weightsSha256: string, checksum: Checksum): Uint8Array {
+  const bytes = Buffer.alloc(DIGEST_BYTES);
+  bytes.write(weightsSha256, 0, 8, 'hex');
+  bytes.writeInt32LE(checksum(bytesOf(weights)), 8);
+  bytes.writeInt32LE(checksum(exponents), 12);
+  return bytes;
+}
 
 export class HostState {
   step = 0;
@@ -24,32 +47,17 @@ export class HostState {
     readonly weights: Float32Array,
     readonly slots: ReadonlyMap<string, Float32Array>,
     readonly exponents: Uint8Array,
-    private readonly checksum: (bytes: Uint8Array) => number,
+    private readonly checksum: Checksum,
   ) {}
 
   /** What must be equal on all replicas, as it is now, before anybody adds up what was computed from it. Costs one reading. */
   digest(): Uint8Array {
-    return this.#digestOf(this, this.weightsSha256);
+    return digestOf(this, this.weightsSha256, this.checksum);
   }
 
   /** Checksum of everything that decides the rest of the run, as it is now. */
   checkNumber(): number {
-    return this.checkNumberOf(this, this.weightsSha256);
-  }
-
-  /** The same for another state, whose weights have this hash. */
-  checkNumberOf(state: Replica, weightsSha256: string): number {
-    const slots = [...state.slots.values()].map((values) => this.checksum(bytesOf(values)));
-    const digest = this.#digestOf(state, weightsSha256);
-    return this.checksum(Buffer.concat([digest, Buffer.from(Int32Array.from(slots).buffer)])) >>> 0;
-  }
-
-  #digestOf({ weights, exponents }: Replica, weightsSha256: string): Uint8Array {
-    const bytes = Buffer.alloc(DIGEST_BYTES);
-    bytes.write(weightsSha256, 0, 8, 'hex');
-    bytes.writeInt32LE(this.checksum(bytesOf(weights)), 8);
-    bytes.writeInt32LE(this.checksum(exponents), 12);
-    return bytes;
+    return checkNumberOf(this, this.weightsSha256, this.checksum);
   }
 
   /** What this replica has to say when replicas differ: hashes of the state as it is now. */
@@ -82,16 +90,18 @@ export class HostState {
     this.isTorn = false;
   }
 
-  /** Buffers of the same layout, for a state that comes from elsewhere. */
-  createSpare(): Replica {
+  /** Buffers of the same layout, for a state that comes from elsewhere. In a memory of their own, where the kernels are quick. */
+  createSpare(): Spare {
     const { layout, weights, slots, exponents } = this;
-    const empty = ({ length }: Float32Array) => new Float32Array(length);
-    return {
+    const sizes = [weights, ...slots.values(), exponents].map(({ byteLength }) => byteLength);
+    const arena = createArena(arenaBytes(sizes));
+    const replica = {
       layout,
-      weights: empty(weights),
-      slots: new Map([...slots].map(([name, values]) => [name, empty(values)])),
-      exponents: new Uint8Array(exponents.length),
+      weights: arena.float32(weights.length),
+      slots: new Map([...slots].map(([name, values]) => [name, arena.float32(values.length)])),
+      exponents: arena.uint8(exponents.length),
     };
+    return { replica, checksum: createKernels(arena.memory).checksum };
   }
 
   /** Resolves when no change is under way. */

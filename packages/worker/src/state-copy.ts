@@ -3,14 +3,14 @@ import {
   CoordError,
   decodeMessage,
   encodeMessage,
-  hashWeights,
+  hashWeightsGradually,
   type StateReply,
   type StateReplyOf,
   stateReplySchema,
   stateSections,
 } from '@coord/protocol';
 import type { Link } from '@coord/transport';
-import type { HostState, Replica } from './host-state.js';
+import { checkNumberOf, type HostState, type Spare } from './host-state.js';
 
 /** A host that serves its state. */
 export interface StateSource {
@@ -35,12 +35,13 @@ export async function copyState(
   state: HostState,
   step: number,
 ): Promise<number | undefined> {
-  const received = state.createSpare();
+  const spare = state.createSpare();
+  const { replica: received } = spare;
   const parts = partsOf(stateSections({ ...received, step }), sources.length);
   const answers = await allOrFirstError(parts.map((part, index) => copyPart(sources[index], part, step)));
   const refused = answers.flatMap((answer) => (answer.type === 'refused' ? answer.step : []));
   if (refused.length > 0) return Math.max(...refused);
-  const { weightsSha256 } = requireWhole(state, received, answers as StateReplyOf<'copy-begin'>[], sources);
+  const weightsSha256 = await requireWhole(spare, answers as StateReplyOf<'copy-begin'>[], sources);
   await state.mutate(async () => state.replace({ ...received, step }, weightsSha256));
   return undefined;
 }
@@ -113,23 +114,21 @@ export async function receivePieces(link: Link, from: string, targets: readonly 
   if (open.length > 0) throw bad(from, 'ended too early');
 }
 
-/** @throws CoordError STATE_UNAVAILABLE where the parts are not of one state, or not what was announced. */
-function requireWhole(
-  state: HostState,
-  received: Replica,
+/** @returns the hash of its weights. @throws CoordError STATE_UNAVAILABLE where the parts are not of one state, or not what was announced. */
+async function requireWhole(
+  { replica, checksum }: Spare,
   begins: readonly StateReplyOf<'copy-begin'>[],
   sources: readonly StateSource[],
-): StateReplyOf<'copy-begin'> {
-  const [first] = begins;
-  const { weightsSha256, checkNumber } = first;
+): Promise<string> {
+  const [{ weightsSha256, checkNumber }] = begins;
   const odd = begins.findIndex((begin) => begin.checkNumber !== checkNumber || begin.weightsSha256 !== weightsSha256);
   if (odd >= 0) throw bad(sources[odd].label, `is not that of ${sources[0].label}`);
   const isWhole =
-    hashWeights(received.layout, received.weights) === weightsSha256 &&
-    state.checkNumberOf(received, weightsSha256) === checkNumber;
+    (await hashWeightsGradually(replica.layout, replica.weights)) === weightsSha256 &&
+    checkNumberOf(replica, weightsSha256, checksum) === checkNumber;
   if (!isWhole)
     throw bad(sources.map(({ label }) => label).join(', '), 'does not have the hash that it was announced with');
-  return first;
+  return weightsSha256;
 }
 
 /** Waits for all, so that no link is still in use when this rejects. */

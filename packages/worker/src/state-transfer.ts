@@ -3,7 +3,7 @@ import {
   CoordError,
   hashState,
   hashWeights,
-  headerOf,
+  headerOfGradually,
   type Layout,
   LIMITS,
   type StateHeader,
@@ -32,7 +32,7 @@ export function snapshotOf(state: TrainingState): TrainingState {
 }
 
 export async function sendState(state: TrainingState, send: (message: StateMessage) => Promise<void>): Promise<void> {
-  await send({ type: 'state-begin', header: headerOf(state) });
+  await send({ type: 'state-begin', header: await headerOfGradually(state) });
   for (const section of stateSections(state)) {
     for (let at = 0; at < section.byteLength; at += LIMITS.stateChunkBytes) {
       await send({ type: 'state-chunk', data: Buffer.from(section.subarray(at, at + LIMITS.stateChunkBytes)) });

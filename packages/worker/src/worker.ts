@@ -371,7 +371,7 @@ async function uploadState(session: CoordinatorSession, host: Host | undefined):
 }
 
 function fetchState(session: CoordinatorSession, state: HostState): Promise<void> {
-  const received = state.createSpare();
+  const { replica: received } = state.createSpare();
   const receiver = new StateReceiver(received, 'the coordinator');
   return new Promise((resolve, reject) => {
     session.requestState((message: StateMessage) => {
