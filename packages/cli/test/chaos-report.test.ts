@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { AbsenceLog, meanCapacity } from '../src/chaos/capacity.js';
+import { AbsenceLog, calmSpans, meanCapacity } from '../src/chaos/capacity.js';
 import { StepProgress } from '../src/chaos/progress.js';
+import { driftOf } from '../src/chaos/report.js';
 import { growthOf, type Sample } from '../src/chaos/resources.js';
 
 describe('the progress of a run', () => {
@@ -35,6 +36,35 @@ describe('the mean capacity', () => {
     ];
     expect(meanCapacity([], 4, 0, 100)).toBe(1);
     expect(meanCapacity(absences, 4, 0, 100)).toBeCloseTo(1 - (50 + 80) / 400);
+  });
+});
+
+describe('calm', () => {
+  it('is what is left between disturbances that may overlap, and some time after each', () => {
+    const disturbances = [
+      { fromMs: 300, toMs: 350 },
+      { fromMs: 100, toMs: 200 },
+      { fromMs: 120, toMs: 150 },
+      { fromMs: 390, toMs: 900 },
+    ];
+    expect(calmSpans(disturbances, 0, 1000, 50)).toEqual([
+      { fromMs: 0, toMs: 100 },
+      { fromMs: 250, toMs: 300 },
+      { fromMs: 950, toMs: 1000 },
+    ]);
+    expect(calmSpans([], 0, 10, 5)).toEqual([{ fromMs: 0, toMs: 10 }]);
+    expect(calmSpans([{ fromMs: -5, toMs: 20 }], 0, 10, 5)).toEqual([]);
+  });
+});
+
+describe('the drift of a measurement', () => {
+  const throughput = { calmSeconds: 1, stepsPerSecondDisturbed: 70, capacity: 0.8, kept: 0.7, keptOfCapacity: 0.9 };
+
+  it('is the largest difference of what was measured undisturbed', () => {
+    const rates = { stepsPerSecondBefore: 100, stepsPerSecondAfter: 95, stepsPerSecondBetween: 98 };
+    expect(driftOf({ ...throughput, ...rates })).toBeCloseTo(0.05);
+    expect(driftOf({ ...throughput, ...rates, stepsPerSecondBetween: undefined })).toBeCloseTo(0.05);
+    expect(driftOf({ ...throughput, ...rates, stepsPerSecondBetween: 80 })).toBeCloseTo(0.2);
   });
 });
 

@@ -1,7 +1,25 @@
 /** How much of the cluster was there, over time: for the throughput that was kept, the lost machines' capacity counted out. */
-export interface Absence {
+export interface Span {
   readonly fromMs: number;
   readonly toMs: number;
+}
+
+/** Of a worker. */
+export type Absence = Span;
+
+/**
+ * What is left of [fromMs, toMs] without the disturbances and `settleMs` after each, in order. Pure.
+ */
+export function calmSpans(disturbances: readonly Span[], fromMs: number, toMs: number, settleMs: number): Span[] {
+  const calm: Span[] = [];
+  let freeFromMs = fromMs;
+  for (const one of [...disturbances].sort((a, b) => a.fromMs - b.fromMs)) {
+    const endMs = Math.min(one.fromMs, toMs);
+    if (endMs > freeFromMs) calm.push({ fromMs: freeFromMs, toMs: endMs });
+    freeFromMs = Math.max(freeFromMs, one.toMs + settleMs);
+  }
+  if (toMs > freeFromMs) calm.push({ fromMs: freeFromMs, toMs });
+  return calm;
 }
 
 /** Who is away, since when, and for how long others were. */

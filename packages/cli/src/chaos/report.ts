@@ -19,6 +19,9 @@ export interface KindReport {
 export interface Throughput {
   readonly stepsPerSecondBefore: number;
   readonly stepsPerSecondAfter: number;
+  /** While all were there and nothing was wrong, between the faults; undefined where there was no such time. */
+  readonly stepsPerSecondBetween: number | undefined;
+  readonly calmSeconds: number;
   readonly stepsPerSecondDisturbed: number;
   /** Mean share of the workers that were there. */
   readonly capacity: number;
@@ -107,9 +110,24 @@ function describeAudit({ findings, views, rewinds, unreported, execution }: Audi
 const describeEnd = ({ who, atMs, code, signal, error }: StrangeEnd): string =>
   `${who} by itself at ${(atMs / 1000).toFixed(1)} s (${signal ?? `status ${code}`})${error ? `: ${error}` : ''}`;
 
+/** Undisturbed rates of one run that differ by more say that the machine itself has changed. */
+const STEADY_WITHIN = 0.03;
+
+/** Largest difference of the undisturbed rates, as a share of the largest. */
+export function driftOf({ stepsPerSecondBefore, stepsPerSecondAfter, stepsPerSecondBetween }: Throughput): number {
+  const rates = [stepsPerSecondBefore, stepsPerSecondAfter, stepsPerSecondBetween ?? stepsPerSecondBefore];
+  return 1 - Math.min(...rates) / Math.max(...rates);
+}
+
 function describeThroughput(of: Throughput): string[] {
-  const { stepsPerSecondBefore, stepsPerSecondAfter, stepsPerSecondDisturbed, capacity, kept, keptOfCapacity } = of;
-  const undisturbed = `${formatRate(stepsPerSecondBefore)} before, ${formatRate(stepsPerSecondAfter)} after`;
+  const { stepsPerSecondBefore, stepsPerSecondAfter, stepsPerSecondBetween, calmSeconds } = of;
+  const { stepsPerSecondDisturbed, capacity, kept, keptOfCapacity } = of;
+  const between =
+    stepsPerSecondBetween === undefined
+      ? ''
+      : `, ${formatRate(stepsPerSecondBetween)} in ${formatDuration(calmSeconds)} between faults`;
+  const undisturbed = `${formatRate(stepsPerSecondBefore)} before, ${formatRate(stepsPerSecondAfter)} after${between}`;
+  const drift = driftOf(of);
   return [
     row('steps/s', `${formatRate(stepsPerSecondDisturbed)} disturbed; undisturbed ${undisturbed}`),
     row(
@@ -117,6 +135,9 @@ function describeThroughput(of: Throughput): string[] {
       `${formatPercent(kept)} of the undisturbed throughput; the workers were there ${formatPercent(capacity)} of the time`,
     ),
     row('', `${formatPercent(keptOfCapacity)} with the lost workers' capacity counted out`),
+    ...(drift > STEADY_WITHIN
+      ? [row('', `the undisturbed rates differ by ${formatPercent(drift)}: the machine was not its own; measure again`)]
+      : []),
   ];
 }
 

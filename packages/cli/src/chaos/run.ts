@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CoordError } from '@coord/protocol';
 import { auditRun } from '../audit/audit.js';
-import { AbsenceLog, meanCapacity } from './capacity.js';
+import { AbsenceLog, calmSpans, meanCapacity } from './capacity.js';
 import { Cluster, pause } from './cluster.js';
 import { mountDisk } from './disk.js';
 import { Injector } from './inject.js';
@@ -40,6 +40,8 @@ const SAMPLE_MS = 5000;
 const STALL_MS = 120_000;
 const SETTLE_MS = 10_000;
 const CALM_POLL_MS = 200;
+/** Everybody is back: from then on training is as before. */
+const SETTLED_MS = 500;
 /** Steps that are reported after a fault are still under its effect. */
 const AFTERMATH_MS = 2000;
 
@@ -237,14 +239,17 @@ class ChaosRun {
       kinds: kindReports(injector.injected, (fromMs, toMs) => progress.longestPauseMs(fromMs, toMs + AFTERMATH_MS)),
       missed: injector.missed,
       strangeEnds: cluster.strangeEnds,
-      throughput: options.quietMs > 0 ? this.throughput(firstMs) : undefined,
+      throughput: options.quietMs > 0 ? this.throughput(injector, firstMs) : undefined,
       growth,
       lives: options.watch ? this.watch.series.length : undefined,
     };
   }
 
-  /** Of the disturbed time between two quiet ones, of which the first fifth is left out. */
-  private throughput(firstMs: number): ChaosReport['throughput'] {
+  /**
+   * Of the disturbed time between two quiet ones, of which the first fifth is left out. What is calm between the faults shows
+   * whether the machine itself has changed meanwhile.
+   */
+  private throughput({ injected }: Injector, firstMs: number): ChaosReport['throughput'] {
     const { progress, options } = this;
     const { quietMs, durationMs = 0, schedule } = options;
     const fromMs = firstMs + quietMs;
@@ -253,11 +258,18 @@ class ChaosRun {
     const before = rate(firstMs + quietMs / 5, fromMs);
     const after = rate(this.calmMs + quietMs / 5, this.calmMs + quietMs);
     const disturbed = rate(fromMs, toMs);
-    const capacity = meanCapacity(this.absences.all(this.nowMs()), schedule.workers, fromMs, toMs);
+    const absences = this.absences.all(this.nowMs());
+    const capacity = meanCapacity(absences, schedule.workers, fromMs, toMs);
+    const faults = injected.map(({ startMs, endMs }) => ({ fromMs: startMs, toMs: endMs }));
+    const calm = calmSpans([...faults, ...absences], fromMs, toMs, SETTLED_MS);
+    const calmMs = calm.reduce((sum, span) => sum + span.toMs - span.fromMs, 0);
+    const calmSteps = calm.reduce((sum, span) => sum + progress.countBetween(span.fromMs, span.toMs), 0);
     const undisturbed = (before + after) / 2;
     return {
       stepsPerSecondBefore: before,
       stepsPerSecondAfter: after,
+      stepsPerSecondBetween: calmMs > 0 ? (calmSteps / calmMs) * 1000 : undefined,
+      calmSeconds: calmMs / 1000,
       stepsPerSecondDisturbed: disturbed,
       capacity,
       kept: disturbed / undisturbed,
