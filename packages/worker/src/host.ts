@@ -65,6 +65,9 @@ export interface HostParts {
   send(message: WorkerMessage): void;
 }
 
+/** Of the time after which the others give a silent neighbour up. */
+const FOLLOW_SHARE = 3;
+
 /** Times that all go back together before the run ends as undecidable. */
 const MAX_SPLITS = 2;
 
@@ -194,6 +197,16 @@ export class Host {
     if (!this.state.isTorn) return;
     await this.#unfollow();
     await this.parts.fetchState();
+  }
+
+  /** @returns true once the state is that of `step`. Whoever does not come to it in time copies: the others wait meanwhile. */
+  async reachByFollowing(step: number, signal: AbortSignal): Promise<boolean> {
+    if (!this.follower) return false;
+    const giveUp = new AbortController();
+    const cancel = this.clock.after(this.timeoutMs / FOLLOW_SHARE, () => giveUp.abort());
+    const isThere = await this.follower.reach(step, AbortSignal.any([signal, giveUp.signal])).finally(cancel);
+    if (!isThere) await this.#unfollow();
+    return isThere;
   }
 
   async #unfollow(): Promise<void> {

@@ -98,6 +98,8 @@ export class StateFollower {
       const update = this.#updates.shift();
       if (!update) await this.#change;
       else if (update.step > this.parts.state.step) await this.#apply(update);
+      // An update that the copied state has in it already makes room for another one, too.
+      else this.#tell();
     }
   }
 

@@ -93,7 +93,7 @@ async function settle(session: Session): Promise<Agreement> {
   const { host, active, ring } = session;
   const { view, rank, signal } = active;
   const { run, network, keys, clock, timeoutMs } = host;
-  const reach = (step: number) => host.follower?.reach(step, signal) ?? Promise.resolve(false);
+  const reach = (step: number) => host.reachByFollowing(step, signal);
   const context = { ring, view, rank, signal, run, network, keys, clock, timeoutMs, reach };
   for (;;) {
     host.enter('syncing');

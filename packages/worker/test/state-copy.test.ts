@@ -156,6 +156,20 @@ describe('a follower', () => {
     expect(Buffer.compare(Buffer.from(copy.state.weights.buffer), Buffer.from(host.state.weights.buffer))).toBe(0);
   });
 
+  it('is not held up by updates that the copied state has in it already, however many', async () => {
+    const host = trainer(3);
+    const server = new StateServer(host.state);
+    const copy = trainer(0);
+    const follower = await StateFollower.open(sourceOver(server), copy.parts);
+    for (let step = 0; step < 9; step++) await trainOneStep(host, server);
+    await copyState([sourceOver(server)], copy.state, 12);
+    follower.begin();
+    await trainOneStep(host, server);
+    expect(await follower.reach(13, new AbortController().signal)).toBe(true);
+    await follower.close();
+    expect(copy.state.weightsSha256).toBe(host.state.weightsSha256);
+  });
+
   it('that comes to other weights says so and is torn', async () => {
     const host = trainer(3);
     const server = new StateServer(host.state);
