@@ -1,7 +1,2 @@
-export {
-  startWorker,
-  type WorkerEvent,
-  type WorkerHandle,
-  type WorkerOptions,
-  type WorkerResult,
-} from './worker.js';
+export { startWorker } from './worker.js';
+export type { WorkerEvent, WorkerHandle, WorkerOptions, WorkerResult } from './worker-options.js';

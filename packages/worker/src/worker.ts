@@ -1,25 +1,15 @@
 /** Starts a worker: joins the coordinator, gets model, data and state from it, and trains until the run ends. */
 import { hostname } from 'node:os';
-import {
-  type Clock,
-  type Endpoint,
-  type EngineName,
-  identityText,
-  parseToken,
-  type RunSpec,
-  type StateMessage,
-  toErrorRecord,
-  totalSteps,
-} from '@coord/protocol';
+import { type Clock, identityText, parseToken, type RunSpec, toErrorRecord, totalSteps } from '@coord/protocol';
 import type { PeerNetwork } from '@coord/transport';
 import type { Logger } from 'pino';
 import { catchUp } from './catch-up.js';
 import { ClockOffsetEstimate } from './clock-offset.js';
 import type { Compute } from './compute/compute-pool.js';
 import { CoordinatorConnection } from './coordinator-connection.js';
-import type { CoordinatorSession } from './coordinator-session.js';
+import { fetchState, uploadState } from './coordinator-state.js';
 import { faultFrom } from './fault-hook.js';
-import { FlightRecorder, flightFile, formatFlightRecord, writeFlightRecord } from './flight-recorder.js';
+import { createFlightLog } from './flight-log.js';
 import { GrainLoader } from './grain-loader.js';
 import { Host } from './host.js';
 import { HostState } from './host-state.js';
@@ -29,73 +19,14 @@ import type { Reach } from './reach.js';
 import type { StateFollower } from './state-follower.js';
 import { type PeerContext, serveState, stateSource } from './state-link.js';
 import { StateServer } from './state-server.js';
-import { StateReceiver, sendState } from './state-transfer.js';
 import { train } from './step-loop.js';
 import { realSurroundings, type Surroundings } from './surroundings.js';
 import type { UpdateParts } from './update.js';
+import type { WorkerHandle, WorkerOptions, WorkerResult } from './worker-options.js';
 
 /** Time for a newcomer to come level with those that train; after that it enters as it is, and copies while they wait. */
 const CATCH_UP_TIMEOUT_MS = 60_000;
 const COORDINATOR_PATIENCE_MS = 120_000;
-
-export interface WorkerOptions {
-  /** Address of the coordinator: `ws://HOST:PORT`, `http://HOST:PORT`, `HOST:PORT`, or `nats://HOST:PORT[/RUN]`. */
-  readonly url: string;
-  /** `USER:PASSWORD` or `TOKEN` for the NATS server. */
-  readonly natsCredentials?: string | undefined;
-  readonly token: string;
-  /** What people call this worker; the host name where it is left out. */
-  readonly name?: string;
-  /** Where other workers' links are accepted; any port of `advertise.host` where it is left out. */
-  readonly listen?: Endpoint;
-  /**
-   * Address under which other workers reach this one; the one that faces the coordinator where it is left out. Its port is
-   * the one that is listened on, unless something stands between that gives it another.
-   */
-  readonly advertise?: { readonly host: string; readonly port?: number };
-  /** Peers on the same machine may link through a Unix-domain socket. Default false. */
-  readonly localSocket?: boolean | undefined;
-  /** Compute threads of this host. */
-  readonly computeThreads?: number;
-  /** Computes here instead of the run's engine. */
-  readonly engine?: EngineName;
-  /** Directory in which verified data blocks are kept between runs. */
-  readonly cacheDirectory: string;
-  /** Where the flight record is written when something goes wrong, and at the end; nowhere when it is left out. */
-  readonly logDirectory?: string;
-  /** How long the first join waits for a coordinator that is not there yet; not at all where it is left out. */
-  readonly joinPatienceMs?: number | undefined;
-  /** How long the worker goes on without its coordinator before it gives up; 2 minutes where it is left out. */
-  readonly coordinatorPatienceMs?: number;
-  readonly logger: Logger;
-  readonly onEvent?: (event: WorkerEvent) => void;
-}
-
-/** What happens to the connection with the coordinator. */
-export type WorkerEvent =
-  /** Nobody is there yet; it is waited for. */
-  | {
-      readonly event: 'coordinator-awaited';
-      readonly code: string;
-      readonly message: string;
-      readonly patienceMs: number;
-    }
-  | { readonly event: 'coordinator-lost'; readonly step: number; readonly patienceMs: number }
-  | { readonly event: 'returned'; readonly workerId: string; readonly step: number };
-
-export interface WorkerResult {
-  readonly step: number;
-  readonly weightsSha256: string;
-  readonly stopped: boolean;
-}
-
-export interface WorkerHandle {
-  readonly workerId: string;
-  /** Resolves when the run is over and the coordinator has said goodbye, or the worker has left. */
-  readonly finished: Promise<WorkerResult>;
-  /** Leaves the cluster; the others go on without this worker. */
-  leave(reason: string): Promise<void>;
-}
 
 /**
  * @throws CoordError UNREACHABLE, TOKEN_WRONG, PROTOCOL_VERSION, JOIN_REFUSED before the worker is in. Afterwards `finished`
@@ -163,7 +94,7 @@ async function participate(
   const logger = options.logger.child({ worker: workerId });
   const reachable: Reachable = { stopRequested: false, offset: new ClockOffsetEstimate() };
   const { clock } = around;
-  const flight = createFlight(connection, reachable, options, clock);
+  const flight = createFlightLog(connection, reachable.offset, options, clock);
   listenToCoordinator(connection, membership, reachable, options, clock);
   const stopHeartbeats = every(heartbeatIntervalMs, clock, () =>
     sendHeartbeat(connection, membership, reachable.host, clock),
@@ -285,7 +216,9 @@ function listenToCoordinator(
       reachable.stopRequested = true;
       if (reachable.host) reachable.host.stopRequested = true;
     },
-    onStateRequest: (session) => void uploadState(session, reachable.host),
+    onStateRequest(session) {
+      if (reachable.host) void uploadState(session, reachable.host.state);
+    },
     onGoodbye: () => membership.end(),
     onLost: () => onEvent?.({ event: 'coordinator-lost', step: step(), patienceMs: patienceOf(options) }),
     onReturned(workerId) {
@@ -329,62 +262,6 @@ function sendHeartbeat(
     phaseMs: host ? clock.nowMs() - host.phaseSinceMs : undefined,
     ring: host?.ring?.activity,
     sentMs: clock.nowMs(),
-  });
-}
-
-interface Flight {
-  readonly recorder: FlightRecorder;
-  /** Writes the record where the worker has a directory for it. A full disk is no reason to stop. */
-  write(title?: string): Promise<void>;
-}
-
-function createFlight(
-  { welcome }: CoordinatorConnection,
-  { offset }: Reachable,
-  options: WorkerOptions,
-  clock: Clock,
-): Flight {
-  const recorder = new FlightRecorder(() => clock.nowMs());
-  const { workerId, run } = welcome;
-  const { logDirectory, logger, name = hostname() } = options;
-  return {
-    recorder,
-    async write(title) {
-      if (logDirectory === undefined) return;
-      const who = { runId: run.runId, workerId, name, hostName: hostname(), pid: process.pid };
-      const header = {
-        kind: 'header',
-        formatVersion: 1,
-        ...who,
-        clock: offset.best,
-        dropped: recorder.dropped,
-      } as const;
-      const text = formatFlightRecord(header, recorder.events());
-      await writeFlightRecord(flightFile(logDirectory, workerId, title), text).catch((error) => logger.warn(error));
-    },
-  };
-}
-
-async function uploadState(session: CoordinatorSession, host: Host | undefined): Promise<void> {
-  if (!host) return;
-  await sendState(await host.state.snapshot(), (message) => session.send(message));
-}
-
-function fetchState(session: CoordinatorSession, state: HostState): Promise<void> {
-  const { replica: received } = state.createSpare();
-  const receiver = new StateReceiver(received, 'the coordinator');
-  return new Promise((resolve, reject) => {
-    session.requestState((message: StateMessage) => {
-      try {
-        const step = receiver.accept(message);
-        if (step === undefined) return;
-        state.replace({ ...received, step }, receiver.weightsSha256);
-        resolve();
-      } catch (error) {
-        reject(error);
-      }
-    });
-    session.onLost(reject);
   });
 }
 
