@@ -97,7 +97,12 @@ export async function reduceSums(
   ahead: BucketedSum | undefined,
 ): Promise<MetricSums> {
   const words = compute.collectMetrics([...outcomes.values()].map((outcome) => outcome.metrics));
-  const mean = ahead ? undefined : ring.allReduce(await compute.collect(samples));
+  const mean = ahead ? undefined : average(ring, compute, samples);
   await Promise.all([mean, ring.allReduceSum(words)]);
   return compute.metricsOf(words);
+}
+
+async function average(ring: Ring, compute: Compute, samples: number): Promise<void> {
+  if (ring.size === 1 && compute.size > 1) await compute.average(samples);
+  else await ring.allReduce(await compute.collect(samples));
 }

@@ -163,12 +163,19 @@ export class ComputePool {
    * sums stay as they are: should the reduction fail, the grains need not be computed again.
    */
   async collect(samples: number): Promise<Reduction> {
-    const { totalSize } = this.layout;
-    if (this.size > 1) {
-      const ranges = blockRanges(totalSize, this.size);
-      await Promise.all(ranges.map((range, index) => this.threads[index].call({ kind: 'combine', ...range })));
-    }
-    return this.#meanOf({ start: 0, end: totalSize }, samples);
+    if (this.size > 1) await this.#combine();
+    return this.#meanOf({ start: 0, end: this.layout.totalSize }, samples);
+  }
+
+  /** The step's mean of a host that has several threads and is alone: no ring, all of it is computed by the threads. */
+  async average(samples: number): Promise<void> {
+    await this.#combine(samples);
+  }
+
+  /** Each thread adds up a range of all threads' sums. */
+  async #combine(divisor?: number): Promise<void> {
+    const ranges = blockRanges(this.layout.totalSize, this.size);
+    await Promise.all(ranges.map((range, index) => this.threads[index].call({ kind: 'combine', ...range, divisor })));
   }
 
   /** The same for one bucket, once all threads have added theirs to it; combined by the calling thread. */

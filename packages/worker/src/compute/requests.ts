@@ -85,6 +85,8 @@ export interface EvaluateRequest {
 export interface CombineRequest extends ElementRange {
   /** The range is what this thread sums over all threads. */
   readonly kind: 'combine';
+  /** Of a host that is alone: its sum is the sum, and its mean over so many samples is wanted at once. */
+  readonly divisor?: number;
 }
 
 export type ComputeRequest =
