@@ -56,7 +56,7 @@ export interface Ring {
 }
 
 const BLOCK_BYTES = BLOCK_SIZE * Int32Array.BYTES_PER_ELEMENT;
-/** Measured on two ranks over loopback: doubling takes 0.6 of the ring's time up to 64 KB, 0.8 at 128 KB, 1.1 at 256 KB. */
+/** But never more than a segment, up to which doubling is quicker with 2, 3, 4 and 8 ranks (docs/benchmarks.md). */
 const DOUBLING_BYTES = 128 * 1024;
 /** More than a step has operations of different sizes. */
 const MAX_KEPT_SCHEDULES = 64;
