@@ -68,7 +68,7 @@ function hostsAt(listen: Endpoint, { token, workers, json }: AllReduceOptions, i
 }
 
 const joinLine = (url: string, token: string, others: number): string =>
-  `on each of ${plural(others, 'other machine')}:\n  npx coord bench allreduce --join ${url} --token ${token}`;
+  `on ${others === 1 ? 'the other machine' : `each of the ${others} other machines`}:\n  npx coord bench allreduce --join ${url} --token ${token}`;
 
 /** Who listens everywhere is reached by its name. */
 function reachableHost(host: string): string {
