@@ -30,7 +30,7 @@ export function sourceRanks(size: number, start: number): number[] {
   return Array.from({ length: count }, (_, index) => (start + Math.floor((index * size) / count)) % size);
 }
 
-/** @throws CoordError when the state cannot be had in this way; it may be torn then. */
+/** @throws CoordError when the state cannot be had in this way. */
 export async function catchUp({ view, sourceOf, parts, logger }: CatchUpOptions): Promise<StateFollower> {
   const ranks = sourceRanks(view.members.length, view.generation % view.members.length);
   const sources = ranks.map(sourceOf);
