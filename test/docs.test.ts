@@ -114,6 +114,9 @@ function additions(words: readonly string[], stage: Stage): readonly string[] {
   const listen = words.includes('--listen') || words.includes('--resume') ? [] : ['--listen', '127.0.0.1:0'];
   const place = words.includes('--resume') ? [] : ['--run-dir', join(temporaryDirectory(), 'run')];
   if (command === 'start') return ['--json', ...listen, ...place];
+  if (command === 'bench' && words.includes('--join')) return [];
+  // Nobody else comes to a bench that waits.
+  if (command === 'bench' && words.includes('--listen')) return ['--sizes', '4K', '--workers', '1'];
   if (command === 'bench') return BENCH_ADDITIONS[what] ?? [];
   if ((command === 'status' || command === 'why') && !words.some((word) => word.startsWith('http')))
     return [stage.url.replace(/^ws/, 'http')];
@@ -131,6 +134,15 @@ async function secureStageOf(coordinator: CoordProcess): Promise<SecureStage> {
   };
   const operator = tokens.find(({ role }) => role === 'operator')?.secret ?? '';
   return { url, token, operatorToken: operator + token.slice(token.indexOf('.sha256-')) };
+}
+
+/** Where the line joins a bench, there is one that waits for somebody. */
+async function withBench(line: string): Promise<string> {
+  if (!line.includes('--join ')) return line;
+  const settings = ['--token', TOKEN, '--sizes', '4K', '--rounds', '1', '--json'];
+  const lead = coord(['bench', 'allreduce', '--listen', '127.0.0.1:0', ...settings]);
+  const { url } = (await lead.event('bench-listening')) as CoordEvent & { url: string };
+  return line.replace(/--join \S+/, `--join ${url}`);
 }
 
 /** A run goes on for longer than a test: it has shown what it does once it trains, or waits for workers. */
@@ -209,7 +221,7 @@ describe('an example in the documentation', () => {
   async function runExample(line: string, joined: CoordProcess): Promise<void> {
     const run = join(temporaryDirectory(), 'run');
     await cp(stage.run, run, { recursive: true });
-    const words = staged(line, stage, run);
+    const words = staged(await withBench(line), stage, run);
     const before = joined.events.length;
     const process = coord([...words, ...additions(words, stage)]);
     if (words[0] === 'worker') await leavesWhenReady(process, joined, before);
