@@ -1,6 +1,6 @@
 /** The peer network in a simulated world: dials meet accepts, as over sockets. */
 import { CoordError, type Endpoint, type PeerEndpoint } from '@coord/protocol';
-import type { DialMeta, Link, PeerNetwork, PeerSegmentOptions, SegmentReceiver, SegmentSender } from '@coord/transport';
+import type { Link, PeerNetwork, PeerSegmentOptions, SegmentReceiver, SegmentSender } from '@coord/transport';
 import type { Network } from './network.js';
 import type { Process } from './world.js';
 
@@ -16,7 +16,7 @@ interface Accept {
   resolve(sender: SegmentSender): void;
 }
 
-type LinkHandler = (link: Link, meta: DialMeta) => void;
+type LinkHandler = (link: Link) => void;
 
 /** Every host that listens, by its port: what an address leads to. */
 export type Directory = Map<number, SimulatedPeers>;
@@ -69,15 +69,11 @@ export class SimulatedPeers implements PeerNetwork {
     this.#handlers.set(service, handler);
   }
 
-  async dialLink(
-    peer: PeerEndpoint,
-    service: string,
-    { timeoutMs, meta = {} }: { timeoutMs: number; meta?: DialMeta },
-  ): Promise<Link> {
+  async dialLink(peer: PeerEndpoint, service: string, { timeoutMs }: { timeoutMs: number }): Promise<Link> {
     const to = this.#peerAt(peer);
     const [near, far] = await this.network.link(this.process, to.process, timeoutMs);
     const handler = to.#isClosed ? undefined : to.#handlers.get(service);
-    if (handler) handler(far, meta);
+    if (handler) handler(far);
     else void far.close('nothing is served here');
     return near;
   }

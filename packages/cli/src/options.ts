@@ -101,6 +101,7 @@ export interface TimelineOptions extends JsonOptions {
 export interface DoctorOptions {
   readonly bench?: boolean;
   readonly coordinator?: string;
+  readonly token?: string;
   readonly cacheDir?: string;
   readonly json?: boolean;
 }

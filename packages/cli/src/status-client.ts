@@ -1,12 +1,13 @@
 /** Questions to a running coordinator over HTTP, through TLS where it speaks it. */
-import { request as requestHttp } from 'node:http';
+import { type IncomingMessage, type RequestOptions, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
-import { text } from 'node:stream/consumers';
 import { CoordError, isCoordError, parseToken } from '@coord/protocol';
 import { connectTls } from '@coord/transport';
 import type { z } from 'zod';
 
 const TIMEOUT_MS = 10_000;
+/** The status of some thousand workers is smaller. */
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
 /**
  * The address of `path` at any address of a coordinator: http or ws, with or without a path. Where the token pins a
@@ -87,21 +88,36 @@ async function send(url: URL, token: string | undefined, { method = 'GET', body 
   const options = { method, headers: headersOf(secret, payload), signal: AbortSignal.timeout(TIMEOUT_MS) };
   // The secret is sent only when the other end has shown the right certificate.
   const secure = url.protocol === 'https:' ? await connectTls(targetOf(url, certificateSha256), timeout) : undefined;
+  const way = secure ? { createConnection: () => secure } : { agent: false };
+  return requestText(url, { ...options, ...way }, payload);
+}
+
+/** @throws what the socket or the signal failed with; Error when the answer is too long. */
+export function requestText(url: URL, options: RequestOptions, payload?: string): Promise<RawAnswer> {
   return new Promise((resolve, reject) => {
-    const asked = secure
-      ? requestHttps(url, { ...options, createConnection: () => secure })
-      : requestHttp(url, { ...options, agent: false });
+    const asked = (url.protocol === 'https:' ? requestHttps : requestHttp)(url, options);
     asked.once('error', reject);
     asked.once('response', (response) => {
-      text(response).then((answer) => resolve({ status: response.statusCode ?? 0, text: answer }), reject);
+      textOf(response).then((answer) => resolve({ status: response.statusCode ?? 0, text: answer }), reject);
     });
     asked.end(payload);
   });
 }
 
+async function textOf(response: IncomingMessage): Promise<string> {
+  const pieces: Buffer[] = [];
+  let sizeBytes = 0;
+  for await (const piece of response as AsyncIterable<Buffer>) {
+    sizeBytes += piece.byteLength;
+    if (sizeBytes > MAX_ANSWER_BYTES) throw new Error(`its answer is longer than ${MAX_ANSWER_BYTES} bytes`);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString('utf8');
+}
+
 const timeout = { timeoutMs: TIMEOUT_MS };
 
-const targetOf = ({ hostname, port }: URL, certificateSha256: string | undefined) => ({
+export const targetOf = ({ hostname, port }: URL, certificateSha256: string | undefined) => ({
   host: hostname.replace(/^\[|\]$/g, ''),
   port: Number(port || 443),
   certificateSha256,

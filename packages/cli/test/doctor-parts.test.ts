@@ -1,8 +1,14 @@
-import { describe, expect, it } from 'vitest';
+import { once } from 'node:events';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { formatToken } from '@coord/protocol';
+import { createCertificate } from '@coord/transport/certificate';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { adviceFor } from '../src/doctor/advice.js';
 import { watchClock } from '../src/doctor/clock.js';
 import { reportOf } from '../src/doctor/engines.js';
 import { instructionSetsIn, usableCores } from '../src/doctor/hardware.js';
+import { examineCoordinator } from '../src/doctor/network.js';
 import { probe } from '../src/doctor/probe.js';
 
 const fixture = (name: string): string => new URL(`./fixtures/probe-${name}.mjs`, import.meta.url).pathname;
@@ -92,5 +98,41 @@ describe('advice', () => {
     expect(adviceFor(6, 'ort')).toMatchObject({ workers: 6, threads: 1 });
     expect(adviceFor(6, 'tfjs-cpu')).toMatchObject({ workers: 6, threads: 1 });
     expect(adviceFor(6, 'ort-webgpu')).toMatchObject({ workers: 1, threads: 1 });
+  });
+});
+
+describe('the way to an encrypted coordinator', () => {
+  async function serveHealth() {
+    const certificate = await createCertificate(['127.0.0.1']);
+    const heard: string[] = [];
+    const server = createServer({ cert: certificate.certPem, key: certificate.keyPem }, (request, response) => {
+      heard.push(JSON.stringify(request.headers));
+      response.setHeader('content-type', 'application/json').end('{"ok":true,"timeMs":1}');
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => void server.close());
+    return { address: `wss://127.0.0.1:${(server.address() as AddressInfo).port}`, certificate, heard };
+  }
+
+  it('is measured where the token names its certificate, and the secret stays here', async () => {
+    const { address, certificate, heard } = await serveHealth();
+    const token = formatToken({ secret: 'the secret', certificateSha256: certificate.sha256 });
+    expect(await examineCoordinator(address, token)).toMatchObject({
+      reachable: true,
+      url: expect.stringMatching(/^https:/),
+    });
+    expect(heard.length).toBeGreaterThan(1);
+    expect(heard.join()).not.toContain('the secret');
+  });
+
+  it('is a finding where it shows another certificate, or one that nobody vouches for', async () => {
+    const { address, heard } = await serveHealth();
+    const token = formatToken({ secret: 'the secret', certificateSha256: 'x'.repeat(43) });
+    const reason = expect.stringContaining('was expected');
+    expect(await examineCoordinator(address, token)).toMatchObject({ reachable: false, reason });
+    const unvouched = expect.stringContaining('cannot be trusted');
+    expect(await examineCoordinator(address)).toMatchObject({ reachable: false, reason: unvouched });
+    expect(heard).toEqual([]);
   });
 });

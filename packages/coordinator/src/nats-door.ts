@@ -1,8 +1,12 @@
 /** A run's way in over NATS: its whereabouts, links of workers, notices of the ledger. */
+import { LIMITS } from '@coord/protocol';
 import type { Link } from '@coord/transport';
+import type { FailedAttempts } from './access/failed-attempts.js';
 import type { CoordinatorOptions } from './options.js';
 
 const TIMEOUT_MS = 10_000;
+/** The server does not say from where a message comes: wrong proofs of all that use it count together. */
+const EVERYBODY = 'nats';
 
 export interface NatsDoor {
   /** The address for workers. */
@@ -19,7 +23,8 @@ export interface NatsDoor {
  */
 export async function openNatsDoor(
   { nats, run }: Pick<CoordinatorOptions, 'nats' | 'run'>,
-  onLink: (link: Link) => void,
+  failures: FailedAttempts,
+  door: (link: Link, address: string) => void,
 ): Promise<NatsDoor | undefined> {
   if (!nats) return undefined;
   // The client is loaded only where it is used.
@@ -29,9 +34,11 @@ export async function openNatsDoor(
   const { server: servers, tls, credentials } = address;
   const name = `coord coordinator of ${run.runId}`;
   const gateway = await transport.NatsGateway.open({ servers, tls, credentials, name, timeoutMs: TIMEOUT_MS });
+  const isBusy = () => failures.blockedMs(EVERYBODY) > 0;
   let listener: { close(): Promise<void> } | undefined;
   gateway.onConnection((connection) => {
-    listener = transport.listenNatsLinks(connection, { subject: `${prefix}.join` }, onLink);
+    const join = { subject: `${prefix}.join`, strangerBytes: 2 * LIMITS.handshakeBytes, isBusy };
+    listener = transport.listenNatsLinks(connection, join, (link) => door(link, EVERYBODY));
     transport.announceRun(connection, run.runId);
   });
   return {

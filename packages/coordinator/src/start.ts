@@ -95,7 +95,7 @@ async function openDoors(
   };
   const open = async () => {
     const taken = await listen(app, options.listen);
-    natsDoor = await openNatsDoor(options, (link) => void door(link));
+    natsDoor = await openNatsDoor(options, failures, (link, address) => void door(link, address));
     if (natsDoor) notices.onWritten = natsDoor.notify;
     return taken;
   };

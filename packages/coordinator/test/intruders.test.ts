@@ -5,6 +5,8 @@ import { connect } from 'node:net';
 import { createNonce, encodeMessage, joinProof, PROTOCOL_VERSION } from '@coord/protocol';
 import { connectLink, type Link } from '@coord/transport';
 import { createCertificate } from '@coord/transport/certificate';
+import { connectNatsLink, openNats } from '@coord/transport/nats';
+import { natsServerProgram, startNatsServer } from '@coord/transport/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { FailedAttempts, networkOf } from '../src/access/failed-attempts.js';
 import { TokenBook } from '../src/access/token-book.js';
@@ -116,6 +118,26 @@ describe('who knows no token', () => {
     expect(status.status).toBe(429);
     expect(Number(status.headers.get('retry-after'))).toBeGreaterThan(0);
   });
+
+  it.skipIf(natsServerProgram === undefined)(
+    'is not listened to after twenty wrong proofs over NATS, where there are no addresses (skipped without nats-server)',
+    async () => {
+      const server = await startNatsServer();
+      onTestFinished(() => server.stop('SIGKILL'));
+      const { url } = await startTestCluster({ tokens: TokenBook.of(TOKEN), nats: { url: server.url } });
+      const connection = await openNats({ servers: server.url, timeoutMs: 5000 });
+      onTestFinished(() => connection.close());
+      const subject = `coord.${new URL(url).pathname.slice(1)}.join`;
+      const dial = () => connectNatsLink(connection, { subject, timeoutMs: 5000 });
+      for (let count = 0; count < 20; count++) {
+        const worker = new ScriptedWorker(await dial(), 'guesser');
+        await worker.sayHello('a wrong token');
+        expect((await worker.next('refused')).code).toBe('TOKEN_WRONG');
+        await worker.link.close();
+      }
+      await expect(dial()).rejects.toMatchObject({ code: 'COORDINATOR_BUSY' });
+    },
+  );
 
   it('cannot keep more than 128 connections open; who has joined does not count', async () => {
     const { coordinator, url } = await start();

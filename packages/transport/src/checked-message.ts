@@ -9,8 +9,14 @@ export const CHECK_BYTES = 4;
 export function addCheck(message: Uint8Array): Uint8Array {
   const checked = Buffer.allocUnsafe(message.byteLength + CHECK_BYTES);
   checked.set(message);
-  checked.writeUInt32LE(crc32(message), message.byteLength);
+  setCheck(checked);
   return checked;
+}
+
+/** Fills the last bytes, which are kept free for it, with the check of all others. */
+export function setCheck(checked: Buffer): void {
+  const sizeBytes = checked.byteLength - CHECK_BYTES;
+  checked.writeUInt32LE(crc32(checked.subarray(0, sizeBytes)), sizeBytes);
 }
 
 /** The message without its check; undefined when they do not belong together. */

@@ -3,7 +3,7 @@ export { createGuardedServer } from './guarded-server.js';
 export type { Link, LinkClosed } from './link.js';
 export { createLinkPair, type LinkPairOptions, type MemoryLink } from './memory-link.js';
 export { createPeerListener, type PeerListener, type PeerListenerOptions } from './peer-listener.js';
-export type { DialLinkOptions, DialMeta, PeerNetwork, PeerSegmentOptions } from './peer-network.js';
+export type { DialLinkOptions, PeerNetwork, PeerSegmentOptions } from './peer-network.js';
 export type { SegmentLinkOptions, SegmentReceiver, SegmentSender } from './segment-link.js';
 export { type Certificate, connectTls, fingerprintOf } from './tls.js';
 export { type ConnectOptions, connectLink } from './ws-connect.js';

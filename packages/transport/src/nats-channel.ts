@@ -4,14 +4,16 @@
  *
  * - Frames are cut into chunks below the server's max_payload; each chunk has a sequence number, and a gap is an error.
  * - A *window* limits the bytes under way: the reader returns credit for what it has consumed, so no end is ever slow for
- *   the server.
+ *   the server. Who sends beyond it is cut off, and so is, long before, who has proved nothing and sends more than a handshake.
  * - Each end says something every `keepAliveMs`; silence for several such intervals means that the connection is lost. The
  *   intervals are those of this end's own timer, so a process that was held up does not accuse the other.
  *
- * A message is: u8 kind · u32 number, little-endian · content. The number is a chunk's sequence, or a credit in bytes.
+ * A message is: u8 kind · u32 number, little-endian · content · u32 CRC-32 of all before. The number is a chunk's sequence, or a
+ * credit in bytes. A message that was damaged on its way ends the channel.
  */
 import { type Clock, systemClock } from '@coord/protocol';
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
+import { CHECK_BYTES, removeCheck, setCheck } from './checked-message.js';
 import { type LinkClosed, linkClosedError, messageTooLargeError } from './link.js';
 import { sizeOfParts } from './segment-link.js';
 
@@ -33,6 +35,8 @@ export interface NatsChannelOptions {
   readonly sendSubject: string;
   readonly receiveSubject: string;
   readonly maxFrameBytes: number;
+  /** Bytes of frames that are taken until `admit`; no limit of its own where it is left out. */
+  readonly strangerBytes?: number | undefined;
   readonly keepAliveMs?: number;
   readonly clock?: Clock;
   /** A whole frame has come; `consumed` must be called when it is no longer held. */
@@ -54,6 +58,9 @@ export class NatsChannel {
   private receiveSequence = 0;
   private underWayBytes = 0;
   private creditBytes = 0;
+  /** Of frames that have come and are not consumed. */
+  private heldBytes = 0;
+  private strangerBytesLeft: number;
   private partial: Uint8Array[] = [];
   private partialBytes = 0;
   private lastSend: Promise<void> = Promise.resolve();
@@ -63,7 +70,9 @@ export class NatsChannel {
     const { connection, receiveSubject, clock = systemClock, keepAliveMs = KEEP_ALIVE_MS } = options;
     this.clock = clock;
     this.keepAliveMs = keepAliveMs;
-    this.chunkBytes = Math.min(MAX_CHUNK_BYTES, (connection.info?.max_payload ?? MAX_CHUNK_BYTES) - HEAD_BYTES);
+    this.strangerBytesLeft = options.strangerBytes ?? Number.POSITIVE_INFINITY;
+    const maxPayloadBytes = connection.info?.max_payload ?? MAX_CHUNK_BYTES;
+    this.chunkBytes = Math.min(MAX_CHUNK_BYTES, maxPayloadBytes - HEAD_BYTES - CHECK_BYTES);
     this.closed = new Promise((resolve) => {
       this.resolveClosed = resolve;
     });
@@ -79,6 +88,11 @@ export class NatsChannel {
     return this.options.connection.flush();
   }
 
+  /** The other end has proved itself. */
+  admit(): void {
+    this.strangerBytesLeft = Number.POSITIVE_INFINITY;
+  }
+
   /** Sends the parts as one frame, after those sent before; resolves when all is handed to the connection. */
   send(parts: readonly Uint8Array[]): Promise<void> {
     const sizeBytes = sizeOfParts(parts);
@@ -91,6 +105,7 @@ export class NatsChannel {
 
   /** So many bytes of frames are no longer held by this end. */
   consumed(sizeBytes: number): void {
+    this.heldBytes -= sizeBytes;
     this.creditBytes += sizeBytes;
     if (this.creditBytes < CREDIT_BYTES) return;
     this.publish(KIND.credit, this.creditBytes);
@@ -151,19 +166,20 @@ export class NatsChannel {
   }
 
   private publish(kind: number, number: number, content: Uint8Array = new Uint8Array()): void {
-    const message = Buffer.alloc(HEAD_BYTES + content.byteLength);
+    const message = Buffer.allocUnsafe(HEAD_BYTES + content.byteLength + CHECK_BYTES);
     message[0] = kind;
     message.writeUInt32LE(number >>> 0, 1);
     message.set(content, HEAD_BYTES);
+    setCheck(message);
     if (!this.options.connection.isClosed()) this.options.connection.publish(this.options.sendSubject, message);
   }
 
   private onMessage({ data }: Msg): void {
     if (this.outcome) return;
     this.silentIntervals = 0;
-    const message = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-    if (message.byteLength < HEAD_BYTES) {
-      this.refuse(`${this.options.remote} sent ${message.byteLength} bytes that are no message of a link`);
+    const message = removeCheck(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+    if (!message || message.byteLength < HEAD_BYTES) {
+      this.refuse(`a message of ${data.byteLength} bytes from ${this.options.remote} was damaged on its way`);
       return;
     }
     this.obey(message[0], message.readUInt32LE(1), message.subarray(HEAD_BYTES));
@@ -186,14 +202,27 @@ export class NatsChannel {
     this.receiveSequence++;
     this.partial.push(content);
     this.partialBytes += content.byteLength;
-    if (this.partialBytes > this.options.maxFrameBytes) {
-      this.refuse(`${this.options.remote} sent a message larger than the limit of ${this.options.maxFrameBytes} bytes`);
+    this.heldBytes += content.byteLength;
+    this.strangerBytesLeft -= content.byteLength;
+    const excess = this.excess();
+    if (excess !== undefined) {
+      this.partial = [];
+      this.refuse(`${this.options.remote} sent ${excess}`);
     } else if (isLast) {
       this.completeFrame();
     } else {
       // Or a frame larger than the window could never arrive.
       this.consumed(content.byteLength);
     }
+  }
+
+  /** What the other end has sent too much of. */
+  private excess(): string | undefined {
+    const { maxFrameBytes } = this.options;
+    if (this.strangerBytesLeft < 0) return 'more than a handshake before it had proved itself';
+    if (this.partialBytes > maxFrameBytes) return `a message larger than the limit of ${maxFrameBytes} bytes`;
+    // A frame that is complete counts again in full, though it was credited while it came.
+    return this.heldBytes > WINDOW_BYTES + maxFrameBytes ? 'more than the window that it was given' : undefined;
   }
 
   private completeFrame(): void {
@@ -208,6 +237,7 @@ export class NatsChannel {
 
   private onCreditReturned(sizeBytes: number): void {
     this.underWayBytes -= sizeBytes;
+    if (this.underWayBytes < 0) this.refuse(`${this.options.remote} returned credit for more than it was sent`);
     this.onCredit?.();
   }
 

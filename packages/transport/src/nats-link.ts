@@ -10,6 +10,7 @@ export interface NatsLinkOptions {
   readonly sendSubject: string;
   readonly receiveSubject: string;
   readonly maxMessageBytes: number;
+  readonly strangerBytes?: number | undefined;
   readonly keepAliveMs?: number;
 }
 
@@ -41,6 +42,10 @@ export class NatsLink implements Link {
   /** Resolves when the server knows that this end listens. */
   ready(): Promise<void> {
     return this.channel.ready();
+  }
+
+  admit(): void {
+    this.channel.admit();
   }
 
   send(message: Uint8Array): Promise<void> {

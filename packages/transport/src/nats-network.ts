@@ -1,6 +1,6 @@
 /** The peer network over NATS: hosts that only dial out reach each other through the server. */
 import { randomUUID } from 'node:crypto';
-import { CoordError, type NatsEndpoint, type PeerEndpoint } from '@coord/protocol';
+import { CoordError, LIMITS, type NatsEndpoint, type PeerEndpoint } from '@coord/protocol';
 import type { NatsGateway } from './nats-gateway.js';
 import { connectNatsLink, listenNatsLinks } from './nats-rendezvous.js';
 import { acceptNatsSegments, dialNatsSegments } from './nats-segments.js';
@@ -9,6 +9,7 @@ import type { PeerNetwork } from './peer-network.js';
 /** @param prefix root of the run's subjects. The gateway stays open when the network is closed. */
 export function createNatsNetwork(gateway: NatsGateway, prefix: string): PeerNetwork {
   const endpoint: NatsEndpoint = { natsSubject: `${prefix}.host.${randomUUID()}` };
+  const strangerBytes = 2 * LIMITS.handshakeBytes;
   const closers: (() => void)[] = [];
   let isClosed = false;
   return {
@@ -18,12 +19,12 @@ export function createNatsNetwork(gateway: NatsGateway, prefix: string): PeerNet
     onLink(service, handler) {
       gateway.onConnection((connection) => {
         if (isClosed) return;
-        const listener = listenNatsLinks(connection, { subject: subjectOf(endpoint, service) }, handler);
+        const listener = listenNatsLinks(connection, { subject: subjectOf(endpoint, service), strangerBytes }, handler);
         closers.push(() => void listener.close());
       });
     },
-    dialLink: async (peer, service, { timeoutMs, meta }) =>
-      connectNatsLink(gateway.connection, { subject: subjectOf(peer, service), timeoutMs, meta }),
+    dialLink: async (peer, service, { timeoutMs }) =>
+      connectNatsLink(gateway.connection, { subject: subjectOf(peer, service), timeoutMs }),
     async close() {
       isClosed = true;
       for (const close of closers) close();

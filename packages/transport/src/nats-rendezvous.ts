@@ -1,64 +1,69 @@
 /**
  * Rendezvous over NATS: the dialer listens first, then asks at the listener's subject; the listener listens before it
- * answers. So neither misses the other's first message.
+ * answers. So neither misses the other's first message. Whoever both are, they prove over the link.
  */
 import { randomUUID } from 'node:crypto';
-import { CoordError, LIMITS } from '@coord/protocol';
+import { CoordError, isCoordError, LIMITS } from '@coord/protocol';
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
+import { z } from 'zod';
 import type { Link } from './link.js';
 import { isNoResponders } from './nats-errors.js';
 import { NatsLink } from './nats-link.js';
 import type { LinkListener } from './ws-listen.js';
-
-/** What a dialer says about itself; checked by the listener's owner. */
-export type NatsMeta = Readonly<Record<string, string>>;
 
 export interface NatsListenOptions {
   /** Subject that dialers ask at; the links live below it. */
   readonly subject: string;
   readonly maxMessageBytes?: number;
   readonly keepAliveMs?: number;
-  /** False: the dialer is refused. */
-  authorize?(meta: NatsMeta): boolean;
+  /** Bytes that are read of a link whose owner has not been admitted; no limit of its own where it is left out. */
+  readonly strangerBytes?: number;
+  /** True: nobody is taken for now. */
+  isBusy?(): boolean;
 }
 
 export interface NatsConnectOptions {
   readonly subject: string;
   readonly timeoutMs: number;
-  readonly meta?: NatsMeta;
   readonly maxMessageBytes?: number;
   readonly keepAliveMs?: number;
 }
 
-const ID = /^[0-9a-f-]{36}$/;
+const [ACCEPTED, REFUSED, BUSY] = ['accepted', 'refused', 'busy'];
+
+const dialSchema = z.object({ id: z.uuid() });
+/** A dial is shorter than this. */
+const MAX_DIAL_BYTES = 256;
+
 const upSubject = (subject: string, id: string): string => `${subject}.${id}.up`;
 const downSubject = (subject: string, id: string): string => `${subject}.${id}.down`;
 
 export function listenNatsLinks(
   connection: NatsConnection,
   options: NatsListenOptions,
-  onLink: (link: Link, meta: NatsMeta) => void,
+  onLink: (link: Link) => void,
 ): LinkListener {
   const open = new Set<Link>();
-  const { subject, keepAliveMs, maxMessageBytes = LIMITS.messageBytes } = options;
+  const { subject, keepAliveMs, strangerBytes, maxMessageBytes = LIMITS.messageBytes } = options;
   const accept = async (message: Msg): Promise<void> => {
-    const dial = parseDial(message);
-    if (!dial || options.authorize?.(dial.meta) === false) {
-      message.respond('refused');
+    const id = parseDial(message.data);
+    if (id === undefined || options.isBusy?.()) {
+      message.respond(id === undefined ? REFUSED : BUSY);
       return;
     }
-    const [receiveSubject, sendSubject] = [upSubject(subject, dial.id), downSubject(subject, dial.id)];
-    const remote = `nats:${sendSubject}`;
-    const link = new NatsLink({ connection, remote, receiveSubject, sendSubject, maxMessageBytes, keepAliveMs });
+    const [receiveSubject, sendSubject] = [upSubject(subject, id), downSubject(subject, id)];
+    const ends = { remote: `nats:${sendSubject}`, receiveSubject, sendSubject };
+    const link = new NatsLink({ connection, ...ends, maxMessageBytes, strangerBytes, keepAliveMs });
     open.add(link);
     void link.closed.then(() => open.delete(link));
     await link.ready();
-    message.respond('accepted');
-    onLink(link, dial.meta);
+    message.respond(ACCEPTED);
+    onLink(link);
   };
   const subscription = connection.subscribe(subject, {
     callback: (error, message) => {
-      if (!error) void accept(message);
+      // A connection that is lost meanwhile has told the link.
+      if (!error) accept(message).catch(() => {});
     },
   });
   return {
@@ -71,30 +76,44 @@ export function listenNatsLinks(
 
 /** @throws CoordError UNREACHABLE with a hint. */
 export async function connectNatsLink(connection: NatsConnection, options: NatsConnectOptions): Promise<Link> {
-  const { subject, timeoutMs, keepAliveMs, meta = {}, maxMessageBytes = LIMITS.messageBytes } = options;
+  const { subject, timeoutMs, keepAliveMs, maxMessageBytes = LIMITS.messageBytes } = options;
   const id = randomUUID();
   const [receiveSubject, sendSubject] = [downSubject(subject, id), upSubject(subject, id)];
   const remote = `nats:${subject}`;
   const link = new NatsLink({ connection, remote, receiveSubject, sendSubject, maxMessageBytes, keepAliveMs });
   try {
     await link.ready();
-    const answer = await connection.request(subject, JSON.stringify({ id, meta }), { timeout: timeoutMs });
-    if (answer.string() !== 'accepted') throw new Error('it was refused');
+    const answer = await connection.request(subject, JSON.stringify({ id }), { timeout: timeoutMs });
+    requireAccepted(answer.string(), subject);
     return link;
   } catch (cause) {
     await link.close('the dial failed');
-    throw unreachable(subject, cause);
+    throw isCoordError(cause) ? cause : unreachable(subject, cause);
   }
 }
 
-function parseDial(message: Msg): { id: string; meta: NatsMeta } | undefined {
+/** @returns the id of the link that is asked for; undefined where this is no dial. */
+export function parseDial(data: Uint8Array): string | undefined {
+  if (data.byteLength > MAX_DIAL_BYTES) return undefined;
   try {
-    const { id, meta } = message.json<{ id?: unknown; meta?: unknown }>();
-    const isMeta = typeof meta === 'object' && meta !== null && Object.values(meta).every((v) => typeof v === 'string');
-    return typeof id === 'string' && ID.test(id) && isMeta ? { id, meta: meta as NatsMeta } : undefined;
+    return dialSchema.parse(JSON.parse(Buffer.from(data).toString())).id;
   } catch {
     return undefined;
   }
+}
+
+/** @throws CoordError COORDINATOR_BUSY, UNREACHABLE */
+function requireAccepted(answer: string, subject: string): void {
+  if (answer === ACCEPTED) return;
+  if (answer !== BUSY) throw unreachable(subject, new Error('it was refused'));
+  throw new CoordError(
+    'COORDINATOR_BUSY',
+    `${subject} takes nobody for a while: too many wrong tokens came over NATS`,
+    {
+      hint: 'Check the token, and try again in a minute.',
+      facts: { subject },
+    },
+  );
 }
 
 function unreachable(subject: string, cause: unknown): CoordError {

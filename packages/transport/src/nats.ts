@@ -14,7 +14,6 @@ export {
   listenNatsLinks,
   type NatsConnectOptions,
   type NatsListenOptions,
-  type NatsMeta,
 } from './nats-rendezvous.js';
 export { acceptNatsSegments, dialNatsSegments, type NatsSegmentOptions } from './nats-segments.js';
 export { announceRun, findRun } from './nats-whereabouts.js';

@@ -11,12 +11,8 @@ export interface PeerSegmentOptions extends SegmentLinkOptions {
   readonly senderRank: number;
 }
 
-/** What a dialer says about itself before it has a link; the names are lower-case letters and dashes. */
-export type DialMeta = Readonly<Record<string, string>>;
-
 export interface DialLinkOptions {
   readonly timeoutMs: number;
-  readonly meta?: DialMeta;
   readonly signal?: AbortSignal;
 }
 
@@ -28,7 +24,7 @@ export interface PeerNetwork {
   /** The receiving end. @throws CoordError RING_BROKEN (nobody there, refused), LINK_TIMEOUT, or the signal's reason. */
   dialSegments(peer: PeerEndpoint, options: PeerSegmentOptions): Promise<SegmentReceiver>;
   /** Takes message links for `service`, e.g. `state`; at most one handler for each. */
-  onLink(service: string, handler: (link: Link, meta: DialMeta) => void): void;
+  onLink(service: string, handler: (link: Link) => void): void;
   /** @throws CoordError UNREACHABLE, LINK_CLOSED (given up). */
   dialLink(peer: PeerEndpoint, service: string, options: DialLinkOptions): Promise<Link>;
   /** Closes every link that was accepted here. */

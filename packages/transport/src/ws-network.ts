@@ -4,10 +4,8 @@ import { hostForUrl } from './address.js';
 import { dialSegments } from './dial-segments.js';
 import type { Link } from './link.js';
 import { createPeerListener, type PeerListenerOptions } from './peer-listener.js';
-import type { DialMeta, PeerNetwork } from './peer-network.js';
+import type { PeerNetwork } from './peer-network.js';
 import { type ConnectOptions, connectLink } from './ws-connect.js';
-
-const HEADER_PREFIX = 'x-coord-';
 
 /**
  * With `localSocket`, peers on the same machine link through a Unix-domain socket, unless the run is encrypted.
@@ -31,12 +29,9 @@ export async function createWsNetwork(
     acceptSegments: (link) => listener.acceptSegments(link),
     dialSegments: async (peer, link) => dialSegments(sameSafety(socketOf(peer)), link),
     onLink(service, handler) {
-      listener.onLink(pathOf(service), (link, { headers }) => handler(link, metaOf(headers)), {
-        strangerBytes: 2 * LIMITS.handshakeBytes,
-      });
+      listener.onLink(pathOf(service), (link) => handler(link), { strangerBytes: 2 * LIMITS.handshakeBytes });
     },
-    dialLink: async (peer, service, { meta = {}, ...dial }) =>
-      connectPeer(sameSafety(socketOf(peer)), service, { ...dial, headers: headersOf(meta) }),
+    dialLink: async (peer, service, dial) => connectPeer(sameSafety(socketOf(peer)), service, dial),
     close: () => listener.close(),
   };
 }
@@ -56,13 +51,3 @@ function socketOf(peer: PeerEndpoint): SocketEndpoint {
     hint: 'All hosts of a run use one transport: give workers the address that `coord start` printed.',
   });
 }
-
-const headersOf = (meta: DialMeta): Record<string, string> =>
-  Object.fromEntries(Object.entries(meta).map(([name, value]) => [`${HEADER_PREFIX}${name}`, value]));
-
-const metaOf = (headers: NodeJS.Dict<string | string[]>): DialMeta =>
-  Object.fromEntries(
-    Object.entries(headers).flatMap(([name, value]) =>
-      name.startsWith(HEADER_PREFIX) && typeof value === 'string' ? [[name.slice(HEADER_PREFIX.length), value]] : [],
-    ),
-  );

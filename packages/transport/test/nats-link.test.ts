@@ -1,10 +1,19 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { addCheck } from '../src/checked-message.js';
 import type { Link } from '../src/link.js';
 import { openNats } from '../src/nats-connection.js';
 import { connectNatsLink, listenNatsLinks } from '../src/nats-rendezvous.js';
 import { natsServerProgram, startNatsServer, type TestNatsServer } from '../src/test-nats-server.js';
 import { MAX_MESSAGE_BYTES, testLink } from './link-compliance.js';
+
+/** As a peer would send it that keeps to no rule. */
+function channelMessage(kind: number, number: number, content: Uint8Array = new Uint8Array()): Uint8Array {
+  const head = Buffer.alloc(5);
+  head[0] = kind;
+  head.writeUInt32LE(number, 1);
+  return addCheck(Buffer.concat([head, content]));
+}
 
 describe.skipIf(natsServerProgram === undefined)('over NATS (skipped where there is no nats-server)', () => {
   let server: TestNatsServer;
@@ -64,30 +73,75 @@ describe.skipIf(natsServerProgram === undefined)('over NATS (skipped where there
     });
   });
 
-  it('passes on what the dialer says of itself, and refuses whom the owner does not want', async () => {
+  it('takes nobody while its owner is busy, and says so', async () => {
     const [listening, dialing] = [await open(), await open()];
-    const options = { subject: 'test.meta', timeoutMs: 2000 };
-    const names: string[] = [];
-    listenNatsLinks(
-      listening,
-      { subject: options.subject, authorize: ({ token }) => token === 'right' },
-      (_link, meta) => names.push(meta.name),
-    );
+    const options = { subject: 'test.busy', timeoutMs: 2000 };
+    let isBusy = true;
+    listenNatsLinks(listening, { subject: options.subject, isBusy: () => isBusy }, () => {});
     await listening.flush();
-    await expect(connectNatsLink(dialing, { ...options, meta: { token: 'wrong' } })).rejects.toMatchObject({
-      code: 'UNREACHABLE',
-      message: expect.stringContaining('refused'),
-    });
-    const link = await connectNatsLink(dialing, { ...options, meta: { token: 'right', name: 'one' } });
-    expect(names).toEqual(['one']);
-    await link.close();
+    await expect(connectNatsLink(dialing, options)).rejects.toMatchObject({ code: 'COORDINATOR_BUSY' });
+    isBusy = false;
+    await (await connectNatsLink(dialing, options)).close();
+  });
+
+  it('reads no more than a handshake of a stranger, and everything of whom it has admitted', async () => {
+    const [listening, dialing] = [await open(), await open()];
+    const accepted: Link[] = [];
+    listenNatsLinks(listening, { subject: 'test.stranger', strangerBytes: 1000 }, (link) => accepted.push(link));
+    await listening.flush();
+    const dial = () => connectNatsLink(dialing, { subject: 'test.stranger', timeoutMs: 2000 });
+    const stranger = await dial();
+    await stranger.send(new Uint8Array(600));
+    await stranger.send(new Uint8Array(600));
+    expect((await stranger.closed).reason).toContain('more than a handshake');
+    const friend = await dial();
+    accepted[1].admit?.();
+    await friend.send(new Uint8Array(5000));
+    expect((await accepted[1].receive()).byteLength).toBe(5000);
+    await friend.close();
+  });
+
+  it('cuts off who sends beyond the window that it was given', async () => {
+    const { dialing, accepted } = await pair();
+    const chunk = Buffer.alloc(256 * 1024);
+    for (let sequence = 0; sequence < 40; sequence++) {
+      dialing.publish(accepted.localAddress, channelMessage(1, sequence, chunk));
+    }
+    expect((await accepted.closed).reason).toContain('more than the window');
+  });
+
+  it('cuts off who returns credit for what was never sent', async () => {
+    const { dialing, accepted } = await pair();
+    dialing.publish(accepted.localAddress, channelMessage(2, 1000));
+    expect((await accepted.closed).reason).toContain('more than it was sent');
+  });
+
+  it('notices a byte that changed on its way, whichever', async () => {
+    const message = Buffer.from(channelMessage(1, 0, Buffer.from('payload')));
+    for (const at of [0, 1, 6, message.byteLength - 1]) {
+      const { dialing, accepted } = await pair();
+      const damaged = Buffer.from(message);
+      damaged[at] ^= 4;
+      const nothing = expect(accepted.receive()).rejects.toMatchObject({ code: 'LINK_CLOSED' });
+      dialing.publish(accepted.localAddress, damaged);
+      expect((await accepted.closed).reason).toContain('was damaged on its way');
+      await nothing;
+    }
   });
 
   it('survives garbage at its subject', async () => {
     const [listening, dialing] = [await open(), await open()];
     listenNatsLinks(listening, { subject: 'test.garbage' }, () => {});
     await listening.flush();
-    for (const garbage of ['', 'no json', '{}', '{"id":"../../x","meta":{}}', '[1]', 'null']) {
+    for (const garbage of [
+      '',
+      'no json',
+      '{}',
+      '{"id":"../../x"}',
+      JSON.stringify({ id: 'x'.repeat(300) }),
+      '[1]',
+      'null',
+    ]) {
       const answer = await dialing.request('test.garbage', garbage, { timeout: 2000 });
       expect(answer.string()).toBe('refused');
     }
@@ -100,7 +154,7 @@ describe.skipIf(natsServerProgram === undefined)('over NATS (skipped where there
     await accepted.receive();
     const outcome = expect(accepted.receive()).rejects.toMatchObject({ message: expect.stringContaining('were lost') });
     // A chunk with a sequence number from the future, as if those before it had been dropped.
-    const foreign = Buffer.from([1, 99, 0, 0, 0, 42]);
+    const foreign = channelMessage(1, 99, Buffer.from([42]));
     const subject = accepted.localAddress;
     expect(subject.startsWith(options.subject)).toBe(true);
     dialing.publish(subject, foreign);

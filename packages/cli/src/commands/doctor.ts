@@ -10,6 +10,7 @@ import { examineStorage } from '../doctor/storage.js';
 import { formatDoctor } from '../doctor/view.js';
 import { type CommandIo, writeJson, writeLine } from '../io.js';
 import type { DoctorOptions } from '../options.js';
+import { findToken } from '../token.js';
 
 /**
  * @returns exit status 0 when at least one engine works.
@@ -26,7 +27,8 @@ export async function runDoctor(options: DoctorOptions, io: CommandIo): Promise<
 async function examine(options: DoctorOptions, io: CommandIo): Promise<DoctorReport> {
   const endWatch = watchClock();
   const hardware = examineHardware();
-  const coordinator = options.coordinator === undefined ? null : await examineCoordinator(options.coordinator);
+  const token = findToken(options.token, io.env);
+  const coordinator = options.coordinator === undefined ? null : await examineCoordinator(options.coordinator, token);
   const loopback = await examineLoopback();
   const storage = await examineStorage(options.cacheDir ?? defaultCacheDirectory(io.env));
   const { engines, auto } = await examineEngines(options.bench === true, progressFor(options, io));

@@ -1,8 +1,16 @@
 /** The network: a segment link over loopback, and the way to a coordinator. */
-import { createToken } from '@coord/protocol';
-import { createPeerListener, dialSegments, type SegmentReceiver, type SegmentSender } from '@coord/transport';
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { createToken, isCoordError, parseToken } from '@coord/protocol';
+import {
+  connectTls,
+  createPeerListener,
+  dialSegments,
+  type SegmentReceiver,
+  type SegmentSender,
+} from '@coord/transport';
 import { z } from 'zod';
-import { coordinatorUrl } from '../status-client.js';
+import { coordinatorUrl, requestText, targetOf } from '../status-client.js';
 import type { CoordinatorReport, LoopbackReport } from './report.js';
 
 const SEGMENT_BYTES = 1024 * 1024;
@@ -45,34 +53,60 @@ interface RoundTrip {
   readonly skewMs: number | null;
 }
 
-/** @throws CoordError USAGE when `address` is none; an unreachable coordinator is a finding. */
-export async function examineCoordinator(address: string): Promise<CoordinatorReport> {
-  const url = coordinatorUrl(address, '/healthz');
+/**
+ * @param token for the certificate that it names; its secret is not sent.
+ * @throws CoordError USAGE when `address` is none, or a plain one beside a token with a fingerprint; an unreachable coordinator,
+ *   or one with another certificate, is a finding.
+ */
+export async function examineCoordinator(address: string, token?: string): Promise<CoordinatorReport> {
+  const url = coordinatorUrl(address, '/healthz', token);
+  let connection: HttpAgent | undefined;
   try {
+    connection = await connectionTo(url, token);
     // The first one opens the connection.
-    await roundTrip(url);
+    await roundTrip(url, connection);
     const trips: RoundTrip[] = [];
-    for (let trip = 0; trip < ROUND_TRIPS; trip++) trips.push(await roundTrip(url));
+    for (let trip = 0; trip < ROUND_TRIPS; trip++) trips.push(await roundTrip(url, connection));
     trips.sort((a, b) => a.ms - b.ms);
     // The fastest one says most about the clock.
     const [{ skewMs }] = trips;
     return { url: url.origin, reachable: true, roundTripMs: trips[ROUND_TRIPS / 2].ms, clockSkewMs: skewMs };
   } catch (error) {
     return { url: url.origin, reachable: false, reason: reasonOf(error) };
+  } finally {
+    connection?.destroy();
   }
 }
 
-async function roundTrip(url: URL): Promise<RoundTrip> {
+/** One connection for all questions; an encrypted one ends at the certificate that the token names. */
+async function connectionTo(url: URL, token: string | undefined): Promise<HttpAgent> {
+  const options = { keepAlive: true, maxSockets: 1 };
+  if (url.protocol !== 'https:') return new HttpAgent(options);
+  const certificateSha256 = token === undefined ? undefined : parseToken(token).certificateSha256;
+  const secure = await connectTls(targetOf(url, certificateSha256), { timeoutMs: TIMEOUT_MS });
+  return Object.assign(new HttpsAgent(options), { createConnection: () => secure });
+}
+
+async function roundTrip(url: URL, agent: HttpAgent): Promise<RoundTrip> {
   const [startMs, wallMs] = [performance.now(), Date.now()];
-  const response = await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+  const { text } = await requestText(url, { agent, signal: AbortSignal.timeout(TIMEOUT_MS) });
   const ms = performance.now() - startMs;
-  const health = healthSchema.safeParse(await response.json().catch(() => null));
+  const health = healthSchema.safeParse(parsed(text));
   if (!health.success) throw new Error('what answers there is no coordinator');
   const { timeMs } = health.data;
   return { ms, skewMs: timeMs === undefined ? null : Math.round(timeMs - (wallMs + ms / 2)) };
 }
 
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 function reasonOf(error: unknown): string {
+  if (isCoordError(error)) return error.message;
   const inner = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   return inner instanceof Error ? inner.message || inner.name : String(inner);
 }

@@ -27,11 +27,17 @@ export function doctorCommand(io: CommandIo, exit: Exit): Command {
     .description('Examine this machine: hardware, engines, network, clock, cache. Ends with 0 if an engine works.')
     .option('--bench', 'measure the speed of each engine that works, about 3 seconds each')
     .option('--coordinator <url>', 'measure the way to this coordinator as well')
+    .option('--token <token>', 'the join token, for the certificate that it names; also read from COORD_TOKEN')
     .option('--cache-dir <dir>', 'where blocks of samples are kept between runs')
     .option('--json', 'one JSON object on stdout, and nothing else there')
     .addHelpText(
       'after',
-      examples('coord doctor', 'coord doctor --bench', 'coord doctor --coordinator ws://10.0.0.5:7070 --json'),
+      examples(
+        'coord doctor',
+        'coord doctor --bench',
+        'coord doctor --coordinator ws://10.0.0.5:7070 --json',
+        'coord doctor --coordinator wss://10.0.0.5:7070 --token …',
+      ),
     )
     .action(async (options: DoctorOptions) => {
       const { runDoctor } = await import('../commands/doctor.js');
