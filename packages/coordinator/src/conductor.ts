@@ -2,32 +2,24 @@
  * Conductor: leads one run from the first worker to the last goodbye. It reads what workers say, lets the membership rules
  * and the step book decide, and carries their decisions out. It never touches a gradient.
  */
-import {
-  type Clock,
-  CoordError,
-  type ErrorCode,
-  encodeMessage,
-  type Hello,
-  LIMITS,
-  systemClock,
-  toErrorRecord,
-  type View,
-} from '@coord/protocol';
+import { type Clock, CoordError, type Hello, LIMITS, systemClock, type View } from '@coord/protocol';
 import type { Link } from '@coord/transport';
-import { labelOf, type TokenRecord } from './access/token-record.js';
+import type { TokenRecord } from './access/token-record.js';
 import { Checkpointer } from './checkpointer.js';
 import type { Chronicle } from './chronicle.js';
+import { Departures } from './departures.js';
 import { type DivergenceActions, Divergences, type Evidence } from './divergences.js';
 import { Endings } from './endings.js';
 import type { RunResult } from './events.js';
 import type { Admission } from './handshake.js';
 import type { Ledger } from './ledger.js';
 import type { CoordinatorOptions, Timings } from './options.js';
+import { Orders } from './orders.js';
 import type { FormerWorker, RunPast } from './past.js';
 import { Progress, type ProgressActions } from './progress.js';
 import { Returns } from './returns.js';
 import { Roster } from './roster.js';
-import { closedError, endingError, fullError, lastWorkerError, workersLostError } from './run-errors.js';
+import { closedError, endingError, fullError, workersLostError } from './run-errors.js';
 import { RunStage } from './run-stage.js';
 import { isCheckpointDue, totalStepsOf } from './schedule.js';
 import { ShareKeeper } from './share-keeper.js';
@@ -60,7 +52,8 @@ export class Conductor {
   private readonly endings: Endings;
   private readonly messages: WorkerMessages;
   private readonly divergences: Divergences;
-  private stopReason = '';
+  private readonly departures: Departures;
+  private readonly orders: Orders;
   private readonly returns = new Returns();
   private readonly shares: ShareKeeper;
   private readonly watch: StragglerWatch;
@@ -75,9 +68,11 @@ export class Conductor {
     this.roster = this.createRoster();
     const { stage, roster, progress, checkpointer, chronicle } = this;
     const parts = { options, stage, roster, progress, checkpointer, chronicle };
+    this.orders = new Orders(stage, roster, () => this.flushLedger());
+    this.departures = new Departures({ ...parts, clock: this.clock, onGone: (last) => this.onGone(last) });
     this.endings = new Endings({
       ...parts,
-      dismiss: (session, error) => this.dismiss(session, error),
+      dismiss: (session, error) => this.departures.dismiss(session, error),
       flushLedger: () => this.flushLedger(),
     });
     this.divergences = this.createDivergences();
@@ -87,7 +82,7 @@ export class Conductor {
       divergences: this.divergences,
       settleSteps: () => this.settleSteps(),
       endIfAllFinished: () => this.endings.endIfAllFinished(),
-      remove: (session, left, reason) => this.remove(session, left, reason),
+      remove: (session, left, reason) => this.departures.remove(session, left, reason),
       fail: (error) => this.endings.fail(error),
     });
     if (!this.roster.isAwaitingReturns) this.returns.end([]);
@@ -140,7 +135,7 @@ export class Conductor {
         this.messages.handle(session, message);
       }
     } catch (error) {
-      this.dismiss(session, error);
+      this.departures.dismiss(session, error);
     }
   }
 
@@ -151,41 +146,22 @@ export class Conductor {
     return this.roster.size < LIMITS.members ? undefined : fullError();
   }
 
-  /**
-   * Asks a worker to leave after the step in progress.
-   *
-   * @param who its id, or its name where only one has it.
-   * @returns its label; undefined when nobody is called so.
-   * @throws CoordError USAGE when it is the last one: its state would be lost.
-   */
+  /** As `Departures.drain`. */
   drain(who: string): string | undefined {
-    const named = this.roster.all.filter(({ hello }) => hello.name === who);
-    const session = this.roster.get(who) ?? (named.length === 1 ? named[0] : undefined);
-    if (!session) return undefined;
-    const others = this.roster.participants().filter((other) => other !== session);
-    if (others.length === 0) throw lastWorkerError(session.label);
-    this.chronicle.log.info({ workerId: session.workerId }, 'drained');
-    session.tell({ type: 'drain', reason: 'drained by an operator' });
-    return session.label;
+    return this.departures.drain(who);
   }
 
-  /** Sends away everybody who joined with this token. @returns how many there were. */
+  /** As `Departures.disconnect`. */
   disconnect(token: TokenRecord): number {
-    const sessions = this.roster.all.filter(({ tokenId }) => tokenId === token.id);
-    for (const session of sessions) {
-      const message = `the token ${labelOf(token)} that ${session.label} joined with was revoked`;
-      this.dismiss(session, new CoordError('TOKEN_WRONG', message, { facts: { workerId: session.workerId } }));
-    }
-    return sessions.length;
+    return this.departures.disconnect(token);
   }
 
   requestStop(reason: string): void {
     if (this.stage.phase !== 'waiting' && this.stage.phase !== 'training') return;
     this.stage.phase = 'stopping';
-    this.stopReason = reason;
     this.chronicle.stopping(reason);
     this.roster.apply({ type: 'stopping' });
-    this.tellStop();
+    this.orders.stop(reason);
     if (this.roster.candidates().length === 0) this.endings.completeWithHeldState();
   }
 
@@ -204,7 +180,10 @@ export class Conductor {
   private releasePlace({ returns, name, hostName, pid }: Hello): void {
     const before = returns?.runId === this.options.run.runId ? this.roster.get(returns.workerId) : undefined;
     if (!before || before.hello.name !== name || before.hello.hostName !== hostName || before.hello.pid !== pid) return;
-    this.dismiss(before, new CoordError('LINK_CLOSED', 'its connection was lost; it has come back with another'));
+    this.departures.dismiss(
+      before,
+      new CoordError('LINK_CLOSED', 'its connection was lost; it has come back with another'),
+    );
   }
 
   private createCheckpointer(): Checkpointer {
@@ -215,7 +194,7 @@ export class Conductor {
       settledHash: (step) => this.progress.book.whenSettled(step),
       save: (state) => this.save(state),
       diverged: (...incident) => this.divergences.strike(...incident),
-      distrust: (session, error) => this.dismiss(session, error),
+      distrust: (session, error) => this.departures.dismiss(session, error),
       onSaved: (saved) => this.chronicle.checkpoint(saved),
     });
   }
@@ -243,7 +222,7 @@ export class Conductor {
     const actions: DivergenceActions = {
       sessionOf: (workerId) => this.roster.get(workerId),
       settledHash: (step) => this.progress.book.settledHash(step),
-      expel: (session, error) => this.dismiss(session, error),
+      expel: (session, error) => this.departures.dismiss(session, error),
       keepEvidence: (evidence) => this.options.keepEvidence(evidence).catch((error) => this.chronicle.warnOf(error)),
     };
     return new Divergences(this.chronicle, actions, this.options.past.strikes);
@@ -273,7 +252,7 @@ export class Conductor {
       { clock, runId: run.runId, minWorkers, floorWorkers, maxWorkers, timings, past },
       {
         formView: (view) => this.formView(view),
-        expel: (workerId, code, reason) => this.expelSilent(workerId, code, reason),
+        expel: (workerId, code, reason) => this.departures.expel(workerId, code, reason),
         wait: (present, needed, reason) => this.wait(present, needed, reason),
         returnsEnded: () => this.endReturns(),
         explain: (reason) => this.chronicle.log.info({ reason }, 'membership'),
@@ -298,7 +277,7 @@ export class Conductor {
     this.chronicle.view(view);
     this.progress.viewFormed(view);
     this.shares.viewFormed();
-    void this.publish(view);
+    void this.orders.publish(view);
     this.settleSteps();
     this.takeOver();
     this.endings.endIfAllFinished();
@@ -321,68 +300,17 @@ export class Conductor {
     this.returns.end(back.map(({ workerId, hello: { name, hostName, pid } }) => ({ workerId, name, hostName, pid })));
   }
 
-  /** The ledger first: a view that somebody acts on must survive this process. */
-  private async publish(view: View): Promise<void> {
-    await this.flushLedger();
-    if (this.stage.view !== view || this.stage.phase === 'ended') return;
-    const frame = encodeMessage({ type: 'view', view });
-    for (const session of this.roster.participants()) {
-      if (session.stage === 'ready' || session.stage === 'returned') session.stage = 'training';
-      session.tellEncoded(frame);
-    }
-    if (this.stage.phase === 'stopping') this.tellStop();
-  }
-
-  /** Workers that have no view yet are told after their first. */
-  private tellStop(): void {
-    const untold = this.roster.participants().filter(({ stage, stopTold }) => stage !== 'ready' && !stopTold);
-    for (const session of untold) {
-      session.stopTold = true;
-      session.tell({ type: 'stop', reason: this.stopReason });
-    }
-  }
-
   private wait(present: number, needed: number, reason: string): void {
     this.stage.view = undefined;
     if (this.stage.phase === 'training') this.stage.phase = 'waiting';
     if (this.stage.phase === 'waiting') this.chronicle.waiting(present, needed, reason);
   }
 
-  /** The link ended, or what came over it broke a rule. */
-  private dismiss(session: WorkerSession, error: unknown): void {
-    const { code, message } = toErrorRecord(error);
-    if (code === 'LINK_CLOSED') {
-      this.remove(session, false, message);
-      void session.close(message);
-      return;
-    }
-    this.chronicle.warnOf(error);
-    session.tell({ type: 'expelled', code, message: message.slice(0, LIMITS.textLength) });
-    this.remove(session, false, message);
-    void session.close(`expelled: ${code}`);
-  }
-
-  /** The membership rules have taken the worker out already. */
-  private expelSilent(workerId: string, code: ErrorCode, reason: string): void {
-    const session = this.roster.get(workerId);
-    if (session) this.dismiss(session, new CoordError(code, reason, { facts: { workerId } }));
-  }
-
-  private remove(session: WorkerSession, left: boolean, reason: string): void {
-    if (!this.roster.delete(session) || this.stage.phase === 'ended') return;
-    const isMember = this.stage.view?.members.some(({ workerId }) => workerId === session.workerId);
-    if (isMember) this.progress.recoveries.noticed(this.clock.nowMs(), left ? null : this.unheardMs(session));
-    this.chronicle.gone(session, left, reason);
-    this.roster.apply({ type: left ? 'left' : 'lost', workerId: session.workerId, reason });
+  private onGone(last: string): void {
     this.settleSteps();
     this.endings.endIfAllFinished();
     if (this.stage.phase === 'stopping' && this.roster.candidates().length === 0) this.endings.completeWithHeldState();
-    this.failIfDeserted(`${session.label}: ${reason}`);
-  }
-
-  private unheardMs({ workerId, heardMs }: WorkerSession): number {
-    const { workers } = this.roster.membership;
-    return Math.round(this.clock.nowMs() - (workers.get(workerId)?.heardMs ?? heardMs));
+    this.failIfDeserted(last);
   }
 
   private failIfDeserted(last: string): void {
