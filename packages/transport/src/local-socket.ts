@@ -8,7 +8,7 @@ import { readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { lstat, mkdtemp, rm } from 'node:fs/promises';
 import type { Server } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { LocalSocket } from '@coord/protocol';
 
 const DIRECTORY_PREFIX = 'coord-peer-';
@@ -29,6 +29,7 @@ const socketPath = (directory: string): string => join(tmpdir(), directory, SOCK
 
 /** @returns undefined where there can be none; peers then use the port. */
 export async function listenLocally(server: Server): Promise<LocalListener | undefined> {
+  // As long as the one that the system makes, with six characters of its choice.
   const probe = socketPath(`${DIRECTORY_PREFIX}XXXXXX`);
   if (process.platform === 'win32' || Buffer.byteLength(probe) > MAX_PATH_BYTES) return undefined;
   const path = await mkdtemp(join(tmpdir(), DIRECTORY_PREFIX)).catch(() => undefined);
@@ -41,9 +42,8 @@ export async function listenLocally(server: Server): Promise<LocalListener | und
     await forget(path);
     return undefined;
   }
-  const directory = path.slice(-`${DIRECTORY_PREFIX}XXXXXX`.length);
   return {
-    localSocket: { machine: thisMachine(), directory },
+    localSocket: { machine: thisMachine(), directory: basename(path) },
     async close() {
       await new Promise((resolve) => server.close(resolve));
       await forget(path);
