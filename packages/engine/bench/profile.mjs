@@ -1,8 +1,9 @@
-// Where one gradient spends its time, by ONNX Runtime's own profile, after a build:
+// Where one gradient spends its time, by ONNX Runtime's own profile and a clock around our own kernels, after a build:
 //
 //   node packages/engine/bench/profile.mjs gpt --batch 32 [--threads 1] [--runs 20] [--top 25]
 //
-// Each line is an operation: its lower decile over the runs, which other work on the machine disturbs least.
+// Each line is an operation: its lower decile over the runs, which other work on the machine disturbs least. Operations of
+// ONNX Runtime run as one session, and kernels by themselves, each on random numbers in the other's place.
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,9 +12,12 @@ import { initialWeights } from '@coord/engine';
 import { createModel, topologyOf } from '@coord/models';
 import { viewOf } from '@coord/protocol';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { loadKernels } from '../dist/kernels/wasm.js';
 import { lower } from '../dist/lower/lower.js';
 import { END_OUTPUT } from '../dist/onnx/builder.js';
 import { probeBlockSize } from '../dist/ort/block-size.js';
+import { allocateBuffers } from '../dist/ort/buffers.js';
+import { KERNELS_FROM } from '../dist/ort/ort-engine.js';
 import { optimise } from '../dist/passes/optimise.js';
 import { prepareStep } from '../dist/step/prepare.js';
 import { inputName, targetName, traceGradient, weightName } from '../dist/step/trace-step.js';
@@ -44,33 +48,72 @@ function compiled() {
 }
 
 const { graph, data } = compiled();
-const model = lower(graph, { blockSize: await probeBlockSize() });
-const sizeOf = (dims) => dims.reduce((product, extent) => product * extent, 1);
-const tensorOf = ({ name, type, dims }) =>
-  new Tensor(type, data[name] ?? new (type === 'int32' ? Int32Array : Float32Array)(sizeOf(dims)), dims);
-const bind = (infos) => Object.fromEntries(infos.map((info) => [info.name, tensorOf(info)]));
-
-const folder = mkdtempSync(join(tmpdir(), 'coord-profile-'));
-const session = await InferenceSession.create(model.bytes, {
-  intraOpNumThreads: Number(options.threads),
-  logSeverityLevel: 3,
-  enableProfiling: true,
-  profileFilePrefix: join(folder, 'profile'),
+const threads = Number(options.threads);
+const runs = Number(options.runs);
+const model = lower(graph, {
+  blockSize: await probeBlockSize(),
+  kernelsFrom: threads === 1 ? KERNELS_FROM : undefined,
 });
-const [feeds, fetches] = [bind(model.inputs), { [END_OUTPUT]: null, ...bind(model.outputs) }];
-// Every run ends with the refusal of the first output; see src/ort/session.ts.
-for (let run = 0; run < Number(options.runs) + 2; run++) await session.run(feeds, fetches).catch(() => {});
-session.endProfiling();
-const events = readdirSync(folder).flatMap((file) => JSON.parse(readFileSync(join(folder, file), 'utf8')));
-rmSync(folder, { recursive: true });
+
+const sizeOf = (dims) => dims.reduce((product, extent) => product * extent, 1);
+const random = (elements) => (elements instanceof Float32Array ? elements.map(() => Math.random() - 0.5) : elements);
+const madeOf = ({ type, dims }) => random(new (type === 'int32' ? Int32Array : Float32Array)(sizeOf(dims)));
+const bind = (metadata) =>
+  Object.fromEntries(
+    metadata
+      .filter(({ isTensor }) => isTensor)
+      .map(({ name, type, shape: dims }) => [name, new Tensor(type, data[name] ?? madeOf({ type, dims }), dims)]),
+  );
+
+const durations = new Map();
+const add = (key, ms) => durations.set(key, [...(durations.get(key) ?? []), ms]);
+
+/** Every run ends with the refusal of the first output; see src/ort/session.ts. */
+function refuseOther(error) {
+  if (!error.message.startsWith('Non tensor type')) throw error;
+}
+
+async function profileSession() {
+  const folder = mkdtempSync(join(tmpdir(), 'coord-profile-'));
+  const session = await InferenceSession.create(model.bytes, {
+    intraOpNumThreads: threads,
+    logSeverityLevel: 3,
+    enableProfiling: true,
+    profileFilePrefix: join(folder, 'profile'),
+  });
+  const [feeds, fetches] = [bind(session.inputMetadata), { [END_OUTPUT]: null, ...bind(session.outputMetadata) }];
+  for (let run = 0; run < runs + 2; run++) await session.run(feeds, fetches).catch(refuseOther);
+  session.endProfiling();
+  const events = readdirSync(folder).flatMap((file) => JSON.parse(readFileSync(join(folder, file), 'utf8')));
+  rmSync(folder, { recursive: true });
+  for (const { cat, name, dur, args } of events) {
+    if (cat !== 'Node' || !name.endsWith('_kernel_time')) continue;
+    const shapes = `${shapesOf(args.input_type_shape)} → ${shapesOf(args.output_type_shape)}`;
+    add(`${args.op_name} ${name.slice(0, -12)} ${shapes}`, dur / 1000);
+  }
+}
+
+/** Every value lies where nothing else does, as in a gradient: one kernel's output is not in the cache for another one. */
+function profileKernels() {
+  const values = model.ownNodes.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]);
+  const unique = [...new Map(values.map((value) => [value.name, { ...value, isOwn: true }])).values()];
+  const { byName, memory } = allocateBuffers(unique, {});
+  for (const elements of byName.values()) elements.set(random(elements));
+  const kernels = loadKernels(memory);
+  const shapes = (infos) => infos.map(({ dims }) => `[${dims}]`).join(' ');
+  for (let run = 0; run < runs + 2; run++) {
+    for (const { kernel, inputs, outputs, scalars } of model.ownNodes) {
+      const addresses = [...inputs, ...outputs].map(({ name }) => byName.get(name).byteOffset);
+      const start = performance.now();
+      kernels[kernel](...addresses, ...scalars);
+      add(`${kernel} ${outputs[0].name} ${shapes(inputs)} → ${shapes(outputs)}`, performance.now() - start);
+    }
+  }
+}
 
 const shapesOf = (list = []) => list.map((entry) => `[${Object.values(entry)[0]}]`).join(' ');
-const durations = new Map();
-for (const { cat, name, dur, args } of events) {
-  if (cat !== 'Node' || !name.endsWith('_kernel_time')) continue;
-  const key = `${args.op_name} ${name.slice(0, -12)} ${shapesOf(args.input_type_shape)} → ${shapesOf(args.output_type_shape)}`;
-  durations.set(key, [...(durations.get(key) ?? []), dur / 1000]);
-}
+await profileSession();
+if (model.ownNodes.length > 0) profileKernels();
 const rows = [...durations].map(([key, ms]) => [ms.toSorted((a, b) => a - b)[Math.floor(ms.length / 10)], key]);
 const kinds = new Map();
 for (const [ms, key] of rows) kinds.set(key.split(' ')[0], (kinds.get(key.split(' ')[0]) ?? 0) + ms);

@@ -11,6 +11,9 @@ const STEPS = Number(values.steps);
 const TOLERANCE_MIB = 24;
 const COUNT = 8;
 
+/** Positions of the decoder, large enough that kernels of ours run between ONNX Runtime's sessions. */
+const LENGTH = 32;
+
 const field = (shape, dtype, role) => ({ name: role, role, shape, storage: dtype, dtype, scale: 1, offset: 0 });
 
 function recurrent() {
@@ -23,6 +26,7 @@ const MODELS = {
   mlp: createModel('mlp', { inputShape: [8], hidden: [16], classes: 4 }),
   cnn: createModel('cnn', { inputShape: [18, 18, 1], filters: [16, 16, 16], hiddenUnits: 8, classes: 4 }),
   'lstm with dropout': recurrent(),
+  gpt: createModel('gpt', { vocabulary: 16, length: LENGTH, width: 128, heads: 2, blocks: 1 }),
 };
 
 const mebibytes = () => {
@@ -33,12 +37,15 @@ const mebibytes = () => {
 async function soak(engine, model) {
   const topology = topologyOf(model);
   const shape = model.inputs[0].shape.slice(1);
-  const fields = { inputs: [field(shape, 'float32', 'input')], targets: [field([], 'int32', 'target')] };
+  const { dtype } = model.inputs[0];
+  const places = model.outputs[0].shape.slice(1, -1);
+  const fields = { inputs: [field(shape, dtype, 'input')], targets: [field(places, 'int32', 'target')] };
   const step = await engine.compile({ topology, loss: 'categoricalCrossentropy', seed: 1, ...fields });
   const { weights } = initialWeights(topology, 1);
   const out = new Float32Array(weights.length);
-  const size = shape.reduce((product, extent) => product * extent, 1);
-  const batch = { count: COUNT, inputs: [new Float32Array(COUNT * size).fill(0.5)], targets: [new Int32Array(COUNT)] };
+  const elements = (extents) => extents.reduce((product, extent) => product * extent, COUNT);
+  const inputs = [dtype === 'int32' ? new Int32Array(elements(shape)) : new Float32Array(elements(shape)).fill(0.5)];
+  const batch = { count: COUNT, inputs, targets: [new Int32Array(elements(places))] };
   let early;
   for (let at = 0; at <= STEPS; at++) {
     if (at === Math.floor(STEPS / 10)) early = { memory: mebibytes(), tensors: tf.memory().numTensors };

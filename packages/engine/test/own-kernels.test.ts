@@ -75,6 +75,24 @@ describe('layers with kernels of ours have the gradients of eager tfjs', () => {
   });
 });
 
+describe('a model with kernels of ours', () => {
+  const spec = specOf(CASES[0]);
+  const graphOf = (count: number) => {
+    const { graph } = traceGradient(prepareStep(spec), count);
+    optimise(graph);
+    return graph;
+  };
+
+  it('does without them where what they touch exceeds the 4 GiB that WebAssembly can address', () => {
+    // Each sample has 72 elements before, 72 around and 72 after the gradient of gelu.
+    const most = Math.floor(2 ** 32 / (4 * 3 * 72)) - 1000;
+    expect(kernelsOf(spec, most)).toEqual(['geluGradient']);
+    const beyond = lower(graphOf(most + 2000), { kernelsFrom: 0 });
+    expect(beyond.ownNodes).toEqual([]);
+    expect(beyond.bytes).toEqual(lower(graphOf(most + 2000), {}).bytes);
+  });
+});
+
 /** Kernels over arrays of float32: inputs are copied in, outputs copied out. */
 function call(kernel: string, inputs: readonly Float32Array[], lengths: readonly number[], scalars: readonly number[]) {
   const memory = new WebAssembly.Memory({ initial: 64, maximum: 64 });

@@ -2,10 +2,16 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { describe, expect, it } from 'vitest';
+import type { Field } from '@coord/protocol';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { StepSpec } from '../src/engine.js';
 import { initialWeights } from '../src/initial-weights.js';
-import { createOrtEngine } from '../src/ort/ort-engine.js';
-import { gradientOf, randomBatch, randomWeights, stepOf } from './support.js';
+import { lower } from '../src/lower/lower.js';
+import { createOrtEngine, KERNELS_FROM } from '../src/ort/ort-engine.js';
+import { optimise } from '../src/passes/optimise.js';
+import { prepareStep } from '../src/step/prepare.js';
+import { traceGradient } from '../src/step/trace-step.js';
+import { gradientOf, inputField, labelField, randomBatch, randomWeights, stepOf } from './support.js';
 
 const PROGRAM = fileURLToPath(new URL('./fixtures/gradient-hash.mjs', import.meta.url));
 
@@ -14,72 +20,118 @@ const sha256 = (values: Float32Array) =>
     .update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
     .digest('hex');
 
-const spec = stepOf('cnn', { inputShape: [18, 18, 1], filters: [16, 32, 16], hiddenUnits: 8, classes: 4 });
-const weights = randomWeights(spec.topology, 1);
-const batch = randomBatch(spec, 16, 2);
 const engine = await createOrtEngine({ threads: 1 });
-const expected = sha256((await gradientOf(engine, spec, weights, batch)).gradient);
 
-/** What the fixture needs to compute the same gradient. */
-const question = { spec, weights, batch };
+interface Case {
+  readonly spec: StepSpec;
+  /** Kernels of ours that it uses with these many samples. */
+  readonly kernels: readonly string[];
+  readonly count: number;
+  /** Samples of other grains, and how many of those are computed in between. */
+  readonly others: readonly number[];
+  readonly repeats: readonly number[];
+}
 
-describe('the same grain has the same bits', () => {
-  it('when it is repeated, after any number of other grains of other sizes, up to a thousand', async () => {
-    const step = await engine.compile(spec);
-    const out = new Float32Array(step.layout.totalSize);
-    const others = [1, 2, 5].map((count) => randomBatch(spec, count, count));
-    for (let other = 0; other <= 1000; other++) {
-      if ([0, 1, 2, 10, 100, 1000].includes(other)) {
-        await step.gradient(weights, batch, { step: 3, grain: 1 }, out);
-        expect(sha256(out), `after ${other} others`).toBe(expected);
+const CASES: Readonly<Record<string, Case>> = {
+  cnn: {
+    spec: stepOf('cnn', { inputShape: [18, 18, 1], filters: [16, 32, 16], hiddenUnits: 8, classes: 4 }),
+    kernels: [],
+    count: 16,
+    others: [1, 2, 5],
+    repeats: [0, 1, 2, 10, 100, 1000],
+  },
+  'gpt, with kernels of ours between sessions': {
+    spec: decoder({ vocabulary: 64, length: 32, width: 64, heads: 4, blocks: 1 }),
+    kernels: ['geluGradient'],
+    count: 16,
+    others: [1, 20, 5],
+    repeats: [0, 1, 2, 10, 100],
+  },
+};
+
+function decoder(options: Record<string, unknown> & { length: number }): StepSpec {
+  const fieldOf = (field: Field): Field => ({ ...field, shape: [options.length], dtype: 'int32', storage: 'int32' });
+  const { topology, ...spec } = stepOf('gpt', options as never);
+  return { ...spec, topology, inputs: [fieldOf(inputField([]))], targets: [fieldOf(labelField)] };
+}
+
+describe.each(Object.entries(CASES))(
+  'the same grain of %s has the same bits',
+  (_, { spec, kernels, count, ...rest }) => {
+    const weights = randomWeights(spec.topology, 1);
+    const batch = randomBatch(spec, count, 2);
+    /** What the fixture needs to compute the same gradient. */
+    const question = { spec, weights, batch };
+    let expected: string;
+
+    beforeAll(async () => {
+      expected = sha256((await gradientOf(engine, spec, weights, batch)).gradient);
+    });
+
+    it('computed by the kernels that it should be', () => {
+      const { graph } = traceGradient(prepareStep(spec), count);
+      optimise(graph);
+      const used = lower(graph, { kernelsFrom: KERNELS_FROM }).ownNodes.map(({ kernel }) => kernel);
+      expect([...new Set(used)].sort()).toEqual(kernels);
+    });
+
+    it('when it is repeated, after any number of other grains of other sizes', async () => {
+      const step = await engine.compile(spec);
+      const out = new Float32Array(step.layout.totalSize);
+      const others = rest.others.map((size) => randomBatch(spec, size, size));
+      for (let other = 0; other <= Math.max(...rest.repeats); other++) {
+        if (rest.repeats.includes(other)) {
+          await step.gradient(weights, batch, { step: 3, grain: 1 }, out);
+          expect(sha256(out), `after ${other} others`).toBe(expected);
+        }
+        await step.gradient(weights, others[other % 3], { step: other, grain: 0 }, out);
+        if (other % 100 === 0) await step.evaluate(weights, others[other % 3]);
       }
-      await step.gradient(weights, others[other % 3], { step: other, grain: 0 }, out);
-      if (other % 100 === 0) await step.evaluate(weights, others[other % 3]);
-    }
-  });
+    });
 
-  it('when weights and result lie in shared memory', async () => {
-    const step = await engine.compile(spec);
-    const shared = () => new Float32Array(new SharedArrayBuffer(4 * step.layout.totalSize));
-    const [sharedWeights, out] = [shared(), shared()];
-    sharedWeights.set(weights);
-    await step.gradient(sharedWeights, batch, { step: 3, grain: 1 }, out);
-    expect(sha256(out)).toBe(expected);
-  });
+    it('when weights and result lie in shared memory', async () => {
+      const step = await engine.compile(spec);
+      const shared = () => new Float32Array(new SharedArrayBuffer(4 * step.layout.totalSize));
+      const [sharedWeights, out] = [shared(), shared()];
+      sharedWeights.set(weights);
+      await step.gradient(sharedWeights, batch, { step: 3, grain: 1 }, out);
+      expect(sha256(out)).toBe(expected);
+    });
 
-  it('when the weights are read once for several grains, and again when they have changed', async () => {
-    const step = await engine.compile(spec);
-    const out = new Float32Array(step.layout.totalSize);
-    const others = randomWeights(spec.topology, 2);
-    const key = { step: 3, grain: 1 };
-    const gradientBy = async (values: Float32Array, id?: string) => {
-      await step.gradient(values, batch, key, out, { weightsId: id });
-      return sha256(out);
-    };
-    expect(await gradientBy(weights, 'first')).toBe(expected);
-    expect(await gradientBy(new Float32Array(weights.length), 'first')).toBe(expected);
-    expect(await gradientBy(others, 'second')).not.toBe(expected);
-    expect(await gradientBy(weights, 'first')).toBe(expected);
-    await step.evaluate(others, batch);
-    expect(await gradientBy(weights, 'first')).toBe(expected);
-    expect(await gradientBy(others)).not.toBe(expected);
-    expect(await gradientBy(weights)).toBe(expected);
-  });
+    it('when the weights are read once for several grains, and again when they have changed', async () => {
+      const step = await engine.compile(spec);
+      const out = new Float32Array(step.layout.totalSize);
+      const others = randomWeights(spec.topology, 2);
+      const key = { step: 3, grain: 1 };
+      const gradientBy = async (values: Float32Array, id?: string) => {
+        await step.gradient(values, batch, key, out, { weightsId: id });
+        return sha256(out);
+      };
+      expect(await gradientBy(weights, 'first')).toBe(expected);
+      expect(await gradientBy(new Float32Array(weights.length), 'first')).toBe(expected);
+      expect(await gradientBy(others, 'second')).not.toBe(expected);
+      expect(await gradientBy(weights, 'first')).toBe(expected);
+      await step.evaluate(others, batch);
+      expect(await gradientBy(weights, 'first')).toBe(expected);
+      expect(await gradientBy(others)).not.toBe(expected);
+      expect(await gradientBy(weights)).toBe(expected);
+    });
 
-  it('in two worker threads at once, each with an engine of its own', async () => {
-    const hashes = await Promise.all([hashInThread(), hashInThread()]);
-    expect(hashes).toEqual([expected, expected]);
-  });
+    it('in two worker threads at once, each with an engine of its own', async () => {
+      const hashes = await Promise.all([hashInThread(question), hashInThread(question)]);
+      expect(hashes).toEqual([expected, expected]);
+    });
 
-  it('in another process', () => {
-    const input = JSON.stringify(question, (_, value) =>
-      ArrayBuffer.isView(value) ? { array: [...(value as Float32Array)] } : value,
-    );
-    expect(execFileSync(process.execPath, [PROGRAM], { input, encoding: 'utf8', maxBuffer: 2 ** 24 })).toBe(expected);
-  });
-});
+    it('in another process', () => {
+      const input = JSON.stringify(question, (_key, value) =>
+        ArrayBuffer.isView(value) ? { array: [...(value as Float32Array)] } : value,
+      );
+      expect(execFileSync(process.execPath, [PROGRAM], { input, encoding: 'utf8', maxBuffer: 2 ** 24 })).toBe(expected);
+    });
+  },
+);
 
-function hashInThread(): Promise<string> {
+function hashInThread(question: object): Promise<string> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(PROGRAM, { workerData: question });
     worker.once('message', resolve);
@@ -88,6 +140,8 @@ function hashInThread(): Promise<string> {
 }
 
 describe('initial weights', () => {
+  const { spec } = CASES.cnn;
+
   it('are a function of topology and seed alone', () => {
     const again = initialWeights(spec.topology, 7).weights;
     expect(sha256(again)).toBe(sha256(initialWeights(spec.topology, 7).weights));

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { StepSpec } from '../src/engine.js';
 import { createOrtEngine } from '../src/ort/ort-engine.js';
 import { cutIntoSegments, type GraphNode } from '../src/segments/cut.js';
-import { type Lifetime, planMemory } from '../src/segments/memory-plan.js';
+import { type Lifetime, planBound, planMemory } from '../src/segments/memory-plan.js';
 import { inputField, randomBatch, randomWeights, stepOf } from './support.js';
 
 const engine = await createOrtEngine({ threads: 1 });
@@ -188,6 +188,8 @@ describe('the memory of a segmented program', () => {
           last: first + length,
         }));
         const { offsets, bytes } = planMemory(values, base);
+        const sizes = values.map((value) => value.bytes);
+        expect(bytes).toBeLessThanOrEqual(planBound(sizes, base));
         for (const a of values) {
           const start = offsets.get(a.name) as number;
           expect(start % 64).toBe(0);
@@ -203,5 +205,6 @@ describe('the memory of a segmented program', () => {
     );
     const apart = [0, 1, 2].map((at) => ({ name: `v${at}`, bytes: 64, first: at, last: at }));
     expect(planMemory(apart).bytes).toBe(64);
+    expect(planBound([64, 1, 65], 1)).toBe(64 + 64 + 64 + 128);
   });
 });

@@ -1,5 +1,8 @@
 /** A traced graph as an ONNX model. */
+import { sizeOfShape } from '@coord/protocol';
+import { KERNEL_BYTES } from '../kernels/wasm.js';
 import { type Name, OnnxBuilder, type OwnNode, type TensorInfo } from '../onnx/builder.js';
+import { planBound } from '../segments/memory-plan.js';
 import { type Graph, placeOf, unsupported } from '../trace/graph.js';
 import { arrangeRules } from './arrange.js';
 import { type KernelRules, LowerContext, onnxType } from './context.js';
@@ -52,8 +55,28 @@ export interface LoweredModel {
   readonly aliases: ReadonlyMap<Name, Name>;
 }
 
-/** @throws CoordError ENGINE_UNSUPPORTED for a kernel that has no rule; the message names layer and kernel. */
-export function lower(graph: Graph, { blockSize, kernelsFrom }: LowerOptions): LoweredModel {
+/** All that WebAssembly can address. */
+const MEMORY_BYTES = 2 ** 32;
+
+/**
+ * Does without kernels of ours where what they touch might not fit their memory: that, too, is decided by static shapes alone, as
+ * if no two values shared a place, so it is the same in however many stages the model runs.
+ *
+ * @throws CoordError ENGINE_UNSUPPORTED for a kernel that has no rule; the message names layer and kernel.
+ */
+export function lower(graph: Graph, options: LowerOptions): LoweredModel {
+  const model = lowered(graph, options);
+  return fitsMemory(model.ownNodes) ? model : lowered(graph, { ...options, kernelsFrom: undefined });
+}
+
+/** Elements have four bytes at most. */
+function fitsMemory(ownNodes: readonly OwnNode[]): boolean {
+  const values = ownNodes.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]);
+  const bytes = new Map(values.map(({ name, dims }) => [name, 4 * sizeOfShape(dims)]));
+  return planBound([...bytes.values()], KERNEL_BYTES) <= MEMORY_BYTES;
+}
+
+function lowered(graph: Graph, { blockSize, kernelsFrom }: LowerOptions): LoweredModel {
   const onnx = new OnnxBuilder();
   const context = new LowerContext(onnx, blockSize, kernelsFrom);
   for (const node of graph.nodes) {

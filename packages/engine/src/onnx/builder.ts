@@ -34,7 +34,7 @@ interface Operation {
  */
 export interface OwnNode {
   readonly kernel: string;
-  readonly inputs: readonly Name[];
+  readonly inputs: readonly TensorInfo[];
   readonly outputs: readonly TensorInfo[];
   /** What the kernel is told after the addresses of inputs and outputs. */
   readonly scalars: readonly number[];
@@ -113,7 +113,7 @@ export class OnnxBuilder {
     for (const info of sources) this.handedOut.set(info.name, info);
     const made = outputs.map((info) => ({ ...info, name: `${kernel}_${this.counter++}` }));
     for (const info of made) this.handedIn.set(info.name, info);
-    this.ownNodes.push({ kernel, inputs: sources.map(({ name }) => name), outputs: made, scalars });
+    this.ownNodes.push({ kernel, inputs: sources, outputs: made, scalars });
     return made.map(({ name }) => name);
   }
 

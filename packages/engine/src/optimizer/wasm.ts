@@ -1,7 +1,5 @@
 /** The kernels of assembly/optimizer.ts, bound to one memory. */
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { CoordError } from '@coord/protocol';
+import { compileModule } from '../wasm-module.js';
 import { type Buffers, KERNEL_NAMES, type Kernel, type KernelName } from './rule.js';
 
 /** (address of each buffer …, number of elements, scalars …) */
@@ -17,7 +15,7 @@ let compiled: WebAssembly.Module | undefined;
 
 /** @throws CoordError ENGINE_UNAVAILABLE when the kernels were not built. */
 export function createWasmRunner(memory: WebAssembly.Memory): WasmRunner {
-  compiled ??= compile();
+  compiled ??= compileModule('optimizer.wasm', 'the optimizer');
   const instance = new WebAssembly.Instance(compiled, { env: { memory } });
   const entries = KERNEL_NAMES.map((name) => [name, asKernel(instance.exports[name] as WasmKernel)]);
   return {
@@ -30,17 +28,3 @@ const asKernel =
   (kernel: WasmKernel): Kernel =>
   (buffers, scalars) =>
     kernel(...buffers.map((buffer) => buffer.byteOffset), buffers[0].length, ...scalars);
-
-function compile(): WebAssembly.Module {
-  // The same relative path from src/optimizer and from dist/optimizer.
-  const file = fileURLToPath(new URL('../../dist/optimizer.wasm', import.meta.url));
-  try {
-    return new WebAssembly.Module(readFileSync(file));
-  } catch (cause) {
-    throw new CoordError('ENGINE_UNAVAILABLE', `the optimizer's WebAssembly kernels cannot be loaded from ${file}`, {
-      hint: 'Build them: npm run build.',
-      facts: { file },
-      cause,
-    });
-  }
-}

@@ -23,7 +23,7 @@ export interface OrtEngineOptions {
 }
 
 /** A kernel of ours between two sessions costs the start of another session, about 20 µs. */
-const KERNELS_FROM = 32_768;
+export const KERNELS_FROM = 32_768;
 
 export async function createOrtEngine({
   threads,

@@ -103,7 +103,7 @@ function segmentsOf(
     ...parts.nodes.map((part) => ({ ...part, part })),
     ...model.ownNodes.map((own) => ({
       type: own.kernel,
-      inputs: own.inputs,
+      inputs: own.inputs.map(({ name }) => name),
       outputs: own.outputs.map(({ name }) => name),
       isOwn: true,
       own,
@@ -153,14 +153,9 @@ function heldValues(
   segments: readonly ProgramSegment[],
   sessions: ReadonlyMap<ProgramSegment, OrtSession>,
 ): HeldValue[] {
-  const ownNames = new Set(
-    model.ownNodes.flatMap(({ inputs, outputs }) => [...inputs, ...outputs.map(({ name }) => name)]),
-  );
-  const infos = [
-    ...model.inputs.filter(({ name }) => ownNames.has(name)),
-    ...model.ownNodes.flatMap(({ outputs }) => outputs),
-    ...[...sessions.values()].flatMap(({ inputs, outputs }) => [...inputs, ...outputs]),
-  ];
+  const ownInfos = model.ownNodes.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]);
+  const ownNames = new Set(ownInfos.map(({ name }) => name));
+  const infos = [...ownInfos, ...[...sessions.values()].flatMap(({ inputs, outputs }) => [...inputs, ...outputs])];
   const unique = [...new Map(infos.map((info) => [info.name, info])).values()];
   const lives = livesIn(segments);
   for (const { name } of model.outputs) lives.delete(model.aliases.get(name) ?? name);
@@ -208,8 +203,7 @@ function callOf(
   kernels: Kernels,
   buffers: ReadonlyMap<string, TensorArray>,
 ): () => void {
-  const names = [...inputs, ...outputs.map(({ name }) => name)];
-  const addresses = names.map((name) => (buffers.get(name) as TensorArray).byteOffset);
+  const addresses = [...inputs, ...outputs].map(({ name }) => (buffers.get(name) as TensorArray).byteOffset);
   return () => kernels[kernel](...addresses, ...scalars);
 }
 

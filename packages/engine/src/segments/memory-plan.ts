@@ -42,6 +42,10 @@ export function planMemory(values: readonly Lifetime[], base = 0): MemoryPlan {
   return { offsets: new Map(placed.map(({ name, start }) => [name, start])), bytes };
 }
 
+/** What no plan exceeds, whenever the values live; each lies in the lowest gap, so none lies beyond all others in a row. */
+export const planBound = (bytes: readonly number[], base = 0): number =>
+  bytes.reduce((sum, size) => sum + aligned(size), aligned(base));
+
 function lowestGap(neighbours: readonly Placed[], bytes: number, base: number): number {
   let start = base;
   for (const { start: taken, end } of [...neighbours].sort((a, b) => a.start - b.start)) {
