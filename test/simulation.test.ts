@@ -67,6 +67,25 @@ async function playAll(all: fc.Arbitrary<Schedule>, numRuns: number): Promise<vo
   await fc.assert(property, { numRuns, ...(SEED === undefined ? {} : { seed: Number(SEED) }) });
 }
 
+/** Schedules that once found something, under what they found. */
+const FOUND: readonly [string, Schedule][] = [
+  [
+    'a worker that completes the last steps alone, cut off, while those that follow it end the run',
+    {
+      seed: 0,
+      workers: 2,
+      faults: [
+        { afterMs: 0, fault: { kind: 'partition', worker: 0, from: 'coordinator', forMs: 1 } },
+        { afterMs: 66, fault: { kind: 'lose-connection', pick: 0 } },
+        { afterMs: 114, fault: { kind: 'lose-connection', pick: 0 } },
+        { afterMs: 113, fault: { kind: 'join' } },
+        { afterMs: 37, fault: { kind: 'hang-coordinator', forMs: 1 } },
+        { afterMs: 93, fault: { kind: 'lose-connection', pick: 0 } },
+      ],
+    },
+  ],
+];
+
 describe('the whole system in virtual time', () => {
   it('plays a schedule the same way every time', async () => {
     const faults = [
@@ -78,6 +97,10 @@ describe('the whole system in virtual time', () => {
       return JSON.stringify([entries, virtualMs]);
     };
     expect(await play()).toBe(await play());
+  });
+
+  it.each(FOUND)('comes to the one result with %s', async (_, schedule) => {
+    requireInvariants(await simulate(schedule), hashesOf(await simulate(QUIET)));
   });
 
   it(`comes to the one result through ${COUNT} schedules`, { timeout: 24 * 3600_000 }, () => playAll(schedules, COUNT));

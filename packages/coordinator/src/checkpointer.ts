@@ -17,8 +17,8 @@ export interface CheckpointerOptions {
   readonly uploadTimeoutMs: number;
   /** Members of the view in force, lowest rank first. */
   sources(): readonly WorkerSession[];
-  /** The weights hash that all workers agreed on for this step, once they have. */
-  settledHash(step: number): Promise<string>;
+  /** The weights hash that all workers agreed on for this step, once they have; undefined when they never will. */
+  settledHash(step: number): Promise<string | undefined>;
   /** Writes it to the disk and returns its path. */
   save(state: TrainingState): Promise<string>;
   /** A worker's weights are not those that all agreed on; the replicas see to its repair. */
@@ -93,20 +93,20 @@ export class Checkpointer {
     if (fetchedStep < heldStep) throw this.distrust(session, older(session, fetchedStep, heldStep));
     // A newcomer that has not copied its peers' state yet: nothing wrong, but no use.
     if (fetched.header.step < step) return undefined;
-    await this.verify(session, fetched);
-    return fetched;
+    return (await this.isVerified(session, fetched)) ? fetched : undefined;
   }
 
   /** The step may be newer than any that all agreed on; without its worker the others may never come to it. */
-  private settledHash(session: WorkerSession, step: number): Promise<string> {
+  private settledHash(session: WorkerSession, step: number): Promise<string | undefined> {
     const gone = session.gone.then((error) => Promise.reject(error));
     return Promise.race([this.options.settledHash(step), gone]);
   }
 
-  private async verify(session: WorkerSession, { header }: HashedState): Promise<void> {
+  /** @returns false when nobody is left who could confirm it. @throws CoordError REPLICA_DIVERGED */
+  private async isVerified(session: WorkerSession, { header }: HashedState): Promise<boolean> {
     const isHeld = header.step === this.held.header.step;
     const agreed = isHeld ? this.held.header.weightsSha256 : await this.settledHash(session, header.step);
-    if (header.weightsSha256 === agreed) return;
+    if (agreed === undefined || header.weightsSha256 === agreed) return agreed !== undefined;
     this.options.diverged(session, header.step, header.weightsSha256, agreed);
     throw diverged(session, header.step, header.weightsSha256, agreed);
   }

@@ -75,8 +75,9 @@ export class Endings {
     }
   }
 
-  private async end({ step, stopped }: Finished): Promise<void> {
+  private async end({ step, weightsSha256, stopped }: Finished): Promise<void> {
     this.parts.stage.phase = 'ending';
+    this.parts.progress.conclude(step, weightsSha256);
     this.parts.roster.apply({ type: 'stopping' });
     try {
       if (step > 0) await this.parts.checkpointer.take(step);

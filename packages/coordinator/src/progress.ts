@@ -118,6 +118,12 @@ export class Progress {
     }
   }
 
+  /** The run ends with this step. */
+  conclude(step: number, weightsSha256: string): void {
+    const unreported = this.book.conclude(step, weightsSha256);
+    if (unreported.length > 0) this.chronicle.unreported(unreported);
+  }
+
   /** Workers notice by themselves that they differ, and go back; one that goes on instead has not noticed. */
   private awaitRetreat({ step, reports }: Settlement): void {
     if (this.book.isPassed(step)) this.actions.fail(noMajority(step, reports));

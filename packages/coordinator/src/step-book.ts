@@ -26,7 +26,7 @@ const opinionOf = ({ weightsSha256, metrics, skipped }: StepReport): string =>
 export class StepBook {
   private readonly pending = new Map<number, Map<string, StepReport>>();
   private readonly lastStep = new Map<string, number>();
-  private readonly waiters = new Map<number, ((weightsSha256: string) => void)[]>();
+  private readonly waiters = new Map<number, ((weightsSha256: string | undefined) => void)[]>();
 
   /** @param settled results that are known already: what an earlier start of this run settled. */
   constructor(
@@ -64,13 +64,31 @@ export class StepBook {
     return this.settled.get(step);
   }
 
-  /** Resolves with the step's settled hash, at once where it has one. Whoever waits must watch its worker meanwhile. */
-  whenSettled(step: number): Promise<string> {
+  /**
+   * Resolves with the step's settled hash, at once where it has one, or with undefined as soon as it is clear that nobody has
+   * lived to report it. Whoever waits must watch its worker meanwhile.
+   */
+  whenSettled(step: number): Promise<string | undefined> {
     const known = this.settled.get(step);
-    if (known !== undefined) return Promise.resolve(known);
+    if (known !== undefined || step <= this.settledStep) return Promise.resolve(known);
     return new Promise((resolve) => {
       this.waiters.set(step, [...(this.waiters.get(step) ?? []), resolve]);
     });
+  }
+
+  /**
+   * All members hold this step and say that it is the last one, with these weights. Those that completed it may be gone, and
+   * their reports with them.
+   *
+   * @returns steps that nobody has reported.
+   */
+  conclude(step: number, weightsSha256: string): readonly number[] {
+    if (step <= this.settledStep) return [];
+    const unreported = this.missingBefore(step + 1);
+    this.advance(step);
+    this.remember(step, weightsSha256);
+    this.giveUp(unreported);
+    return unreported;
   }
 
   /** The worker has gone back to the state of this step: what it said about later ones is void. */
@@ -124,6 +142,7 @@ export class StepBook {
     if (agreed) {
       this.pending.delete(step);
       this.settledStep = step;
+      this.giveUp(skipped);
     }
     return { step, reports, agreed, dissenters, skipped };
   }
@@ -138,8 +157,16 @@ export class StepBook {
   remember(step: number, weightsSha256: string): string | undefined {
     const before = this.settled.get(step);
     this.settled.set(step, weightsSha256);
-    for (const wake of this.waiters.get(step) ?? []) wake(weightsSha256);
-    this.waiters.delete(step);
+    this.wake(step, weightsSha256);
     return before;
+  }
+
+  private giveUp(unreported: readonly number[]): void {
+    for (const step of unreported) this.wake(step, undefined);
+  }
+
+  private wake(step: number, weightsSha256: string | undefined): void {
+    for (const resolve of this.waiters.get(step) ?? []) resolve(weightsSha256);
+    this.waiters.delete(step);
   }
 }

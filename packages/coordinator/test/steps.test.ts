@@ -90,6 +90,28 @@ describe('the step book', () => {
     expect(await book.whenSettled(1)).toBe(hashAt(1));
   });
 
+  it('lets nobody wait for a result that nobody lived to report', async () => {
+    const book = new StepBook(0);
+    const one = book.whenSettled(1);
+    book.add('w1', stepReport(2));
+    expect(book.settle(['w1'])).toMatchObject([{ step: 2, skipped: [1] }]);
+    book.remember(2, hashAt(2));
+    expect(await one).toBeUndefined();
+    expect(await book.whenSettled(1)).toBeUndefined();
+  });
+
+  it('takes the last step from those who hold it, when whoever completed it is gone', async () => {
+    const book = new StepBook(0);
+    book.add('w1', stepReport(1));
+    book.settle(['w1']);
+    book.remember(1, hashAt(1));
+    const waiting = [3, 4].map((step) => book.whenSettled(step));
+    expect(book.conclude(4, hashAt(4))).toEqual([2, 3, 4]);
+    expect(await Promise.all(waiting)).toEqual([undefined, hashAt(4)]);
+    expect(book.step).toBe(4);
+    expect(book.conclude(4, hashAt(4))).toEqual([]);
+  });
+
   it('names the steps that nobody reported, unless an earlier computation did', () => {
     const past = new HashLog();
     past.set(2, hashAt(2));
