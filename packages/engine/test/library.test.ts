@@ -52,9 +52,13 @@ const CASES: readonly (readonly [string, StepSpec, number])[] = [
   ],
 ];
 
-describe.each(['blocked', 'plain'] as const)('models of the library, %s layout', async (layout) => {
-  const engine = await createOrtEngine({ threads: 1, layout });
+const ENGINES = {
+  'blocked layout': await createOrtEngine({ threads: 1 }),
+  'plain layout': await createOrtEngine({ threads: 1, layout: 'plain' }),
+  'kernels of ours wherever they can be': await createOrtEngine({ threads: 1, kernelsFrom: 0 }),
+};
 
+describe.each(Object.entries(ENGINES))('models of the library, %s', (_name, engine) => {
   it.each(CASES)('%s has the gradients of eager tfjs', async (_, spec, tolerance) => {
     const weights = randomWeights(spec.topology, 3);
     const batch = randomBatch(spec, 3, 5, 4);

@@ -1,5 +1,6 @@
 /** What kernels of ours compute, against eager tfjs; and that they are used at all. */
-import { topologyOf } from '@coord/models';
+import { layers as own, topologyOf } from '@coord/models';
+import { sizeOfShape } from '@coord/protocol';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { describe, expect, it } from 'vitest';
 import type { StepSpec } from '../src/engine.js';
@@ -11,7 +12,7 @@ import { prepareStep } from '../src/step/prepare.js';
 import { traceGradient } from '../src/step/trace-step.js';
 import { withBackend } from '../src/tensors.js';
 import { createEagerEngine } from '../src/tfjs/eager-engine.js';
-import { chain, type LayerCase, one } from './layer-cases/case.js';
+import { apply, chain, type LayerCase, one } from './layer-cases/case.js';
 import {
   gradientOf,
   inputField,
@@ -34,6 +35,25 @@ const CASES: readonly (LayerCase & { kernels: string[] })[] = [
     ]),
     kernels: ['geluGradient'],
   },
+  {
+    ...chain('layer norms in a residual block', [6, 8], () => [L.layerNormalization({})]),
+    build(input) {
+      const attended = apply(L.dense({ units: 8 }), apply(L.layerNormalization({}), input));
+      const sum = apply(L.add(), [input, attended]);
+      return apply(L.layerNormalization({ epsilon: 1e-5 }), sum);
+    },
+    kernels: ['layerNormGradient'],
+  },
+  { ...one('layer norm of rank 2', [8], () => L.layerNormalization({})), kernels: ['layerNormGradient'] },
+  { ...one('softmax', [5, 8], () => L.activation({ activation: 'softmax' })), kernels: ['softmaxGradient'] },
+  {
+    ...one('self-attention', [4, 8], () => new own.SelfAttention({ heads: 2 })),
+    kernels: ['splitHeads', 'softmaxGradient', 'joinHeads'],
+  },
+  {
+    ...one('causal self-attention', [8, 12], () => new own.SelfAttention({ heads: 3, causal: true })),
+    kernels: ['splitHeads', 'softmaxGradient', 'joinHeads', 'crossEntropy', 'crossEntropyGradient'],
+  },
   { ...one('gelu by itself', [3, 8], () => L.activation({ activation: 'gelu' as 'relu' })), kernels: ['geluGradient'] },
 ];
 
@@ -42,7 +62,8 @@ function specOf({ inputShape, build }: LayerCase): StepSpec {
     const input = tfl.input({ shape: inputShape });
     // Weights before the layer, so that its gradient goes somewhere.
     const before = L.dense({ units: inputShape.at(-1) as number, activation: 'tanh' }).apply(input);
-    const flat = L.flatten().apply(build(before as tfl.SymbolicTensor));
+    const built = build(before as tfl.SymbolicTensor);
+    const flat = built.rank === 2 ? built : L.flatten().apply(built);
     const head = L.dense({ units: CLASSES, activation: 'softmax' }).apply(flat) as tfl.SymbolicTensor;
     return topologyOf(tfl.model({ inputs: input, outputs: head }));
   });
@@ -71,6 +92,7 @@ describe('layers with kernels of ours have the gradients of eager tfjs', () => {
       const { name, error } = worstDifference(expected.layout, expected.gradient, actual.gradient, layerCase.floor);
       expect(error, `${name}, ${count} samples`).toBeLessThan(1e-5);
       expect(Math.abs(actual.loss - expected.loss)).toBeLessThan(1e-5 * Math.abs(expected.loss));
+      expect(actual.correct).toBe(expected.correct);
     }
   });
 });
@@ -82,14 +104,30 @@ describe('a model with kernels of ours', () => {
     optimise(graph);
     return graph;
   };
+  const touchedBytes = (count: number) => {
+    const { ownNodes } = lower(graphOf(count), { kernelsFrom: 0 });
+    const values = ownNodes.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]);
+    const sizes = new Map(values.map(({ name, dims }) => [name, 4 * sizeOfShape(dims)]));
+    return [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0);
+  };
+
+  it('adds the gradient around a residual block where that of the layer norm inside is computed', () => {
+    const { graph } = traceGradient(prepareStep(specOf(CASES[1])), 3);
+    optimise(graph);
+    const { ownNodes } = lower(graph, { kernelsFrom: 0 });
+    const addends = ownNodes
+      .filter(({ kernel }) => kernel === 'layerNormGradient')
+      .map(({ scalars }) => scalars.at(-1));
+    expect(addends.sort()).toEqual([0, 1]);
+  });
 
   it('does without them where what they touch exceeds the 4 GiB that WebAssembly can address', () => {
-    // Each sample has 72 elements before, 72 around and 72 after the gradient of gelu.
-    const most = Math.floor(2 ** 32 / (4 * 3 * 72)) - 1000;
-    expect(kernelsOf(spec, most)).toEqual(['geluGradient']);
-    const beyond = lower(graphOf(most + 2000), { kernelsFrom: 0 });
-    expect(beyond.ownNodes).toEqual([]);
-    expect(beyond.bytes).toEqual(lower(graphOf(most + 2000), {}).bytes);
+    const most = Math.floor((2 ** 32 / (touchedBytes(2000) - touchedBytes(1000))) * 1000);
+    expect(kernelsOf(spec, most - 1000)).toContain('geluGradient');
+    const beyond = graphOf(most + 1000);
+    const { ownNodes, bytes } = lower(beyond, { kernelsFrom: 0 });
+    expect(ownNodes).toEqual([]);
+    expect(bytes).toEqual(lower(beyond, {}).bytes);
   });
 });
 
@@ -159,4 +197,115 @@ describe('kernels of ours', () => {
       expect(Math.abs(sum - own)).toBeLessThan(rows * 3e-7);
     });
   });
+
+  it('compute cross-entropy and its gradient to seven digits, and nothing for labels that there are not', () => {
+    const [rows, width] = [12, 20];
+    const logits = drawn(rows * width, 10, 3).map((value) => Math.max(-60, Math.min(60, value)));
+    const labels = Int32Array.from({ length: rows }, (_, row) => [row, 19, -1, 20][row % 4]);
+    const slopes = drawn(rows, 1, 5).map((value) => Math.max(-1, Math.min(1, value)));
+    const bits = new Float32Array(labels.buffer);
+    const [losses, largests, inverses, likeliest] = call(
+      'crossEntropy',
+      [logits, bits],
+      [rows, rows, rows, rows],
+      [rows, width],
+    );
+    const [dx] = call(
+      'crossEntropyGradient',
+      [logits, bits, largests, inverses, slopes],
+      [rows * width],
+      [rows, width],
+    );
+    const classes = new Int32Array(likeliest.buffer, likeliest.byteOffset, rows);
+    for (let row = 0; row < rows; row++) {
+      const own = logits.subarray(row * width, (row + 1) * width);
+      const sum = own.reduce((total, value) => total + Math.exp(value), 0);
+      const isLabel = labels[row] >= 0 && labels[row] < width;
+      const loss = isLabel ? Math.log(sum) - own[labels[row]] : 0;
+      expect(Math.abs(losses[row] - loss)).toBeLessThan(1e-6 * Math.max(1, loss));
+      expect(classes[row]).toBe(own.indexOf(Math.max(...own)));
+      own.forEach((value, at) => {
+        const slope = isLabel ? slopes[row] * (Math.exp(value) / sum - (at === labels[row] ? 1 : 0)) : 0;
+        expect(Math.abs(dx[row * width + at] - slope)).toBeLessThan(3e-7);
+      });
+    }
+  });
+
+  it('compute the gradient of softmax, to seven digits', () => {
+    const [rows, width] = [12, 20];
+    const dy = drawn(rows * width, 1, 3);
+    const y = drawn(rows * width, 1, 5).map((value) => Math.min(1, Math.abs(value)));
+    const [dx] = call('softmaxGradient', [dy, y], [rows * width], [rows, width]);
+    dx.forEach((value, at) => {
+      const start = at - (at % width);
+      const products = Array.from({ length: width }, (_, column) => dy[start + column] * y[start + column]);
+      const sum = products.reduce((total, product) => total + product, 0);
+      const size = products.reduce((total, product) => total + Math.abs(product), Math.abs(dy[at]));
+      expect(Math.abs(value - y[at] * (dy[at] - sum))).toBeLessThanOrEqual(size * 3e-7);
+    });
+  });
+
+  it.each([true, false])('compute the gradient of layer norms to six digits, with an addend: %s', (hasAddend) => {
+    const [rows, width] = [12, 20];
+    const [dy, x, addend] = [3, 5, 7].map((seed) => drawn(rows * width, 1, seed).map((value) => value % 1));
+    const [mean, inverse] = [drawn(rows, 1, 9).map((value) => value % 1), new Float32Array(rows).fill(1.5)];
+    const scale = drawn(width, 1, 11).map((value) => value % 1);
+    const results = call(
+      'layerNormGradient',
+      [dy, x, mean, inverse, scale, addend],
+      [rows * width, width, width, width],
+      [rows, width, hasAddend ? 1 : 0],
+    );
+    const sums = [0, 1, 2].map(() => new Float64Array(width));
+    const dx = new Float64Array(rows * width);
+    for (let row = 0; row < rows; row++) {
+      const columns = Array.from({ length: width }, (_, column) => column);
+      const at = (column: number) => row * width + column;
+      const normal = columns.map((column) => (x[at(column)] - mean[row]) * inverse[row]);
+      const slopes = columns.map((column) => dy[at(column)] * scale[column]);
+      const meanSlope = slopes.reduce((sum, slope) => sum + slope, 0) / width;
+      const meanProduct = slopes.reduce((sum, slope, column) => sum + slope * normal[column], 0) / width;
+      for (const column of columns) {
+        const slope = inverse[row] * (slopes[column] - meanSlope - normal[column] * meanProduct);
+        dx[at(column)] = slope + (hasAddend ? addend[at(column)] : 0);
+        sums[0][column] += dy[at(column)] * normal[column];
+        sums[1][column] += dy[at(column)];
+        sums[2][column] += dx[at(column)];
+      }
+    }
+    [dx, ...sums].forEach((exact, index) => {
+      exact.forEach((value, at) => {
+        expect(Math.abs(results[index][at] - value)).toBeLessThan(1e-5);
+      });
+    });
+  });
+
+  it.each(['crossEntropy', 'softmaxGradient', 'layerNormGradient', 'geluGradient'])(
+    'hand on what is not finite: %s',
+    (kernel) => {
+      const [rows, width] = [2, 8];
+      for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) {
+        for (const place of [0, 3, 7]) {
+          const x = new Float32Array(rows * width).fill(0.5);
+          x[place] = value;
+          const column = new Float32Array(rows).fill(1);
+          const vector = new Float32Array(width).fill(1);
+          const ones = new Float32Array(rows * width).fill(1);
+          const results = {
+            crossEntropy: () => call('crossEntropy', [x, new Float32Array(rows)], [2, 2, 2, 2], [rows, width])[0],
+            softmaxGradient: () => call('softmaxGradient', [x, ones], [rows * width], [rows, width])[0],
+            layerNormGradient: () =>
+              call(
+                'layerNormGradient',
+                [ones, x, column, column, vector, ones],
+                [rows * width, width, width, width],
+                [rows, width, 0],
+              )[0],
+            geluGradient: () => call('geluGradient', [x, ones], [rows * width, width], [rows, width])[0],
+          }[kernel]?.() as Float32Array;
+          expect(results.some((result) => !Number.isFinite(result))).toBe(true);
+        }
+      }
+    },
+  );
 });

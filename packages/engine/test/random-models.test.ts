@@ -76,7 +76,11 @@ function specOf(
 }
 
 const reference = createEagerEngine();
-const engines = [await createOrtEngine({ threads: 1 }), await createOrtEngine({ threads: 1, layout: 'plain' })];
+const engines = [
+  await createOrtEngine({ threads: 1 }),
+  await createOrtEngine({ threads: 1, layout: 'plain' }),
+  await createOrtEngine({ threads: 1, kernelsFrom: 0 }),
+];
 
 it('random small models have the gradients of eager tfjs', async () => {
   await fc.assert(

@@ -42,7 +42,15 @@ const CASES: Readonly<Record<string, Case>> = {
   },
   'gpt, with kernels of ours between sessions': {
     spec: decoder({ vocabulary: 64, length: 32, width: 64, heads: 4, blocks: 1 }),
-    kernels: ['geluGradient'],
+    kernels: [
+      'crossEntropy',
+      'crossEntropyGradient',
+      'geluGradient',
+      'joinHeads',
+      'layerNormGradient',
+      'softmaxGradient',
+      'splitHeads',
+    ],
     count: 16,
     others: [1, 20, 5],
     repeats: [0, 1, 2, 10, 100],

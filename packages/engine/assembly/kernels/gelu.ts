@@ -8,12 +8,14 @@ const TABLE: usize = memory.data<f32>([
   0.04211149551991902, 0.3339322594532321, -0.33099337300175125, 0.451998702197153, -0.11485833034570933,
   // p, ½, 1
   0.275, 0.5, 1,
-  // −½ · log2 e; 1/√(2π); the least exponent, at which e^(−x²/2) is nothing beside 1, but no denormal.
-  -0.7213475204444817, 0.3989422804014327, -64,
+  // −½ · log2 e; 1/√(2π); the least exponent, from which on e^(−x²/2) is 0, so that nothing is a denormal.
+  -0.7213475204444817, 0.3989422804014327, -100,
 ]);
 
 function slope(x: v128): v128 {
-  const power = exp2(f32x4.pmax(constant(TABLE, 11), mul(mul(x, x), constant(TABLE, 9))));
+  const exponent = mul(mul(x, x), constant(TABLE, 9));
+  const least = constant(TABLE, 11);
+  const power = v128.and(exp2(f32x4.pmax(exponent, least)), f32x4.gt(exponent, least));
   const t = f32x4.div(constant(TABLE, 8), mulAdd(f32x4.abs(x), constant(TABLE, 6), constant(TABLE, 8)));
   let tail = mulAdd(constant(TABLE, 5), t, constant(TABLE, 4));
   tail = mulAdd(tail, t, constant(TABLE, 3));

@@ -5,3 +5,6 @@
  * Arguments: addresses in bytes of inputs and outputs; then scalars. Rows are whole vectors of four elements.
  */
 export { geluGradient } from './gelu';
+export { joinHeads, splitHeads } from './heads';
+export { layerNormGradient } from './layer-norm';
+export { crossEntropy, crossEntropyGradient, softmaxGradient } from './softmax';

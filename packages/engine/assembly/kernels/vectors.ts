@@ -10,6 +10,17 @@ export function mul(a: v128, b: v128): v128 {
   return f32x4.mul(a, b);
 }
 
+/** A number that is not known beforehand, in all four lanes. */
+export function splat(value: f32): v128 {
+  return f32x4.splat(value);
+}
+
+/** (a + c) + (b + d) */
+export function sumOf(lanes: v128): f32 {
+  const pairs = add(lanes, v128.shuffle<f32>(lanes, lanes, 2, 3, 2, 3));
+  return f32x4.extract_lane(pairs, 0) + f32x4.extract_lane(pairs, 1);
+}
+
 /**
  * A constant in all four lanes, out of a table in memory. What the compiler knew as a constant it would build anew, in several
  * instructions, wherever it is used.

@@ -11,6 +11,7 @@ import { convolutionFilterGradient } from './convolution/filter-gradient.js';
 import { convolution } from './convolution/forward.js';
 import { convolutionInputGradient } from './convolution/input-gradient.js';
 import { elementwiseRules } from './elementwise.js';
+import { fusedRules } from './fused-gradients.js';
 import { indexRules } from './index-kernels.js';
 import { matmulRules } from './matmul.js';
 import { ownRules } from './own-kernels.js';
@@ -30,6 +31,7 @@ export const KERNEL_RULES: KernelRules = {
   ...resizeRules,
   ...volumeRules,
   ...ownRules,
+  ...fusedRules,
   Conv2D: convolution,
   FusedConv2D: convolution,
   Conv2DBackpropInput: convolutionInputGradient,

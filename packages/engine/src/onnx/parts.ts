@@ -67,6 +67,10 @@ export function putTogether(parts: ModelParts, { nodes, reads, given, outputs }:
   return PartsProto.encode({ ...parts.frame, graph }).finish();
 }
 
+/** Elements of an initializer, as the bytes that they are in memory. */
+export const elementsOf = (initializer: Uint8Array): Uint8Array =>
+  (TensorProto.decode(initializer) as unknown as { rawData: Uint8Array }).rawData;
+
 const partsNamed = (names: Iterable<string>, parts: ReadonlyMap<string, Uint8Array>): Uint8Array[] =>
   [...names].flatMap((name) => parts.get(name) ?? []);
 

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { type Kernels, loadKernels } from '../kernels/wasm.js';
 import type { LoweredModel } from '../lower/lower.js';
 import { END_OUTPUT, type OwnNode, type TensorInfo } from '../onnx/builder.js';
-import { type ModelParts, type NodePart, putTogether, takeApart } from '../onnx/parts.js';
+import { elementsOf, type ModelParts, type NodePart, putTogether, takeApart } from '../onnx/parts.js';
 import { cutIntoSegments, type GraphNode, type Segment } from '../segments/cut.js';
 import { allocateBuffers, type HeldValue, type ProgramBuffers } from './buffers.js';
 import { type Elements, OrtSession, type OrtSessionOptions, type Storage, type TensorArray } from './session.js';
@@ -54,6 +54,7 @@ export class SegmentedProgram {
     const segments = segmentsOf(model, parts, stages);
     const sessions = await openSessions(parts, segments, options);
     const buffers = allocateBuffers(heldValues(model, segments, sessions), storage);
+    fillConstants(model, parts, buffers);
     const steps = stepsOf(model, segments, sessions, buffers, storage);
     return new SegmentedProgram(steps, buffers.byName, model, [...sessions.values()]);
   }
@@ -171,6 +172,19 @@ function livesIn(segments: readonly ProgramSegment[]): Map<string, { first: numb
     for (const name of carriedIn) (lives.get(name) as { last: number }).last = at;
   });
   return lives;
+}
+
+/** What a kernel of ours reads may have turned out a constant; no session hands that over. */
+function fillConstants({ ownNodes }: LoweredModel, parts: ModelParts, { byName }: ProgramBuffers): void {
+  for (const { name } of ownNodes.flatMap(({ inputs }) => inputs)) {
+    const constant = parts.initializers.get(name);
+    if (!constant) continue;
+    const { buffer, byteOffset, byteLength } = byName.get(name) as TensorArray;
+    const elements = elementsOf(constant);
+    if (elements.length !== byteLength)
+      throw new Error(`constant "${name}" has ${elements.length} bytes, not ${byteLength}`);
+    new Uint8Array(buffer, byteOffset, byteLength).set(elements);
+  }
 }
 
 function stepsOf(

@@ -4,7 +4,7 @@ import { reducedAxes } from '../lower/axes.js';
 import type { Graph, Node, Value } from '../trace/graph.js';
 
 /** Kernels that can give out the sums of their first output's columns, as their last output. */
-const SUMMING: ReadonlySet<string> = new Set(['GeluGradient']);
+const SUMMING: ReadonlySet<string> = new Set(['GeluGradient', 'LayerNormGradient', 'JoinHeads']);
 
 export function fuseColumnSums(graph: Graph): void {
   for (const node of graph.nodes) {
@@ -12,13 +12,18 @@ export function fuseColumnSums(graph: Graph): void {
     const producer = source?.node;
     if (!producer || !SUMMING.has(producer.kernel) || producer.attrs.hasSums || source !== producer.outputs[0])
       continue;
-    const width = source.shape.at(-1) as number;
-    if (width !== node.inputs.x.shape.at(-1)) continue;
+    const width = node.inputs.x.shape.at(-1) as number;
+    if (width !== columnsOf(producer)) continue;
     const sums = graph.value({ kind: 'result', shape: [width], dtype: 'float32', node: producer });
     producer.outputs.push(sums);
     producer.attrs = { ...producer.attrs, hasSums: true };
     Object.assign(node, { kernel: 'Reshape', inputs: { x: sums }, attrs: { shape: node.outputs[0].shape } });
   }
+}
+
+/** Joined heads have rows of all three of them. */
+function columnsOf({ kernel, outputs: [{ shape }] }: Node): number {
+  return sizeOfShape(kernel === 'JoinHeads' ? shape.slice(2) : shape.slice(-1));
 }
 
 /** Over all axes but the last. */

@@ -1,5 +1,5 @@
-/** Casts to the same type and reshapes to the same shape disappear; of a chain of reshapes the last remains. */
-import type { Graph, Value } from '../trace/graph.js';
+/** Casts to the same type, reshapes to the same shape and transpositions of no axis disappear; of a chain of reshapes the last remains. */
+import type { Graph, Node, Value } from '../trace/graph.js';
 
 export function skipNoOps(graph: Graph): void {
   for (const node of graph.nodes) {
@@ -11,10 +11,15 @@ export function skipNoOps(graph: Graph): void {
 
 function sourceOf(value: Value): Value {
   const { node } = value;
-  if (!node || (node.kernel !== 'Cast' && node.kernel !== 'Reshape')) return value;
+  if (!node || !isNoOp(node)) return value;
   const source = sourceOf(node.inputs.x);
   const isSame = source.dtype === value.dtype && source.shape.join() === value.shape.join();
   return isSame ? source : value;
+}
+
+function isNoOp({ kernel, attrs }: Node): boolean {
+  if (kernel === 'Transpose') return (attrs.perm as number[]).every((axis, index) => axis === index);
+  return kernel === 'Cast' || kernel === 'Reshape';
 }
 
 function throughReshapes(value: Value): Value {

@@ -30,6 +30,43 @@ export const gelu = (x: tf.Tensor): tf.Tensor => run('Gelu', { x })[0];
 /** dy · (Φ(x) + x · φ(x)). */
 export const geluGradient = (x: tf.Tensor, dy: tf.Tensor): tf.Tensor => run('GeluGradient', { x, dy })[0];
 
+/** Gradients of layer normalisation. */
+export interface NormalisedGradient {
+  readonly dx: tf.Tensor;
+  readonly dScale: tf.Tensor;
+  readonly dOffset: tf.Tensor;
+}
+
+/** @param normalised mean and inverse as `layerNorm` gave them for `x`. */
+export function layerNormGradient(
+  dy: tf.Tensor,
+  x: tf.Tensor,
+  { mean, inverse }: Pick<Normalised, 'mean' | 'inverse'>,
+  scale: tf.Tensor,
+): NormalisedGradient {
+  const [dx, dScale, dOffset] = run('LayerNormGradient', { dy, x, mean, inverse, scale });
+  return { dx, dScale, dOffset };
+}
+
+/** True where the kernels of this file are: in a trace. */
+export const hasOwnKernels = (): boolean => tf.getKernel('CrossEntropy', tf.getBackend()) !== undefined;
+
+/** −log softmax(logits)[label] of each place, 0 where there is no such label; the last axis has the classes. */
+export function sparseCrossEntropy(logits: tf.Tensor, labels: tf.Tensor): tf.Tensor {
+  const custom = tf.customGrad((...args) => {
+    const [scores, wanted] = args as tf.Tensor[];
+    const save = args[2] as unknown as tf.GradSaveFunc;
+    const [losses, largest, inverse] = run('CrossEntropy', { logits: scores, labels: wanted });
+    save([scores, wanted, largest, inverse]);
+    const gradFunc = (dy: tf.Tensor, [x, y, largests, inverses]: tf.Tensor[]) => [
+      run('CrossEntropyGradient', { logits: x, labels: y, largest: largests, inverse: inverses, dy })[0],
+      tf.zerosLike(y),
+    ];
+    return { value: losses, gradFunc };
+  });
+  return custom(logits, labels);
+}
+
 function run(kernel: string, inputs: Record<string, tf.Tensor>, attrs: Record<string, number> = {}): tf.Tensor[] {
   const outputs: tf.Tensor | tf.Tensor[] = tf.engine().runKernel(kernel, inputs, attrs);
   return [outputs].flat();

@@ -1,5 +1,6 @@
 /** Losses of distributions over classes (the last axis). */
 import { tf } from '../../tensors.js';
+import { hasOwnKernels, sparseCrossEntropy } from '../../trace/own-kernels.js';
 import { EPSILON, type LossRule, likeOutput, meanPerSample } from './loss.js';
 
 /** int32 labels, without an axis of extent 1 that a dataset may carry. */
@@ -43,6 +44,12 @@ function crossEntropyOfProbabilities(output: tf.Tensor, distribution: tf.Tensor)
   return tf.neg(tf.sum(tf.mul(distribution, tf.log(safe)), -1));
 }
 
+/** Labels need not become distributions where a kernel takes them as they are. */
+const labelledCrossEntropy = (output: tf.Tensor, target: tf.Tensor, isLogits: boolean): tf.Tensor | undefined =>
+  isLogits && target.dtype === 'int32' && hasOwnKernels()
+    ? sparseCrossEntropy(output, labelsOf(target, output))
+    : undefined;
+
 const crossEntropy = (output: tf.Tensor, wanted: tf.Tensor, isLogits: boolean): tf.Tensor =>
   isLogits ? crossEntropyOfLogits(output, wanted) : crossEntropyOfProbabilities(output, wanted);
 
@@ -58,6 +65,7 @@ const hits = (output: tf.Tensor, target: tf.Tensor): tf.Tensor =>
 export const categoricalCrossentropy: LossRule<'categoricalCrossentropy'> = {
   logitsOf: 'softmax',
   perPlace: (output, target, { spec, isLogits }) =>
+    (spec.labelSmoothing === 0 ? labelledCrossEntropy(output, target, isLogits) : undefined) ??
     crossEntropy(output, smoothed(asDistribution(target, output), spec.labelSmoothing), isLogits),
   classWeights,
   correct: hits,
@@ -65,7 +73,8 @@ export const categoricalCrossentropy: LossRule<'categoricalCrossentropy'> = {
 
 export const sparseCategoricalCrossentropy: LossRule<'sparseCategoricalCrossentropy'> = {
   logitsOf: 'softmax',
-  perPlace: (output, target, { isLogits }) => crossEntropy(output, asDistribution(target, output), isLogits),
+  perPlace: (output, target, { isLogits }) =>
+    labelledCrossEntropy(output, target, isLogits) ?? crossEntropy(output, asDistribution(target, output), isLogits),
   classWeights,
   correct: hits,
 };

@@ -4,7 +4,7 @@
  */
 import type * as tfl from '@tensorflow/tfjs-layers';
 import { tf } from '../../tensors.js';
-import { layerNorm as normalise } from '../own-kernels.js';
+import { layerNormGradient, layerNorm as normalise } from '../own-kernels.js';
 import type { LayerFormula } from './formula.js';
 
 interface LayerNormLayer extends tfl.layers.Layer {
@@ -24,24 +24,12 @@ export const layerNorm: LayerFormula = (layer, [x]) => {
     const save = args[3] as unknown as tf.GradSaveFunc;
     const { y, mean, inverse } = normalise(input, scale, offset, epsilon);
     save([input, mean, inverse, scale]);
-    return { value: y, gradFunc: gradients };
+    return { value: y, gradFunc };
   });
   return custom(x, gamma.read(), beta.read());
 };
 
-/** With n = (x − mean) · r and g = dy · γ: dx = r · (g − mean(g) − n · mean(g · n)); row means are products with γ. */
-function gradients(dy: tf.Tensor, [x, mean, inverse, scale]: tf.Tensor[]): tf.Tensor[] {
-  const width = x.shape[x.rank - 1];
-  const rows = x.size / width;
-  const matrix = (tensor: tf.Tensor, columns: number) => tf.reshape(tensor, [rows, columns]) as tf.Tensor2D;
-  const slopes = matrix(dy, width);
-  const centred = tf.sub(matrix(x, width), matrix(mean, 1));
-  const normal = tf.mul(centred, matrix(inverse, 1));
-  const products = tf.mul(slopes, normal) as tf.Tensor2D;
-  const column = tf.mul(tf.reshape(scale, [width, 1]), 1 / width) as tf.Tensor2D;
-  const meanSlope = tf.matMul(slopes, column);
-  const meanProduct = tf.matMul(products, column);
-  const direct = tf.sub(tf.mul(slopes, scale), meanSlope);
-  const dx = tf.mul(tf.sub(direct, tf.mul(normal, meanProduct)), matrix(inverse, 1));
-  return [tf.reshape(dx, x.shape), tf.sum(products, 0), tf.sum(slopes, 0)];
+function gradFunc(dy: tf.Tensor, [x, mean, inverse, scale]: tf.Tensor[]): tf.Tensor[] {
+  const { dx, dScale, dOffset } = layerNormGradient(dy, x, { mean, inverse }, scale);
+  return [dx, dScale, dOffset];
 }
