@@ -10,14 +10,15 @@ const root = join(import.meta.dirname, '..');
 const MAY_IMPORT: Record<string, readonly string[]> = {
   protocol: [],
   models: ['protocol'],
-  data: ['protocol'],
-  checkpoint: ['protocol'],
+  disk: ['protocol'],
+  data: ['protocol', 'disk'],
+  checkpoint: ['protocol', 'disk'],
   transport: ['protocol'],
   engine: ['protocol', 'models'],
   ring: ['protocol', 'transport'],
-  coordinator: ['protocol', 'transport', 'data', 'checkpoint'],
-  worker: ['protocol', 'models', 'data', 'checkpoint', 'transport', 'engine', 'ring'],
-  cli: ['protocol', 'models', 'data', 'checkpoint', 'transport', 'engine', 'ring', 'coordinator', 'worker'],
+  coordinator: ['protocol', 'disk', 'transport', 'data', 'checkpoint'],
+  worker: ['protocol', 'disk', 'models', 'data', 'checkpoint', 'transport', 'engine', 'ring'],
+  cli: ['protocol', 'disk', 'models', 'data', 'checkpoint', 'transport', 'engine', 'ring', 'coordinator', 'worker'],
 };
 
 /** The only packages in which a tensor library may be named. */

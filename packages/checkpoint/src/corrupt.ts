@@ -4,8 +4,3 @@ import { CoordError } from '@coord/protocol';
 export function corrupt(file: string, problem: string, cause?: unknown): CoordError {
   return new CoordError('CHECKPOINT_CORRUPT', `${file} is corrupt: ${problem}`, { facts: { file }, cause });
 }
-
-export const errorText = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
-export const errnoOf = (error: unknown): string | undefined =>
-  error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;

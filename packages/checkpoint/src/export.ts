@@ -1,9 +1,7 @@
 /** Weights for other programs: tfjs and everything that reads safetensors (Python, Rust …). */
-import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { errorText, makeDirectory, replaceDurably, writing } from '@coord/disk';
 import { CoordError, type TrainingState } from '@coord/protocol';
-import { errorText } from './corrupt.js';
-import { replaceDurably } from './durable.js';
 import { encodeSafetensors } from './safetensors.js';
 import { weightTensors } from './state-tensors.js';
 
@@ -27,7 +25,7 @@ export async function exportTfjs(state: TrainingState, topologyJson: string, out
   };
   const values = weightTensors(state).map(({ bytes }) => bytes);
   await writing(outDir, async () => {
-    await mkdir(outDir, { recursive: true });
+    await makeDirectory(outDir);
     await replaceDurably(join(outDir, TFJS_WEIGHTS), values);
     await replaceDurably(join(outDir, TFJS_MODEL), [Buffer.from(JSON.stringify(model))]);
   });
@@ -47,19 +45,7 @@ function parseTopology(text: string): unknown {
 /** Writes the weights alone, one float32 tensor a parameter. @throws CoordError CHECKPOINT_WRITE_FAILED */
 export async function exportSafetensors(state: TrainingState, file: string): Promise<void> {
   await writing(file, async () => {
-    await mkdir(dirname(file), { recursive: true });
+    await makeDirectory(dirname(file));
     await replaceDurably(file, encodeSafetensors(weightTensors(state), { step: String(state.step) }));
   });
-}
-
-async function writing(target: string, write: () => Promise<void>): Promise<void> {
-  try {
-    await write();
-  } catch (cause) {
-    throw new CoordError('CHECKPOINT_WRITE_FAILED', `the export to ${target} failed: ${errorText(cause)}`, {
-      hint: 'See that the target can be written and that the disk has space.',
-      facts: { target },
-      cause,
-    });
-  }
 }

@@ -1,8 +1,9 @@
 /** `manifest.json`: what a checkpoint is of, and the hash of every byte in it, its own included. */
 import { createHash } from 'node:crypto';
+import { errorText } from '@coord/disk';
 import { CoordError, sha256Schema, stateHeaderSchema } from '@coord/protocol';
 import { z } from 'zod';
-import { corrupt, errorText } from './corrupt.js';
+import { corrupt } from './corrupt.js';
 
 export const FORMAT_VERSION = 1;
 

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf } from './corrupt.js';
+import { errnoOf } from '@coord/disk';
 
 const DIGITS = 8;
 const NAME = /^step-(\d{8,})(?:\.(\d+))?$/;

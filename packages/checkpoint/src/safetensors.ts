@@ -3,8 +3,9 @@
  * as JSON (name → dtype, shape, place in the data), then the data of all tensors without gaps. Little-endian throughout, as
  * is every machine that Node runs on in practice.
  */
+import { errorText } from '@coord/disk';
 import { z } from 'zod';
-import { corrupt, errorText } from './corrupt.js';
+import { corrupt } from './corrupt.js';
 
 const DTYPE_BYTES = { F32: 4, U8: 1 } as const;
 export type Dtype = keyof typeof DTYPE_BYTES;

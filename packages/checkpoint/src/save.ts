@@ -1,8 +1,7 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { errnoOf, errorText, syncDirectory, writeDurably, writeHint } from '@coord/disk';
 import { CoordError, headerOfGradually, isCoordError, type TrainingState } from '@coord/protocol';
-import { errnoOf, errorText } from './corrupt.js';
-import { syncDirectory, writeDurably } from './durable.js';
 import {
   type CheckpointManifest,
   FILE_NAMES,
@@ -117,14 +116,11 @@ function requireZeroPadding({ layout, weights, slots }: TrainingState): void {
 }
 
 function writeFailed(directory: string, step: number, cause: unknown): CoordError {
-  const full = errnoOf(cause) === 'ENOSPC';
   return new CoordError(
     'CHECKPOINT_WRITE_FAILED',
     `the checkpoint of step ${step} could not be written to ${directory}: ${errorText(cause)}`,
     {
-      hint: full
-        ? 'Free space on that disk, or choose another one with --run-dir.'
-        : 'Older checkpoints are untouched. See that the directory can be written, or choose another one with --run-dir.',
+      hint: writeHint(cause),
       facts: { directory, step, errno: errnoOf(cause) },
       cause,
     },

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
-import { corrupt, errnoOf, errorText } from './corrupt.js';
-import { type FileFacts, PIECE_BYTES } from './durable.js';
+import { errnoOf, errorText, type FileFacts, PIECE_BYTES } from '@coord/disk';
+import { corrupt } from './corrupt.js';
 
 /**
  * Reads a file whose size and SHA-256 are known.

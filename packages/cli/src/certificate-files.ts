@@ -1,8 +1,9 @@
 /** The coordinator's certificate: its own, kept in the run directory, or one that its user brings. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { hostname, networkInterfaces } from 'node:os';
 import { join, resolve } from 'node:path';
+import { replaceFile, writing } from '@coord/disk';
 import { CoordError } from '@coord/protocol';
 import { type Certificate, fingerprintOf } from '@coord/transport';
 import type { StartOptions } from './options.js';
@@ -39,7 +40,7 @@ export function certificateFilesOf(
   return former ?? (tls ? ownFiles(runDir) : undefined);
 }
 
-/** Makes the run's own certificate where there is none yet. @throws CoordError USAGE */
+/** Makes the run's own certificate where there is none yet. @throws CoordError USAGE, CHECKPOINT_WRITE_FAILED */
 export async function loadCertificate(runDir: string, files: CertificateFiles): Promise<Certificate> {
   const own = ownFiles(runDir);
   const found = await readPair(files).catch((cause: NodeJS.ErrnoException) => {
@@ -63,12 +64,14 @@ function check({ certPem, keyPem }: { certPem: string; keyPem: string }, files: 
   }
 }
 
+/** The certificate comes last and stands for the pair: whatever this is interrupted by, the next start makes both anew. */
 async function makeOwn(files: CertificateFiles): Promise<Certificate> {
   const { createCertificate } = await import('@coord/transport/certificate');
   const certificate = await createCertificate(ownNames());
-  await mkdir(join(files.cert, '..'), { recursive: true });
-  await writeFile(files.key, certificate.keyPem, { mode: OWNER_ONLY });
-  await writeFile(files.cert, certificate.certPem);
+  // One whose key is gone must not stand beside the new key.
+  await writing(files.cert, () => rm(files.cert, { force: true }));
+  await replaceFile(files.key, certificate.keyPem, { mode: OWNER_ONLY });
+  await replaceFile(files.cert, certificate.certPem);
   return certificate;
 }
 

@@ -2,8 +2,9 @@
  * `coordinator.json` in the run directory: where the run's coordinator listens and which certificate it shows, so that a
  * resumed one is found, and known, by the workers of the one before.
  */
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { replaceFile } from '@coord/disk';
 import { z } from 'zod';
 import { LISTEN_PATTERN } from './listen.js';
 
@@ -18,12 +19,9 @@ const coordinatorRecordSchema = z.object({
 });
 export type CoordinatorRecord = z.infer<typeof coordinatorRecordSchema>;
 
-/** Written aside and renamed, so that a crash leaves the old record or the new one. */
-export async function writeCoordinatorRecord(runDir: string, record: CoordinatorRecord): Promise<void> {
-  const aside = join(runDir, `${FILE}.${process.pid}.tmp`);
-  await writeFile(aside, `${JSON.stringify(record, null, 2)}\n`, { mode: OWNER_ONLY });
-  await rename(aside, join(runDir, FILE));
-}
+/** @throws CoordError CHECKPOINT_WRITE_FAILED; the record is then the old one. */
+export const writeCoordinatorRecord = (runDir: string, record: CoordinatorRecord): Promise<void> =>
+  replaceFile(join(runDir, FILE), `${JSON.stringify(record, null, 2)}\n`, { mode: OWNER_ONLY });
 
 /** Undefined where there is none, or none that can be read: then the run goes on at a new address. */
 export async function readCoordinatorRecord(runDir: string): Promise<CoordinatorRecord | undefined> {

@@ -5,6 +5,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FormerWorker } from '@coord/coordinator';
+import { writeFailed } from '@coord/disk';
 import { adoptProcess } from './adopted-process.js';
 import { TOKEN_VARIABLE } from './token.js';
 
@@ -117,10 +118,18 @@ const childOf = (child: ChildProcess, name: string): LocalProcess => ({
   kill: () => child.kill('SIGKILL'),
 });
 
+function openLog(file: string): number {
+  try {
+    return openSync(file, 'a');
+  } catch (cause) {
+    throw writeFailed(file, cause);
+  }
+}
+
 function launch(options: LocalWorkersOptions, index: number, workers: number): ChildProcess {
   const name = nameOf(index);
   const logFile = logFileOf(options, name);
-  const log = openSync(logFile, 'a');
+  const log = openLog(logFile);
   const [program, ...args] = [
     ...(options.prefixOf?.(index) ?? []),
     process.execPath,

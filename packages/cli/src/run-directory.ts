@@ -1,7 +1,8 @@
 /** The directory of a run: `config.json`, `ledger.jsonl`, `metrics.jsonl`, `checkpoints/`, `logs/`. */
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { makeDirectory, replaceFile, writing } from '@coord/disk';
 import { CoordError } from '@coord/protocol';
 import { z } from 'zod';
 import { type RunConfig, runConfigSchema } from './config/schema.js';
@@ -37,7 +38,7 @@ export const runName = (now: Date, model: string, shortId: string): string =>
 export const logsDirectory = (runDir: string): string => join(runDir, 'logs');
 export const metricsFile = (runDir: string): string => join(runDir, 'metrics.jsonl');
 
-/** @throws CoordError USAGE when the directory already holds a run. */
+/** @throws CoordError USAGE when the directory already holds a run, CHECKPOINT_WRITE_FAILED. */
 export async function createRunDirectory(runDir: string, record: RunRecord): Promise<void> {
   if (existsSync(join(runDir, CONFIG_FILE))) {
     throw new CoordError('USAGE', `${runDir} already holds a run`, {
@@ -45,16 +46,13 @@ export async function createRunDirectory(runDir: string, record: RunRecord): Pro
       facts: { runDir },
     });
   }
-  await mkdir(logsDirectory(runDir), { recursive: true });
+  await writing(runDir, () => makeDirectory(logsDirectory(runDir)));
   await writeRunRecord(runDir, record);
 }
 
-/** Written aside and renamed, so that a crash leaves the old record or the new one. */
-export async function writeRunRecord(runDir: string, record: RunRecord): Promise<void> {
-  const aside = join(runDir, `${CONFIG_FILE}.${process.pid}.tmp`);
-  await writeFile(aside, `${JSON.stringify({ formatVersion: 1, ...record }, null, 2)}\n`);
-  await rename(aside, join(runDir, CONFIG_FILE));
-}
+/** @throws CoordError CHECKPOINT_WRITE_FAILED; the record is then the old one. */
+export const writeRunRecord = (runDir: string, record: RunRecord): Promise<void> =>
+  replaceFile(join(runDir, CONFIG_FILE), `${JSON.stringify({ formatVersion: 1, ...record }, null, 2)}\n`);
 
 /** @throws CoordError CHECKPOINT_NOT_FOUND when there is no run, CHECKPOINT_CORRUPT when its record cannot be read. */
 export async function readRunRecord(runDir: string): Promise<RunRecord> {

@@ -4,6 +4,7 @@
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { writing } from '@coord/disk';
 import { type Clock, systemClock } from '@coord/protocol';
 import type { LedgerEntry, LedgerRecord } from './ledger-entries.js';
 import { formatLine, parseLedger } from './ledger-lines.js';
@@ -23,7 +24,7 @@ export interface Ledger {
   readonly recordedStep: number;
   /** In the order of calls. Steps reach the disk within a second, everything else at once. */
   append(entry: LedgerEntry): void;
-  /** Resolves when all that was appended is on the disk. @throws what the file system threw at the last attempt. */
+  /** Resolves when all that was appended is on the disk. @throws CoordError CHECKPOINT_WRITE_FAILED */
   flush(): Promise<void>;
   close(): Promise<void>;
 }
@@ -43,15 +44,25 @@ export async function readLedger(path: string): Promise<readonly LedgerRecord[]>
   return parseLedger(path, await readIfThere(path)).records;
 }
 
-/** Opens or creates the ledger, and cuts off a torn last line. @throws CoordError LEDGER_CORRUPT */
+/** Opens or creates the ledger, and cuts off a torn last line. @throws CoordError LEDGER_CORRUPT, CHECKPOINT_WRITE_FAILED */
 export async function openLedger(path: string, options: LedgerOptions = {}): Promise<Ledger> {
   const bytes = await readIfThere(path);
   const { records, head, wholeBytes } = parseLedger(path, bytes);
-  const handle = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
-  await handle.truncate(wholeBytes);
-  await handle.sync();
+  const handle = await writing(path, () => openCut(path, wholeBytes));
   const start = { handle, head, seq: records.length, sizeBytes: wholeBytes };
   return new LedgerFile(path, records, bytes.length - wholeBytes, start, options);
+}
+
+async function openCut(path: string, wholeBytes: number): Promise<FileHandle> {
+  const handle = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+  try {
+    await handle.truncate(wholeBytes);
+    await handle.sync();
+    return handle;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
 }
 
 async function readIfThere(path: string): Promise<Buffer> {
@@ -101,7 +112,7 @@ class LedgerFile implements Ledger {
   flush(): Promise<void> {
     this.cancelTimer?.();
     this.cancelTimer = undefined;
-    this.writing = this.writing.catch(() => {}).then(() => this.write());
+    this.writing = this.writing.catch(() => {}).then(() => writing(this.path, () => this.write()));
     return this.writing;
   }
 

@@ -11,6 +11,7 @@ import { closeSync, openSync, readFileSync, unlinkSync, writeFileSync, writeSync
 import { link, readdir, readFile, stat, unlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { errnoOf, writing } from '@coord/disk';
 import { CoordError } from '@coord/protocol';
 import { z } from 'zod';
 
@@ -40,7 +41,7 @@ export interface RunLock {
   release(): void;
 }
 
-/** @throws CoordError RUN_LOCKED when another coordinator lives. */
+/** @throws CoordError RUN_LOCKED when another coordinator lives, CHECKPOINT_WRITE_FAILED. */
 export async function lockRun(runDir: string): Promise<RunLock> {
   const owner: Owner = {
     pid: process.pid,
@@ -85,15 +86,20 @@ async function readOwner(file: string): Promise<Owner | undefined> {
 
 /** @returns the file; undefined when somebody else was faster. */
 async function take(runDir: string, number: number, owner: Owner): Promise<string | undefined> {
-  const aside = join(runDir, `coordinator.lock.${process.pid}.${owner.since.replaceAll(':', '')}.tmp`);
   const file = fileOf(runDir, number);
+  return (await writing(file, () => createWhole(runDir, file, owner))) ? file : undefined;
+}
+
+/** Not synced: after a power cut no owner is left. @returns false when the file was there. */
+async function createWhole(runDir: string, file: string, owner: Owner): Promise<boolean> {
+  const aside = join(runDir, `coordinator.lock.${process.pid}.${owner.since.replaceAll(':', '')}.tmp`);
   try {
     await writeFile(aside, JSON.stringify(owner));
     // A link comes into being whole, and never replaces anything.
     await link(aside, file);
-    return file;
+    return true;
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return undefined;
+    if (errnoOf(error) === 'EEXIST') return false;
     throw error;
   } finally {
     await unlink(aside).catch(() => {});
@@ -144,7 +150,7 @@ async function lives({ file, owner }: Held, runDir: string): Promise<boolean> {
 /** By the clock of the disk that both machines share. */
 async function ageMs(file: string, runDir: string): Promise<number> {
   const probe = join(runDir, `coordinator.lock.${process.pid}.now.tmp`);
-  await writeFile(probe, '');
+  await writing(probe, () => writeFile(probe, ''));
   try {
     const [now, touched] = await Promise.all([stat(probe), stat(file)]);
     return now.mtimeMs - touched.mtimeMs;

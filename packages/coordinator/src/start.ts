@@ -29,7 +29,7 @@ export const LEDGER_FILE = 'ledger.jsonl';
  * Opens the run's ledger, listens, and waits for workers.
  *
  * @throws CoordError RUN_LOCKED (another coordinator leads it), PORT_IN_USE, UNREACHABLE (no such address here), LEDGER_CORRUPT, CHECKPOINT_MISMATCH (the directory
- *   holds the ledger of another run).
+ *   holds the ledger of another run), CHECKPOINT_WRITE_FAILED (a full disk).
  */
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
   const lock = await lockRun(options.runDir);
@@ -53,7 +53,8 @@ async function startLocked(options: CoordinatorOptions): Promise<Coordinator> {
     const chronicle = new Chronicle(options.logger, ledger, options.onEvent ?? (() => {}));
     return await openDoors(options, clock, ledger, chronicle, notices);
   } catch (error) {
-    await ledger.close();
+    // Why it did not start is the news, not that this could not be written down.
+    await ledger.close().catch(() => {});
     throw error;
   }
 }

@@ -1,7 +1,7 @@
 /** Blocks as files `ab/abcd…`, written aside and renamed, so that a reader in another process never sees half of one. */
-import { randomUUID } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { replaceFile } from '@coord/disk';
 import { sha256Of } from './blocks.js';
 
 export interface CacheProblem {
@@ -30,17 +30,13 @@ export class BlockDirectory {
     return undefined;
   }
 
-  /** A full or read-only disk makes the cache slower, not the run fail. */
+  /** A full or read-only disk makes the cache slower, not the run fail. Nothing waits for the disk: `read` finds out what is torn. */
   async write(sha256: string, bytes: Uint8Array): Promise<void> {
     const file = this.#fileOf(sha256);
-    const aside = `${file}.${randomUUID()}.tmp`;
     try {
-      await mkdir(dirname(file), { recursive: true });
-      await writeFile(aside, bytes);
-      await rename(aside, file);
+      await replaceFile(file, bytes, { sync: false });
     } catch (cause) {
       this.onProblem({ kind: 'write-failed', sha256, file, cause });
-      await rm(aside, { force: true }).catch(() => {});
     }
   }
 

@@ -1,6 +1,6 @@
 /** Flight recorder: the worker's last events in a ring buffer, and the way to a file when somebody must know what happened. */
-import { mkdir, rename, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
+import { replaceFile } from '@coord/disk';
 import type { FlightEvent, FlightHeader } from '@coord/protocol';
 
 /** About nine events a step, and two a bucket where steps overlap: the last hundreds of steps. */
@@ -41,10 +41,5 @@ export const flightFile = (directory: string, workerId: string, title?: string):
 export const formatFlightRecord = (header: FlightHeader, events: readonly FlightEvent[]): string =>
   `${[header, ...events].map((line) => JSON.stringify(line)).join('\n')}\n`;
 
-/** Written aside and renamed, so that a reader sees the old record or the new one. */
-export async function writeFlightRecord(file: string, text: string): Promise<void> {
-  await mkdir(dirname(file), { recursive: true });
-  const aside = `${file}.${process.pid}.tmp`;
-  await writeFile(aside, text);
-  await rename(aside, file);
-}
+/** @throws CoordError CHECKPOINT_WRITE_FAILED */
+export const writeFlightRecord = (file: string, text: string): Promise<void> => replaceFile(file, text);

@@ -5,7 +5,7 @@ import type { TimelineOptions } from '../options.js';
 import { writeTimeline } from '../timeline/write.js';
 import { plural } from '../view/format.js';
 
-/** @throws CoordError CHECKPOINT_NOT_FOUND (no run), LEDGER_CORRUPT, USAGE (no flight record). */
+/** @throws CoordError CHECKPOINT_NOT_FOUND (no run), LEDGER_CORRUPT, USAGE (no flight record), CHECKPOINT_WRITE_FAILED. */
 export async function runTimeline(runDir: string, options: TimelineOptions, io: CommandIo): Promise<number> {
   const file = options.out ?? join(runDir, 'timeline.json');
   const { workers, events } = await writeTimeline(runDir, file, options.flight);

@@ -1,6 +1,6 @@
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LEDGER_FILE, readLedger } from '@coord/coordinator';
+import { replaceFile } from '@coord/disk';
 import { logsDirectory, readRunRecord } from '../run-directory.js';
 import { findFlightFiles, readFlightFile } from './flight-file.js';
 import { traceOf } from './trace.js';
@@ -15,7 +15,7 @@ export interface WrittenTimeline {
  * Merges a run's ledger and flight records into one trace.
  *
  * @param flightFiles beside those that local workers have left in the run directory.
- * @throws CoordError CHECKPOINT_NOT_FOUND (no run), LEDGER_CORRUPT, USAGE (no flight record).
+ * @throws CoordError CHECKPOINT_NOT_FOUND (no run), LEDGER_CORRUPT, USAGE (no flight record), CHECKPOINT_WRITE_FAILED.
  */
 export async function writeTimeline(
   runDir: string,
@@ -27,6 +27,6 @@ export async function writeTimeline(
   const files = [...(await findFlightFiles(logsDirectory(runDir))), ...flightFiles];
   const flights = await Promise.all(files.map(readFlightFile));
   const traceEvents = traceOf(ledger, flights);
-  await writeFile(file, JSON.stringify({ traceEvents, displayTimeUnit: 'ms', metadata: { runId } }));
+  await replaceFile(file, JSON.stringify({ traceEvents, displayTimeUnit: 'ms', metadata: { runId } }));
   return { workers: flights.map(({ header }) => header.workerId), events: traceEvents.length };
 }

@@ -1,6 +1,7 @@
 /** `tokens.json` in the run directory: the run's tokens with their secrets. Only its owner may read it. */
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { replaceFile } from '@coord/disk';
 import { CoordError, createToken } from '@coord/protocol';
 import { z } from 'zod';
 import { TokenBook, type TokenPage } from './token-book.js';
@@ -34,9 +35,6 @@ async function readPage(file: string): Promise<TokenPage> {
   }
 }
 
-/** Written aside and renamed, so that a crash leaves the old tokens or the new ones. */
-async function writePage(file: string, page: TokenPage): Promise<void> {
-  const aside = `${file}.${process.pid}.tmp`;
-  await writeFile(aside, `${JSON.stringify({ formatVersion: 1, ...page }, null, 2)}\n`, { mode: OWNER_ONLY });
-  await rename(aside, file);
-}
+/** @throws CoordError CHECKPOINT_WRITE_FAILED; the file then has the old tokens. */
+const writePage = (file: string, page: TokenPage): Promise<void> =>
+  replaceFile(file, `${JSON.stringify({ formatVersion: 1, ...page }, null, 2)}\n`, { mode: OWNER_ONLY });

@@ -1,0 +1,10 @@
+export {
+  type FileFacts,
+  makeDirectory,
+  PIECE_BYTES,
+  replaceDurably,
+  syncDirectory,
+  writeDurably,
+} from './durable.js';
+export { replaceFile } from './replace-file.js';
+export { errnoOf, errorText, writeFailed, writeHint, writing } from './write-failed.js';
