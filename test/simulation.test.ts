@@ -84,6 +84,20 @@ const FOUND: readonly [string, Schedule][] = [
       ],
     },
   ],
+  [
+    'a coordinator that dies while its workers come and go',
+    {
+      seed: 556779680,
+      workers: 1,
+      faults: [
+        { afterMs: 0, fault: { kind: 'drain', worker: 0 } },
+        { afterMs: 9, fault: { kind: 'partition', worker: 0, from: 'coordinator', forMs: 1 } },
+        { afterMs: 120, fault: { kind: 'drain', worker: 0 } },
+        { afterMs: 147, fault: { kind: 'join' } },
+        { afterMs: 26, fault: { kind: 'kill-coordinator', backAfterMs: 0 } },
+      ],
+    },
+  ],
 ];
 
 describe('the whole system in virtual time', () => {

@@ -2,7 +2,7 @@
 import type { CoordinatorEvent, LedgerEntry, LedgerRecord, RunResult } from '@coord/coordinator';
 import { DEFAULT_TIMINGS } from '@coord/coordinator';
 import { Chronicle, Conductor, createDoor, type Ledger, readPast, TokenBook } from '@coord/coordinator/testing';
-import { type Clock, headerOf, type RunSpec, type TrainingState } from '@coord/protocol';
+import { headerOf, type RunSpec, type TrainingState } from '@coord/protocol';
 import type { Link } from '@coord/transport';
 import { pino } from 'pino';
 import type { Process } from './world.js';
@@ -34,7 +34,7 @@ class MemoryLedger implements Ledger {
 
   constructor(
     private readonly disk: Disk,
-    private readonly clock: Clock,
+    private readonly process: Process,
   ) {
     this.past = [...disk.records];
   }
@@ -42,7 +42,7 @@ class MemoryLedger implements Ledger {
   append(entry: LedgerEntry): void {
     this.unwritten.push(entry);
     if (entry.type !== 'step') this.write();
-    else this.cancelTimer ??= this.clock.after(STEP_DELAY_MS, () => this.write());
+    else this.cancelTimer ??= this.process.clock.after(STEP_DELAY_MS, () => this.write());
   }
 
   async flush(): Promise<void> {
@@ -56,6 +56,8 @@ class MemoryLedger implements Ledger {
   private write(): void {
     this.cancelTimer?.();
     this.cancelTimer = undefined;
+    // The code of a killed process runs on here until it waits for something; its system calls do not.
+    if (this.process.isDead) return;
     for (const entry of this.unwritten.splice(0)) {
       if (entry.type === 'step') this.recordedStep = entry.step;
       this.disk.records.push({ seq: this.disk.records.length + 1, time: '2026-01-01T00:00:00.000Z', entry });
@@ -84,8 +86,8 @@ export function startSimulatedCoordinator(process: Process, setup: CoordinatorSe
   const { run, token, disk, minWorkers, onEvent } = setup;
   const { clock } = process;
   const tokens = TokenBook.of(token);
-  const ledger = new MemoryLedger(disk, clock);
-  const chronicle = new Chronicle(pino({ level: 'silent' }), ledger, onEvent);
+  const ledger = new MemoryLedger(disk, process);
+  const chronicle = new Chronicle(pino({ level: 'silent' }), ledger, (event) => process.isDead || onEvent(event));
   const state = disk.checkpoint;
   const initial = { header: headerOf(state), state };
   const conductor = new Conductor({
@@ -104,7 +106,7 @@ export function startSimulatedCoordinator(process: Process, setup: CoordinatorSe
     chronicle,
     waitForWorkers: true,
     async save(saved) {
-      disk.checkpoint = saved;
+      if (!process.isDead) disk.checkpoint = saved;
       return `memory/step-${saved.step}`;
     },
   });
