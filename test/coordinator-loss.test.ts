@@ -17,8 +17,9 @@ import {
 } from './support/coord.js';
 
 const TOKEN = 'coordinator-loss-token';
-/** Long enough that the coordinator can be killed twice and come back in between. */
-const STEPS = 3000;
+/** Long enough that the coordinator can be killed twice and come back in between; workers wait in it more than they compute. */
+const STEPS = 1500;
+const PACE = { COORD_FAULT: 'slow-grains=2' };
 
 const RUN = [
   'configs/synthetic-tiny.yaml',
@@ -35,12 +36,17 @@ const RUN = [
 
 const directories: string[] = [];
 
-function newRun(workers: number, ...more: string[]): { start: CoordProcess; directory: string } {
+function startRun(workers: number, env: Record<string, string>, more: readonly string[]) {
   const directory = join(temporaryDirectory(), 'run');
   directories.push(directory);
   const args = ['start', ...RUN, '--json', '--workers', String(workers), '--run-dir', directory, ...more];
-  return { start: coord(args), directory };
+  return { start: coord(args, { env }), directory };
 }
+
+const newRun = (workers: number, ...more: string[]) => startRun(workers, PACE, more);
+
+const joinRun = (url: string, ...more: string[]): CoordProcess =>
+  coord(['worker', url, '--json', ...more], { env: { COORD_TOKEN: TOKEN, ...PACE } });
 
 const resume = (directory: string, ...more: string[]): CoordProcess =>
   coord(['start', '--resume', directory, '--json', ...more]);
@@ -95,16 +101,14 @@ describe('a coordinator that is killed in the middle of a run', () => {
   let reference: CoordEvent;
 
   beforeAll(async () => {
-    reference = await finishedEvent(newRun(1).start);
+    reference = await finishedEvent(startRun(1, {}, []).start);
     expect(reference.steps).toBe(STEPS);
   }, 120_000);
 
   it('is taken over from by a resumed one, while its three workers train on', async () => {
     const { start, directory } = newRun(0, '--min-workers', '3', '--token', TOKEN);
     const { urls } = (await start.event('listening')) as CoordEvent & { urls: string[] };
-    const workers = [1, 2, 3].map((n) =>
-      coord(['worker', urls[0], '--name', `remote-${n}`, '--json'], { env: { COORD_TOKEN: TOKEN } }),
-    );
+    const workers = [1, 2, 3].map((n) => joinRun(urls[0], '--name', `remote-${n}`));
     await reaches(start, 300);
     await kill(start);
     const lost = await Promise.all(workers.map((worker) => worker.event('coordinator-lost')));
@@ -177,7 +181,7 @@ describe('a coordinator that is killed in the middle of a run', () => {
   it('for good ends its workers with COORDINATOR_LOST once their patience has ended', async () => {
     const { start } = newRun(0, '--token', TOKEN);
     const { urls } = (await start.event('listening')) as CoordEvent & { urls: string[] };
-    const worker = coord(['worker', urls[0], '--patience', '1', '--json'], { env: { COORD_TOKEN: TOKEN } });
+    const worker = joinRun(urls[0], '--patience', '1');
     await reaches(start, 50);
     await kill(start);
     expect((await worker.exited).code).toBe(6);
@@ -213,9 +217,7 @@ describe('a worker that stands still', () => {
   it('is taken out, and comes back by itself when it goes on', async () => {
     const { start, directory } = newRun(0, '--min-workers', '2', '--token', TOKEN);
     const { urls } = (await start.event('listening')) as CoordEvent & { urls: string[] };
-    const [still, other] = ['still', 'other'].map((name) =>
-      coord(['worker', urls[0], '--name', name, '--json'], { env: { COORD_TOKEN: TOKEN } }),
-    );
+    const [still, other] = ['still', 'other'].map((name) => joinRun(urls[0], '--name', name));
     await reaches(start, 50);
     still.kill('SIGSTOP');
     expect(await start.event('worker-lost')).toMatchObject({ name: 'still', left: false });

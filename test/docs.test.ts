@@ -104,7 +104,7 @@ function staged(line: string, stage: Stage, run: string): string[] {
 
 const BENCH_ADDITIONS: Readonly<Record<string, readonly string[]>> = {
   scaling: ['--workers', '1', '--repeats', '1', '--steps', '5'],
-  allreduce: ['--sizes', '4K'],
+  allreduce: ['--sizes', '4K', '--rounds', '1'],
   overlap: ['--steps', '2'],
 };
 

@@ -55,7 +55,7 @@ describe('a worker that cannot join', () => {
   });
 
   it('because nobody listens there is told to check the address', async () => {
-    const worker = await runCoord(['worker', 'ws://127.0.0.1:9'], { env: { COORD_TOKEN: TOKEN } });
+    const worker = await runCoord(['worker', 'ws://127.0.0.1:9', '--wait', '1'], { env: { COORD_TOKEN: TOKEN } });
     expect(worker.code).toBe(6);
     expect(worker.stderr).toMatch(/127\.0\.0\.1:9/);
     expect(worker.stderr).toMatch(/hint: /);
@@ -65,7 +65,8 @@ describe('a worker that cannot join', () => {
     const server = createServer((_, response) => response.end('hello')).listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));
     const { port } = server.address() as { port: number };
-    const worker = await runCoord(['worker', `ws://127.0.0.1:${port}`], { env: { COORD_TOKEN: TOKEN } });
+    const args = ['worker', `ws://127.0.0.1:${port}`, '--wait', '1'];
+    const worker = await runCoord(args, { env: { COORD_TOKEN: TOKEN } });
     server.close();
     expect(worker.code).toBe(6);
     expect(worker.stderr).toMatch(/hint: Something else than a coord process answers there/);

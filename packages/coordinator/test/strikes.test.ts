@@ -1,6 +1,7 @@
 /** A worker that differed once brings that with it when it comes back under another id, also to another coordinator. */
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { readLedger } from '../src/index.js';
 import { startTestCluster, type TestCluster } from './cluster.js';
@@ -40,7 +41,7 @@ describe('a strike', () => {
     const runDir = await temporaryDirectory();
     const isWritten = async () =>
       (await readLedger(join(cluster.runDir, 'ledger.jsonl'))).some(({ entry }) => entry.type === 'worker-diverged');
-    while (!(await isWritten())) await new Promise((resolve) => setImmediate(resolve));
+    while (!(await isWritten())) await sleep(20);
     await copyFile(join(cluster.runDir, 'ledger.jsonl'), join(runDir, 'ledger.jsonl'));
     const successor = await startTestCluster({ runDir, minWorkers: 3, timings: { returnWindowMs: 60_000 } });
     const workers = await Promise.all(['w1', 'w2', 'w3'].map((id) => comeBack(successor, id)));

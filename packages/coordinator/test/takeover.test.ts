@@ -4,6 +4,7 @@
  */
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { readLedger } from '../src/index.js';
 import { readPast } from '../src/past.js';
@@ -34,7 +35,7 @@ async function afterDeath(settled: number): Promise<string> {
 }
 
 async function until(isSo: () => Promise<boolean>): Promise<void> {
-  while (!(await isSo())) await new Promise((resolve) => setImmediate(resolve));
+  while (!(await isSo())) await sleep(20);
 }
 
 const successor = (runDir: string, returnWindowMs = RETURN_WINDOW_MS): Promise<TestCluster> =>
