@@ -184,7 +184,7 @@ describe('kernels of ours', () => {
     const [rows, width] = [24, 32];
     const x = drawn(rows * width, range, range);
     const dy = drawn(rows * width, 1, 7).map((value) => Math.fround(Math.max(-1, Math.min(1, value))));
-    const [dx, sums] = call('geluGradient', [x, dy], [rows * width, width], [rows, width]);
+    const [dx, sums] = call('geluGradient', [x, dy], [rows * width, width], [rows, width, width]);
     const exact = Float64Array.from(x, (value, at) => {
       const density = Math.exp((-value * value) / 2) / Math.sqrt(2 * Math.PI);
       return dy[at] * (normalDistribution(value) + value * density);
@@ -301,7 +301,7 @@ describe('kernels of ours', () => {
                 [rows * width, width, width, width],
                 [rows, width, 0],
               )[0],
-            geluGradient: () => call('geluGradient', [x, ones], [rows * width, width], [rows, width])[0],
+            geluGradient: () => call('geluGradient', [x, ones], [rows * width, width], [rows, width, width])[0],
           }[kernel]?.() as Float32Array;
           expect(results.some((result) => !Number.isFinite(result))).toBe(true);
         }

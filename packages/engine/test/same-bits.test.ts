@@ -32,6 +32,16 @@ interface Case {
   readonly repeats: readonly number[];
 }
 
+const DECODER_KERNELS = [
+  'crossEntropy',
+  'crossEntropyGradient',
+  'geluGradient',
+  'joinHeads',
+  'layerNormGradient',
+  'softmaxGradient',
+  'splitHeads',
+];
+
 const CASES: Readonly<Record<string, Case>> = {
   cnn: {
     spec: stepOf('cnn', { inputShape: [18, 18, 1], filters: [16, 32, 16], hiddenUnits: 8, classes: 4 }),
@@ -42,18 +52,17 @@ const CASES: Readonly<Record<string, Case>> = {
   },
   'gpt, with kernels of ours between sessions': {
     spec: decoder({ vocabulary: 64, length: 32, width: 64, heads: 4, blocks: 1 }),
-    kernels: [
-      'crossEntropy',
-      'crossEntropyGradient',
-      'geluGradient',
-      'joinHeads',
-      'layerNormGradient',
-      'softmaxGradient',
-      'splitHeads',
-    ],
+    kernels: DECODER_KERNELS,
     count: 16,
     others: [1, 20, 5],
     repeats: [0, 1, 2, 10, 100],
+  },
+  'gpt, with products in bands': {
+    spec: decoder({ vocabulary: 256, length: 32, width: 256, heads: 4, blocks: 1 }),
+    kernels: DECODER_KERNELS,
+    count: 8,
+    others: [1, 12, 5],
+    repeats: [0, 1, 10],
   },
 };
 

@@ -28,18 +28,28 @@ function slope(x: v128): v128 {
   return add(add(constant(TABLE, 7), signed), mul(mul(x, power), constant(TABLE, 10)));
 }
 
-/** `sums`: of each column of dx. */
-export function geluGradient(x: usize, dy: usize, dx: usize, sums: usize, rows: usize, width: usize): void {
-  const bytes = width << 2;
-  memory.fill(sums, 0, bytes);
-  for (let row: usize = 0; row < rows; row++) {
-    for (let at: usize = 0; at < bytes; at += 16) {
-      const product = mul(slope(v128.load(x + at)), v128.load(dy + at));
-      v128.store(dx + at, product);
-      v128.store(sums + at, add(v128.load(sums + at), product));
+/** `sums`: of each column of dx. `band`: columns that lie together, see `index.ts`. */
+export function geluGradient(
+  x: usize,
+  dy: usize,
+  dx: usize,
+  sums: usize,
+  rows: usize,
+  width: usize,
+  band: usize,
+): void {
+  memory.fill(sums, 0, width << 2);
+  const bytes = band << 2;
+  for (let end = sums + (width << 2); sums < end; sums += bytes) {
+    for (let row: usize = 0; row < rows; row++) {
+      for (let at: usize = 0; at < bytes; at += 16) {
+        const product = mul(slope(v128.load(x + at)), v128.load(dy + at));
+        v128.store(dx + at, product);
+        v128.store(sums + at, add(v128.load(sums + at), product));
+      }
+      x += bytes;
+      dy += bytes;
+      dx += bytes;
     }
-    x += bytes;
-    dy += bytes;
-    dx += bytes;
   }
 }

@@ -1,12 +1,13 @@
 /** Kernels that move, repeat or select elements. */
 import { tf } from '../tensors.js';
 import type { Value } from '../trace/graph.js';
-import { type KernelRule, type KernelRules, type LowerContext, sameShape } from './context.js';
+import { columnsOf, type KernelRule, type KernelRules, type LowerContext, sameShape } from './context.js';
 
 const axisOf = (axis: number, shape: readonly number[]) => (axis < 0 ? axis + shape.length : axis);
 
 const reshape: KernelRule = ({ inputs: { x }, outputs: [out] }, context) => {
   if (sameShape(x.shape, out.shape)) return context.alias(out, x);
+  if (context.isBanded(x) && columnsOf(x) === columnsOf(out)) return context.set(out, 'banded', context.banded(x));
   const isColumn = x.shape.length === 4 && x.shape[1] === 1 && x.shape[2] === 1;
   // With one pixel, channels first and channels last are the same order.
   const source = isColumn && context.isChannelsFirst(x) ? context.nchw(x) : context.plain(x);

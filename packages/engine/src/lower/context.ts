@@ -5,6 +5,10 @@
  * - `plain`: elements in tfjs's order (NHWC), the form that every value of any rank can take;
  * - `nchw`: channels first, what ONNX's convolutions and pools want;
  * - `blocked`: ONNX Runtime's internal NCHWc, [N, C/b, H, W, b] in memory with the shape [N, C, H, W]; several times faster.
+ *
+ * Rows of columns (the last axis), of any rank, may exist in two more, in which products of matrices are convolutions (lower/banded.ts):
+ * - `banded`: as pixels of one blocked image, [columns/b, rows, b] in memory with the shape [1, columns, rows, 1];
+ * - `turned`: rows as channels of an image whose pixels are columns, [rows/b, columns, b] with the shape [1, rows, columns, 1].
  */
 import { sizeOfShape } from '@coord/protocol';
 import type { DataType } from '@tensorflow/tfjs-core';
@@ -12,7 +16,7 @@ import { type Attributes, BLOCKED, type Name, type OnnxBuilder } from '../onnx/b
 import { DATA_TYPE, type OnnxType } from '../onnx/schema.js';
 import { type Node, unsupported, type Value } from '../trace/graph.js';
 
-export type Form = 'plain' | 'nchw' | 'blocked';
+export type Form = 'plain' | 'nchw' | 'blocked' | 'banded' | 'turned';
 
 export type KernelRule = (node: Node, context: LowerContext) => void;
 export type KernelRules = Readonly<Record<string, KernelRule>>;
@@ -40,11 +44,12 @@ export class LowerContext {
   // Forms of values.
 
   plain(value: Value): Name {
-    return this.formOf(value, 'plain', (forms) =>
-      forms.blocked === undefined
+    return this.formOf(value, 'plain', (forms) => {
+      if (forms.banded !== undefined) return this.unbanded(value, forms.banded);
+      return forms.blocked === undefined
         ? this.transpose(this.nchw(value), TO_CHANNELS_LAST)
-        : this.unblocked(value, forms.blocked, { channels_last: 1 }),
-    );
+        : this.unblocked(value, forms.blocked, { channels_last: 1 });
+    });
   }
 
   nchw(value: Value): Name {
@@ -61,6 +66,25 @@ export class LowerContext {
         ? this.reordered('ReorderInput', value, this.plain(value), { channels_last: 1 })
         : this.reordered('ReorderInput', value, forms.nchw, {}),
     );
+  }
+
+  banded(value: Value): Name {
+    return this.formOf(value, 'banded', () => {
+      const pixels = this.reshape(this.plain(value), [1, rowsOf(value), 1, columnsOf(value)]);
+      return this.op('ReorderInput', [pixels], { channels_last: 1 }, BLOCKED);
+    });
+  }
+
+  private unbanded(value: Value, banded: Name): Name {
+    const attributes = { channels: columnsOf(value), channels_last: 1 };
+    return this.reshape(this.op('ReorderOutput', [banded], attributes, BLOCKED), value.shape);
+  }
+
+  turned(value: Value): Name {
+    return this.formOf(value, 'turned', () => {
+      const image = this.reshape(this.plain(value), [1, rowsOf(value), columnsOf(value), 1]);
+      return this.op('ReorderInput', [image], {}, BLOCKED);
+    });
   }
 
   private unblocked(value: Value, name: Name, attributes: Attributes): Name {
@@ -81,6 +105,12 @@ export class LowerContext {
 
   has(value: Value, form: Form): boolean {
     return value.shape.length === 4 && this.entry(value)[form] !== undefined;
+  }
+
+  /** True when the value lies in bands already, and nowhere else. */
+  isBanded(value: Value): boolean {
+    const { banded, plain } = this.entry(value);
+    return banded !== undefined && plain === undefined;
   }
 
   /** True when the value lies channels first (or blocked), so that staying there saves a transposition. */
@@ -130,19 +160,38 @@ export class LowerContext {
 
   // Kernels of ours.
 
+  /** Columns of a band, where products of matrices are to be convolutions and kernels of ours understand bands. */
+  get bandColumns(): number | undefined {
+    return this.kernelsFrom === undefined ? undefined : this.blockSize;
+  }
+
   /** True where a kernel of ours computes what is done to `value` quicker: it takes rows of whole vectors of four. */
   paysAsKernel(value: Value): boolean {
     const isFourfold = (value.shape.at(-1) ?? 1) % 4 === 0;
     return this.kernelsFrom !== undefined && isFourfold && sizeOfShape(value.shape) >= this.kernelsFrom;
   }
 
-  /** Leaves the outputs, in plain form, to a kernel of ours. */
-  own(kernel: string, inputs: readonly Value[], outputs: readonly OwnOutput[], scalars: readonly number[]): void {
-    const infoOf = ({ dtype, shape }: OwnOutput) => ({ type: onnxType(dtype), dims: shape });
-    const operands = inputs.map((value) => ({ name: this.plain(value), ...infoOf(value) }));
+  /**
+   * Leaves the outputs to a kernel of ours.
+   *
+   * @param banded those of inputs and outputs that lie in bands; the others are plain.
+   */
+  own(
+    kernel: string,
+    inputs: readonly Value[],
+    outputs: readonly OwnOutput[],
+    scalars: readonly number[],
+    banded: readonly OwnOutput[] = [],
+  ): void {
+    const infoOf = (value: OwnOutput) => ({
+      type: onnxType(value.dtype),
+      dims: banded.includes(value) ? [1, columnsOf(value), rowsOf(value), 1] : value.shape,
+    });
+    const nameOf = (value: Value) => (banded.includes(value) ? this.banded(value) : this.plain(value));
+    const operands = inputs.map((value) => ({ name: nameOf(value), ...infoOf(value) }));
     const names = this.onnx.own(kernel, operands, outputs.map(infoOf), scalars);
     outputs.forEach((output, index) => {
-      if ('id' in output) this.set(output, 'plain', names[index]);
+      if ('id' in output) this.set(output, banded.includes(output) ? 'banded' : 'plain', names[index]);
     });
   }
 
@@ -200,6 +249,11 @@ export function onnxType(dtype: DataType): OnnxType {
   if (dtype === 'float32' || dtype === 'int32' || dtype === 'bool') return dtype;
   throw unsupported('the step', `it computes with ${dtype} tensors`);
 }
+
+/** Elements of the last axis. */
+export const columnsOf = ({ shape }: Pick<Value, 'shape'>): number => shape.at(-1) ?? 1;
+/** How often the last axis repeats. */
+export const rowsOf = ({ shape }: Pick<Value, 'shape'>): number => sizeOfShape(shape.slice(0, -1));
 
 /** The one number that all elements of a float32 value have, if so. */
 export const uniformOf = (value: Value): number | undefined => (value.dtype === 'float32' ? value.uniform : undefined);

@@ -11,7 +11,9 @@ export type Emit = (...operands: Name[]) => Name;
 /** Computes `out` from `inputs`, broadcasting as tfjs does (last axes aligned). */
 export function elementwise(context: LowerContext, out: Value, inputs: readonly Value[], emit: Emit): void {
   const hasBlocked = inputs.some((value) => context.has(value, 'blocked'));
-  if (hasBlocked && context.canBlock(out) && inputs.every(fitsBlocked(out))) {
+  if (inputs.every(fitsBanded(context, out))) {
+    context.set(out, 'banded', emit(...inputs.map((value) => context.banded(value))));
+  } else if (hasBlocked && context.canBlock(out) && inputs.every(fitsBlocked(out))) {
     elementwiseBlocked(context, out, inputs, emit);
   } else if (out.shape.length === 4 && inputs.some((value) => context.isChannelsFirst(value))) {
     context.set(out, 'nchw', emit(...inputs.map((value) => channelsFirstOperand(context, value))));
@@ -52,6 +54,11 @@ const fitsBlocked =
   (out: Value) =>
   (value: Value): boolean =>
     isScalar(value) || sameShape(value.shape, out.shape) || isChannelVector(value, out.shape[3]);
+
+const fitsBanded =
+  (context: LowerContext, out: Value) =>
+  (value: Value): boolean =>
+    context.isBanded(value) && sameShape(value.shape, out.shape);
 
 function elementwiseBlocked(context: LowerContext, out: Value, inputs: readonly Value[], emit: Emit): void {
   const [count, height, width, channels] = out.shape;

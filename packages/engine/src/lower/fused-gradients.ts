@@ -2,16 +2,20 @@
  * What kernels of ours compute in one pass (assembly/kernels/), and beside each what plain operations compute instead: on GPUs,
  * and where a tensor is too small for a kernel to pay.
  */
-import { sizeOfShape } from '@coord/protocol';
 import type { Name } from '../onnx/builder.js';
+import type { HeadsAttrs } from '../passes/attention-heads.js';
 import type { Value } from '../trace/graph.js';
-import type { KernelRule, KernelRules, LowerContext, OwnOutput } from './context.js';
+import { paysInBands } from './banded.js';
+import { columnsOf, type KernelRule, type KernelRules, type LowerContext, type OwnOutput, rowsOf } from './context.js';
 import { elementwise } from './elementwise.js';
 
 const geluGradient: KernelRule = ({ inputs: { x, dy }, outputs }, context) => {
   const [dx, columnSums] = outputs;
   if (context.paysAsKernel(x)) {
-    return context.own('geluGradient', [x, dy], [dx, columnSums ?? columnOf(x)], rowsOf(x));
+    const isBanded = context.isBanded(x) && context.isBanded(dy);
+    const scalars = [...extentsOf(x), bandOf(context, columnsOf(x), isBanded)];
+    const results = [dx, columnSums ?? columnOf(x)];
+    return context.own('geluGradient', [x, dy], results, scalars, isBanded ? [x, dy, dx] : []);
   }
   elementwise(context, dx, [x, dy], (value, slope) => context.op('Mul', [slope, geluSlope(context, value)]));
   if (columnSums) context.set(columnSums, 'plain', sumOfColumns(context, dx));
@@ -33,14 +37,14 @@ const layerNormGradient: KernelRule = (node, context) => {
   // Where nothing is added, its place in the arguments is taken by something that is not read.
   const operands = [dy, x, mean, inverse, scale, addend ?? dy];
   const results = [dx, scaleSums, offsetSums, columnSums ?? columnOf(x)];
-  context.own('layerNormGradient', operands, results, [...rowsOf(x), addend ? 1 : 0]);
+  context.own('layerNormGradient', operands, results, [...extentsOf(x), addend ? 1 : 0]);
 };
 
 /** With n = (x − mean) · r and g = dy · γ: dx = r · (g − mean(g) − n · mean(g · n)); row means are products with γ. */
 const plainLayerNormGradient: KernelRule = ({ inputs, outputs }, context) => {
   const { dy, x, mean, inverse, scale, addend } = inputs;
   const [dx, scaleSums, offsetSums, columnSums] = outputs;
-  const [rows, width] = rowsOf(x);
+  const [rows, width] = extentsOf(x);
   const matrix = (value: Value, columns: number) => context.reshape(context.plain(value), [rows, columns]);
   const slopes = matrix(dy, width);
   const normal = context.op('Mul', [context.op('Sub', [matrix(x, width), matrix(mean, 1)]), matrix(inverse, 1)]);
@@ -58,7 +62,7 @@ const plainLayerNormGradient: KernelRule = ({ inputs, outputs }, context) => {
 };
 
 const softmaxGradient: KernelRule = ({ inputs: { dy, y }, outputs: [dx] }, context) => {
-  if (context.paysAsKernel(y)) return context.own('softmaxGradient', [dy, y], [dx], rowsOf(y));
+  if (context.paysAsKernel(y)) return context.own('softmaxGradient', [dy, y], [dx], extentsOf(y));
   const [slopes, values] = [context.plain(dy), context.plain(y)];
   const products = context.op('Mul', [slopes, values]);
   const sums = context.sum(products, [y.shape.length - 1], true);
@@ -66,7 +70,7 @@ const softmaxGradient: KernelRule = ({ inputs: { dy, y }, outputs: [dx] }, conte
 };
 
 const crossEntropy: KernelRule = ({ inputs: { logits, labels }, outputs }, context) => {
-  if (context.paysAsKernel(logits)) return context.own('crossEntropy', [logits, labels], outputs, rowsOf(logits));
+  if (context.paysAsKernel(logits)) return context.own('crossEntropy', [logits, labels], outputs, extentsOf(logits));
   const [losses, largests, inverses, likeliest] = outputs;
   const axis = logits.shape.length - 1;
   const x = context.plain(logits);
@@ -85,7 +89,7 @@ const crossEntropy: KernelRule = ({ inputs: { logits, labels }, outputs }, conte
 const crossEntropyGradient: KernelRule = ({ inputs, outputs: [dx] }, context) => {
   const { logits, labels, largest, inverse, dy } = inputs;
   if (context.paysAsKernel(logits)) {
-    return context.own('crossEntropyGradient', [logits, labels, largest, inverse, dy], [dx], rowsOf(logits));
+    return context.own('crossEntropyGradient', [logits, labels, largest, inverse, dy], [dx], extentsOf(logits));
   }
   const column = (value: Value) => context.reshape(context.plain(value), [...value.shape, 1]);
   const axis = logits.shape.length - 1;
@@ -108,31 +112,46 @@ function oneHotOf(context: LowerContext, logits: Value, labels: Value): Name {
 const APART = [2, 0, 3, 1, 4];
 const TOGETHER = [1, 3, 0, 2, 4];
 
-const splitHeads: KernelRule = ({ inputs: { joined }, outputs }, context) => {
-  if (context.paysAsKernel(joined)) return context.own('splitHeads', [joined], outputs, headsOf(joined));
-  const apart = context.transpose(context.plain(joined), APART);
-  const parts = context.onnx.ops('Split', [apart, context.onnx.integers([1, 1, 1])], 3, { axis: 0 });
+const splitHeads: KernelRule = ({ inputs: { joined }, attrs, outputs }, context) => {
+  const { count, length, heads, depth } = attrs as unknown as HeadsAttrs;
+  if (context.paysAsKernel(joined)) {
+    const isBanded = context.isBanded(joined) && fillsBands(context, depth);
+    const scalars = [count, length, heads, depth, bandOf(context, columnsOf(joined), isBanded)];
+    return context.own('splitHeads', [joined], outputs, scalars, isBanded ? [joined] : []);
+  }
+  const rows = context.reshape(context.plain(joined), [count, length, 3, heads, depth]);
+  const parts = context.onnx.ops('Split', [context.transpose(rows, APART), context.onnx.integers([1, 1, 1])], 3, {
+    axis: 0,
+  });
   outputs.forEach((out, index) => {
     context.set(out, 'plain', parts[index]);
   });
 };
 
-const joinHeads: KernelRule = ({ inputs: { queries, keys, values }, outputs }, context) => {
+/** Joined in bands where the products that read them want bands. */
+const joinHeads: KernelRule = ({ inputs: { queries, keys, values }, attrs, outputs }, context) => {
   const [joined, columnSums] = outputs;
+  const { count, length, heads, depth } = attrs as unknown as HeadsAttrs;
   if (context.paysAsKernel(joined)) {
-    const columns = { shape: joined.shape.slice(2), dtype: joined.dtype };
-    return context.own('joinHeads', [queries, keys, values], [joined, columnSums ?? columns], headsOf(joined));
+    const isBanded =
+      fillsBands(context, depth) && paysInBands(context, count * length, columnsOf(joined), heads * depth);
+    const scalars = [count, length, heads, depth, bandOf(context, columnsOf(joined), isBanded)];
+    const results = [joined, columnSums ?? columnOf(joined)];
+    return context.own('joinHeads', [queries, keys, values], results, scalars, isBanded ? [joined] : []);
   }
   const parts = [queries, keys, values].map((value) => context.plain(value));
-  context.set(joined, 'plain', context.transpose(context.op('Concat', parts, { axis: 0 }), TOGETHER));
-  if (!columnSums) return;
-  const [count, length, ...columns] = joined.shape;
-  const matrix = context.reshape(context.plain(joined), [count * length, sizeOfShape(columns)]);
-  context.set(columnSums, 'plain', context.sum(matrix, [0]));
+  const together = context.transpose(context.op('Concat', parts, { axis: 0 }), TOGETHER);
+  context.set(joined, 'plain', context.reshape(together, joined.shape));
+  if (columnSums) context.set(columnSums, 'plain', sumOfColumns(context, joined));
 };
 
-/** Count, length, heads, depth. */
-const headsOf = ({ shape: [count, length, , heads, depth] }: Value): number[] => [count, length, heads, depth];
+/** A head must not share a band with another one. */
+const fillsBands = ({ bandColumns }: LowerContext, depth: number): boolean =>
+  bandColumns !== undefined && depth % bandColumns === 0;
+
+/** What a kernel is told about the order of its rows. */
+const bandOf = ({ bandColumns }: LowerContext, columns: number, isBanded: boolean): number =>
+  isBanded && bandColumns !== undefined ? bandColumns : columns;
 
 /** Where a kernel puts sums that nobody asked for. */
 const columnOf = ({ shape, dtype }: Value): OwnOutput => ({ shape: shape.slice(-1), dtype });
@@ -143,9 +162,8 @@ function sumOfColumns(context: LowerContext, x: Value): Name {
 }
 
 /** Rows, and elements of one: the last axis. */
-function rowsOf({ shape }: Value): [number, number] {
-  const width = shape.at(-1) ?? 1;
-  return [sizeOfShape(shape) / width, width];
+function extentsOf(value: Value): [number, number] {
+  return [rowsOf(value), columnsOf(value)];
 }
 
 export const fusedRules: KernelRules = {

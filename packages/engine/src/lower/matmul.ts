@@ -1,7 +1,8 @@
 /** Matrix products. */
 import { type Attributes, MICROSOFT, type Name } from '../onnx/builder.js';
-import type { Value } from '../trace/graph.js';
+import type { Node, Value } from '../trace/graph.js';
 import { activated } from './activation.js';
+import { lowerBanded } from './banded.js';
 import type { KernelRule, KernelRules, LowerContext } from './context.js';
 
 interface ProductAttrs {
@@ -47,6 +48,7 @@ const batchMatMul: KernelRule = (node, context) => {
     const sum = bias ? context.op('Add', [product, ...addends]) : product;
     return context.set(out, 'plain', activated(context, sum, node));
   }
+  if (isLinear(node) && lowerBanded(context, node.inputs, attrs, out)) return;
   if (paysInBands(a, b, attrs)) {
     const product = context.reshape(productInBands(context, a, b, transposes), out.shape);
     const sum = bias ? context.op('Add', [product, ...addends]) : product;
@@ -56,6 +58,8 @@ const batchMatMul: KernelRule = (node, context) => {
   const shaped = out.shape.length === 2 ? product : context.reshape(product, out.shape);
   context.set(out, 'plain', activated(context, shaped, node));
 };
+
+const isLinear = ({ attrs: { activation } }: Node): boolean => !activation || activation === 'linear';
 
 const softmax =
   (type: string): KernelRule =>

@@ -13,17 +13,12 @@ export function fuseColumnSums(graph: Graph): void {
     if (!producer || !SUMMING.has(producer.kernel) || producer.attrs.hasSums || source !== producer.outputs[0])
       continue;
     const width = node.inputs.x.shape.at(-1) as number;
-    if (width !== columnsOf(producer)) continue;
+    if (width !== source.shape.at(-1)) continue;
     const sums = graph.value({ kind: 'result', shape: [width], dtype: 'float32', node: producer });
     producer.outputs.push(sums);
     producer.attrs = { ...producer.attrs, hasSums: true };
     Object.assign(node, { kernel: 'Reshape', inputs: { x: sums }, attrs: { shape: node.outputs[0].shape } });
   }
-}
-
-/** Joined heads have rows of all three of them. */
-function columnsOf({ kernel, outputs: [{ shape }] }: Node): number {
-  return sizeOfShape(kernel === 'JoinHeads' ? shape.slice(2) : shape.slice(-1));
 }
 
 /** Over all axes but the last. */
