@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import type { StepSpec } from '../src/engine.js';
 import { KERNEL_BYTES, loadKernels } from '../src/kernels/wasm.js';
 import { lower } from '../src/lower/lower.js';
+import { probeBlockSize } from '../src/ort/block-size.js';
 import { createOrtEngine } from '../src/ort/ort-engine.js';
 import { optimise } from '../src/passes/optimise.js';
 import { prepareStep } from '../src/step/prepare.js';
@@ -24,6 +25,7 @@ import {
 } from './support.js';
 
 const CLASSES = 4;
+const blockSize = await probeBlockSize();
 const L = tfl.layers;
 
 /** Beside each case the kernels that it must use. */
@@ -54,6 +56,24 @@ const CASES: readonly (LayerCase & { kernels: string[] })[] = [
     ...one('causal self-attention', [8, 12], () => new own.SelfAttention({ heads: 3, causal: true })),
     kernels: ['splitHeads', 'softmaxGradient', 'joinHeads', 'crossEntropy', 'crossEntropyGradient'],
   },
+  ...[
+    { title: 'side by side', filters: 32, pool: {}, kernel: 'maxPoolGradient2x2' },
+    { title: 'side by side without a relu', filters: 32, pool: {}, kernel: 'maxPoolGradient2x2', activation: 'linear' },
+    {
+      title: 'that overlap',
+      filters: 16,
+      pool: { poolSize: 3, strides: 2, padding: 'same' },
+      kernel: 'maxPoolGradient',
+    },
+    { title: 'with gaps', filters: 16, pool: { poolSize: [1, 2], strides: [2, 3] }, kernel: 'maxPoolGradient' },
+  ].map(({ title, filters, pool, kernel, activation = 'relu' }) => ({
+    ...chain(`max pooling over windows ${title}`, [8, 9, 3], () => [
+      L.conv2d({ filters, kernelSize: 2, activation: activation as 'relu' }),
+      L.maxPooling2d(pool as Parameters<typeof L.maxPooling2d>[0]),
+    ]),
+    // They work in the blocked layout, where there is one.
+    kernels: blockSize === undefined ? [] : [kernel],
+  })),
   { ...one('gelu by itself', [3, 8], () => L.activation({ activation: 'gelu' as 'relu' })), kernels: ['geluGradient'] },
 ];
 
@@ -74,7 +94,7 @@ function specOf({ inputShape, build }: LayerCase): StepSpec {
 function kernelsOf(spec: StepSpec, count: number): string[] {
   const { graph } = traceGradient(prepareStep(spec), count);
   optimise(graph);
-  return lower(graph, { kernelsFrom: 0 }).ownNodes.map(({ kernel }) => kernel);
+  return lower(graph, { kernelsFrom: 0, blockSize }).ownNodes.map(({ kernel }) => kernel);
 }
 
 const reference = createEagerEngine();
@@ -179,6 +199,63 @@ function normalDistribution(x: number): number {
   return x > 0 ? 1 - tail : tail;
 }
 
+interface Pooling {
+  readonly planes: number;
+  readonly height: number;
+  readonly width: number;
+  readonly depth: number;
+  readonly window: readonly number[];
+  readonly stride: readonly number[];
+  readonly pad: readonly number[];
+}
+
+/** Pixels of each window by their place in `x`, row by row; padding is none of them. */
+function windowsOf({ planes, height, width, window, stride, pad }: Pooling): number[][] {
+  const counts = [height, width].map((extent, axis) =>
+    Math.floor((extent + 2 * pad[axis] - window[axis]) / stride[axis] + 1),
+  );
+  const range = (count: number) => [...Array(count).keys()];
+  const along = (at: number, axis: number) =>
+    range(window[axis])
+      .map((offset) => at * stride[axis] - pad[axis] + offset)
+      .filter((place) => place >= 0 && place < [height, width][axis]);
+  return range(planes).flatMap((plane) =>
+    range(counts[0]).flatMap((row) =>
+      range(counts[1]).map((column) =>
+        along(row, 0).flatMap((inRow) => along(column, 1).map((at) => (plane * height + inRow) * width + at)),
+      ),
+    ),
+  );
+}
+
+/** On small integers, so that ties abound and sums are exact. */
+function expectPoolGradient(pooling: Pooling, isMasked: boolean): void {
+  const { planes, height, width, depth, window, stride, pad } = pooling;
+  const windows = windowsOf(pooling);
+  const next = numbersFrom(height);
+  const integers = (length: number, from: number) => Float32Array.from({ length }, () => Math.floor(next() * 5) + from);
+  const x = integers(planes * height * width * depth, -3);
+  const dy = integers(windows.length * depth, -2);
+  const y = new Float32Array(dy.length);
+  const expected = new Float32Array(x.length);
+  windows.forEach((pixels, at) => {
+    for (let channel = 0; channel < depth; channel++) {
+      const values = pixels.map((pixel) => x[pixel * depth + channel]);
+      const maximum = Math.max(...values);
+      y[at * depth + channel] = maximum;
+      const winner = pixels[values.indexOf(maximum)];
+      if (!isMasked || maximum > 0) expected[winner * depth + channel] += dy[at * depth + channel];
+    }
+  });
+  const image = [planes, height, width, 4 * depth];
+  const perPlane = windows.length / planes;
+  const columns = Math.floor((width + 2 * pad[1] - window[1]) / stride[1] + 1);
+  const general = [...image, perPlane / columns, columns, ...window, ...stride, ...pad, isMasked ? 1 : 0];
+  expect(call('maxPoolGradient', [x, y, dy], [x.length], general)[0]).toEqual(expected);
+  if (`${window} ${stride} ${pad}` !== '2,2 2,2 0,0') return;
+  expect(call('maxPoolGradient2x2', [x, y, dy], [x.length], [...image, isMasked ? 1 : 0])[0]).toEqual(expected);
+}
+
 describe('kernels of ours', () => {
   it.each([1, 3, 30])('compute the gradient of gelu to seven digits, inputs up to ±%d', (range) => {
     const [rows, width] = [24, 32];
@@ -278,6 +355,21 @@ describe('kernels of ours', () => {
         expect(Math.abs(results[index][at] - value)).toBeLessThan(1e-5);
       });
     });
+  });
+
+  it.each([
+    { title: '2×2', window: [2, 2], stride: [2, 2], pad: [0, 0] },
+    { title: 'overlapping, padded', window: [3, 3], stride: [2, 2], pad: [1, 1] },
+    { title: 'overlapping, more rows than columns', window: [3, 2], stride: [1, 2], pad: [0, 1] },
+    { title: 'with gaps', window: [1, 2], stride: [2, 3], pad: [0, 0] },
+  ])('give the slope of a window to its first maximum: $title', ({ window, stride, pad }) => {
+    for (const [height, width] of [
+      [6, 8],
+      [7, 5],
+    ]) {
+      const image = { planes: 2, height, width, depth: 8, window, stride, pad };
+      for (const isMasked of [false, true]) expectPoolGradient(image, isMasked);
+    }
   });
 
   it.each(['crossEntropy', 'softmaxGradient', 'layerNormGradient', 'geluGradient'])(

@@ -9,4 +9,5 @@
 export { geluGradient } from './gelu';
 export { joinHeads, splitHeads } from './heads';
 export { layerNormGradient } from './layer-norm';
+export { maxPoolGradient, maxPoolGradient2x2 } from './max-pool';
 export { crossEntropy, crossEntropyGradient, softmaxGradient } from './softmax';

@@ -174,24 +174,22 @@ export class LowerContext {
   /**
    * Leaves the outputs to a kernel of ours.
    *
-   * @param banded those of inputs and outputs that lie in bands; the others are plain.
+   * @param arranged those of inputs and outputs that lie in `form`; the others are plain.
    */
   own(
     kernel: string,
     inputs: readonly Value[],
     outputs: readonly OwnOutput[],
     scalars: readonly number[],
-    banded: readonly OwnOutput[] = [],
+    arranged: readonly OwnOutput[] = [],
+    form: 'banded' | 'blocked' = 'banded',
   ): void {
-    const infoOf = (value: OwnOutput) => ({
-      type: onnxType(value.dtype),
-      dims: banded.includes(value) ? [1, columnsOf(value), rowsOf(value), 1] : value.shape,
-    });
-    const nameOf = (value: Value) => (banded.includes(value) ? this.banded(value) : this.plain(value));
-    const operands = inputs.map((value) => ({ name: nameOf(value), ...infoOf(value) }));
+    const formFor = (value: OwnOutput) => (arranged.includes(value) ? form : 'plain');
+    const infoOf = (value: OwnOutput) => ({ type: onnxType(value.dtype), dims: dimsIn(formFor(value), value) });
+    const operands = inputs.map((value) => ({ name: this[formFor(value)](value), ...infoOf(value) }));
     const names = this.onnx.own(kernel, operands, outputs.map(infoOf), scalars);
     outputs.forEach((output, index) => {
-      if ('id' in output) this.set(output, banded.includes(output) ? 'banded' : 'plain', names[index]);
+      if ('id' in output) this.set(output, formFor(output), names[index]);
     });
   }
 
@@ -243,6 +241,12 @@ export class LowerContext {
   cast(name: Name, dtype: DataType): Name {
     return this.op('Cast', [name], { to: DATA_TYPE[onnxType(dtype)] });
   }
+}
+
+/** The shape that ONNX sees. */
+function dimsIn(form: 'plain' | 'banded' | 'blocked', value: OwnOutput): readonly number[] {
+  if (form === 'banded') return [1, columnsOf(value), rowsOf(value), 1];
+  return form === 'blocked' ? TO_CHANNELS_FIRST.map((axis) => value.shape[axis]) : value.shape;
 }
 
 export function onnxType(dtype: DataType): OnnxType {

@@ -5,6 +5,7 @@ import { BLOCKED, type Name } from '../onnx/builder.js';
 import type { tf } from '../tensors.js';
 import type { Value } from '../trace/graph.js';
 import type { KernelRule, KernelRules, LowerContext } from './context.js';
+import { elementwise, positiveMask } from './elementwise.js';
 import { isPadded, outputPadding, padsOf, poolInfo } from './geometry.js';
 
 type PoolInfo = ReturnType<typeof poolInfo>;
@@ -30,17 +31,44 @@ const tilesInput = (info: PoolInfo): boolean =>
   info.filterHeight === info.strideHeight && info.filterWidth === info.strideWidth && !isPadded(info);
 
 /**
- * Where windows tile the input, its gradient is dy spread over each window, masked by "equals the maximum". Every element of
- * a tie gets the gradient, where tfjs gives it to the first; after a relu all ties that matter are zeros, masked anyway.
+ * In one pass where that pays. Otherwise, where windows tile the input, its gradient is dy spread over each window, masked by
+ * "equals the maximum": then every element of a tie gets the gradient, where tfjs and the kernel give it to the first; after a
+ * relu all ties that matter are zeros, masked anyway.
  */
 const maxPoolGrad: KernelRule = ({ inputs: { dy, input, output }, attrs, outputs: [out] }, context) => {
   const info = infoOf(input, attrs);
-  if (!tilesInput(info)) return context.set(out, 'nchw', scattered(context, info, input, dy));
-  if (context.has(input, 'blocked') && context.canBlock(dy)) {
-    return context.set(out, 'blocked', spreadBlocked(context, info, input, output, dy));
+  const isMasked = attrs.isMasked === true;
+  const isBlocked = context.has(input, 'blocked') && context.canBlock(dy);
+  if (isBlocked && context.paysAsKernel(input)) {
+    const { kernel, scalars } = kernelFor(info, context.blockSize as number);
+    const values = [input, output, dy];
+    return context.own(kernel, values, [out], [...scalars, isMasked ? 1 : 0], [...values, out], 'blocked');
   }
-  context.set(out, 'nchw', spread(context, info, input, output, dy));
+  const slopes = isMasked ? masked(context, dy, output) : dy;
+  if (!tilesInput(info)) return context.set(out, 'nchw', scattered(context, info, input, slopes));
+  if (isBlocked) return context.set(out, 'blocked', spreadBlocked(context, info, input, output, slopes));
+  context.set(out, 'nchw', spread(context, info, input, output, slopes));
 };
+
+function kernelFor(info: PoolInfo, block: number): { kernel: string; scalars: number[] } {
+  const { inHeight, inWidth, filterHeight, filterWidth, strideHeight, strideWidth, padInfo } = info;
+  const planes = (info.batchSize * info.inChannels) / block;
+  const image = [planes, inHeight, inWidth, Float32Array.BYTES_PER_ELEMENT * block];
+  if (tilesInput(info) && filterHeight === 2 && filterWidth === 2)
+    return { kernel: 'maxPoolGradient2x2', scalars: image };
+  const windows = [info.outHeight, info.outWidth, filterHeight, filterWidth, strideHeight, strideWidth];
+  return { kernel: 'maxPoolGradient', scalars: [...image, ...windows, padInfo.top, padInfo.left] };
+}
+
+/** dy where the maximum is positive, else 0. */
+function masked(context: LowerContext, dy: Value, output: Value): Value {
+  // A value of its own, though no node of the graph makes it.
+  const product: Value = { ...dy, kind: 'result' };
+  elementwise(context, product, [dy, output], (slope, maximum) =>
+    context.op('Mul', [slope, positiveMask(context, maximum)]),
+  );
+  return product;
+}
 
 /** mask(x == maximum) · dy, both maximum and dy already spread to the shape of `x`. */
 function routed(context: LowerContext, x: Name, maximum: Name, dy: Name): Name {

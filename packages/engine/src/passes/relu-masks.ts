@@ -17,18 +17,16 @@ export function maskFromOutput(graph: Graph): void {
 }
 
 /**
- * MaxPoolGrad(dy) · Step(x) → MaxPoolGrad(dy · Step(y)): a maximum is positive exactly where the element it came from is, so
- * the mask can be applied to the pooled tensor, which is smaller by the window's area.
+ * MaxPoolGrad(dy) · Step(x) as one node: a maximum is positive exactly where the element it came from is, so the mask can be
+ * applied to the pooled tensor, which is smaller by the window's area.
  */
 export function maskBelowMaxPool(graph: Graph): void {
   const uses = new Uses(graph);
-  for (const node of [...graph.nodes]) {
+  for (const node of graph.nodes) {
     const pair = node.kernel === 'Multiply' ? poolAndMask(node) : undefined;
     if (!pair || !uses.isSingle(pair.pool.outputs[0])) continue;
-    const { dy, input, output } = pair.pool.inputs;
-    const mask = graph.insert('Step', { x: output }, { alpha: 0 }, { shape: output.shape, dtype: 'float32' });
-    const masked = graph.insert('Multiply', { a: dy, b: mask }, {}, dy);
-    Object.assign(node, { kernel: 'MaxPoolGrad', attrs: pair.pool.attrs, inputs: { dy: masked, input, output } });
+    const { attrs, inputs } = pair.pool;
+    Object.assign(node, { kernel: 'MaxPoolGrad', attrs: { ...attrs, isMasked: true }, inputs: { ...inputs } });
   }
 }
 
