@@ -52,7 +52,8 @@ const threads = Number(options.threads);
 const runs = Number(options.runs);
 const model = lower(graph, {
   blockSize: await probeBlockSize(),
-  kernelsFrom: threads === 1 ? KERNELS_FROM : undefined,
+  kernelsFrom: KERNELS_FROM,
+  threads,
 });
 
 const sizeOf = (dims) => dims.reduce((product, extent) => product * extent, 1);

@@ -2,7 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import { topologyOf } from '@coord/models';
 import type { Field } from '@coord/protocol';
+import * as tfl from '@tensorflow/tfjs-layers';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { StepSpec } from '../src/engine.js';
 import { initialWeights } from '../src/initial-weights.js';
@@ -12,7 +14,8 @@ import { createOrtEngine, KERNELS_FROM } from '../src/ort/ort-engine.js';
 import { optimise } from '../src/passes/optimise.js';
 import { prepareStep } from '../src/step/prepare.js';
 import { traceGradient } from '../src/step/trace-step.js';
-import { gradientOf, inputField, labelField, randomBatch, randomWeights, stepOf } from './support.js';
+import { withBackend } from '../src/tensors.js';
+import { gradientOf, inputField, labelField, randomBatch, randomWeights, stepOf, worstDifference } from './support.js';
 
 const PROGRAM = fileURLToPath(new URL('./fixtures/gradient-hash.mjs', import.meta.url));
 
@@ -158,6 +161,42 @@ function hashInThread(question: object): Promise<string> {
     worker.once('error', reject);
   });
 }
+
+describe('an engine of two threads', () => {
+  const embedding = () => tfl.layers.embedding({ inputDim: 4, outputDim: 256, inputLength: 64 });
+  const pooled = withBackend('cpu', () =>
+    tfl.sequential({
+      layers: [
+        embedding(),
+        tfl.layers.globalAveragePooling1d({}),
+        tfl.layers.dense({ units: 4, activation: 'softmax' }),
+      ],
+    }),
+  );
+  const [{ spec: gpt }, { spec: cnn }] = [CASES['gpt, with products in bands'], CASES.cnn];
+  const field = inputField([64], 'int32');
+
+  it.each([
+    ['gpt, with kernels of ours between its sessions', gpt, 8, KERNELS_FROM],
+    ['gpt, in one session', gpt, 8, Number.POSITIVE_INFINITY],
+    ['an embedding of few tokens', { ...cnn, topology: topologyOf(pooled), inputs: [field] }, 64, KERNELS_FROM],
+  ] as const)("repeats its bits and agrees with one thread's: %s", async (_, spec, count, kernelsFrom) => {
+    const weights = randomWeights(spec.topology, 1);
+    const batch = randomBatch(spec, count, 2, 4);
+    const expected = await gradientOf(engine, spec, weights, batch);
+    const step = await (await createOrtEngine({ threads: 2, kernelsFrom })).compile(spec);
+    const grain = async (out: Float32Array) => {
+      await step.gradient(weights, batch, { step: 3, grain: 1 }, out);
+      return sha256(out);
+    };
+    const first = new Float32Array(step.layout.totalSize);
+    const bits = await grain(first);
+    const { name, error } = worstDifference(step.layout, expected.gradient, first);
+    expect(error, name).toBeLessThan(1e-4);
+    for (let repeat = 0; repeat < 20; repeat++) expect(await grain(new Float32Array(first.length))).toBe(bits);
+    step.dispose();
+  });
+});
 
 describe('initial weights', () => {
   const { spec } = CASES.cnn;

@@ -34,11 +34,13 @@ export class LowerContext {
   /**
    * @param blockSize channels of a block of the blocked layout; undefined where that layout is not to be used.
    * @param kernelsFrom elements from which on a kernel of ours pays; undefined where there are none.
+   * @param threads that an operation may run on.
    */
   constructor(
     readonly onnx: OnnxBuilder,
     readonly blockSize: number | undefined,
     private readonly kernelsFrom: number | undefined,
+    readonly threads: number,
   ) {}
 
   // Forms of values.
@@ -162,7 +164,7 @@ export class LowerContext {
 
   /** Columns of a band, where products of matrices are to be convolutions and kernels of ours understand bands. */
   get bandColumns(): number | undefined {
-    return this.kernelsFrom === undefined ? undefined : this.blockSize;
+    return Number.isFinite(this.kernelsFrom) ? this.blockSize : undefined;
   }
 
   /** True where a kernel of ours computes what is done to `value` quicker: it takes rows of whole vectors of four. */

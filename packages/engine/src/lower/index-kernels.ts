@@ -1,4 +1,5 @@
 /** Kernels that address elements by computed indices. */
+import { sizeOfShape } from '@coord/protocol';
 import { tf } from '../tensors.js';
 import type { KernelRule, KernelRules } from './context.js';
 
@@ -7,11 +8,22 @@ const gather: KernelRule = ({ inputs: { x, indices }, attrs, outputs: [out] }, c
   context.set(out, 'plain', context.op('Gather', [context.plain(x), context.plain(indices)], { axis }));
 };
 
+/**
+ * On several threads ONNX Runtime's ScatterND loses additions to the same row (github.com/microsoft/onnxruntime/issues/23396);
+ * ScatterElements, slower, adds one after another.
+ */
 const segmentSum: KernelRule = ({ inputs: { x, segmentIds }, outputs: [out] }, context) => {
-  const column = context.reshape(context.plain(segmentIds), [...segmentIds.shape, 1]);
-  const indices = context.op('Cast', [column], { to: 7 });
-  const zeros = context.filled(0, out.dtype, out.shape);
-  context.set(out, 'plain', context.op('ScatterND', [zeros, indices, context.plain(x)], { reduction: 'add' }));
+  const rows = sizeOfShape(segmentIds.shape);
+  const columns = sizeOfShape(x.shape) / rows;
+  const indices = context.op('Cast', [context.reshape(context.plain(segmentIds), [rows, 1])], { to: 7 });
+  const zeros = context.filled(0, out.dtype, [out.shape[0], columns]);
+  const updates = context.reshape(context.plain(x), [rows, columns]);
+  const everywhere = () => context.op('Expand', [indices, context.onnx.integers([rows, columns])]);
+  const sums =
+    context.threads === 1
+      ? context.op('ScatterND', [zeros, indices, updates], { reduction: 'add' })
+      : context.op('ScatterElements', [zeros, everywhere(), updates], { axis: 0, reduction: 'add' });
+  context.set(out, 'plain', context.reshape(sums, out.shape, [out.shape[0], columns]));
 };
 
 /** ONNX Runtime has no one-hot for int32; comparing with a ramp is as quick. */

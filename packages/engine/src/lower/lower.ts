@@ -43,6 +43,8 @@ export interface LowerOptions {
   readonly blockSize?: number | undefined;
   /** Elements from which on an operation is left to a kernel of ours that has one; undefined where there are no kernels. */
   readonly kernelsFrom?: number | undefined;
+  /** Threads that an operation may run on; 1 unless told. */
+  readonly threads?: number | undefined;
 }
 
 export interface LoweredModel {
@@ -78,9 +80,9 @@ function fitsMemory(ownNodes: readonly OwnNode[]): boolean {
   return planBound([...bytes.values()], KERNEL_BYTES) <= MEMORY_BYTES;
 }
 
-function lowered(graph: Graph, { blockSize, kernelsFrom }: LowerOptions): LoweredModel {
+function lowered(graph: Graph, { blockSize, kernelsFrom, threads = 1 }: LowerOptions): LoweredModel {
   const onnx = new OnnxBuilder();
-  const context = new LowerContext(onnx, blockSize, kernelsFrom);
+  const context = new LowerContext(onnx, blockSize, kernelsFrom, threads);
   for (const node of graph.nodes) {
     const rule = KERNEL_RULES[node.kernel];
     if (!rule) throw unsupported(placeOf(node), 'there is no lowering for this kernel');

@@ -17,7 +17,7 @@ export interface OrtEngineOptions {
   readonly layout?: 'blocked' | 'plain';
   /**
    * Elements from which on kernels of our own compute what they can instead of ONNX Runtime; ∞ does without them. They use one
-   * thread, and so does an engine that has them. Part of the numeric identity, so nothing but tests should change it.
+   * thread, however many ONNX Runtime has. Part of the numeric identity, so nothing but tests should change it.
    */
   readonly kernelsFrom?: number;
 }
@@ -32,8 +32,7 @@ export async function createOrtEngine({
 }: OrtEngineOptions): Promise<Engine> {
   const blockSize = layout === 'blocked' ? await probeBlockSize() : undefined;
   const device = cpuDevice(blockSize);
-  const ownKernels = { kernelsFrom: threads === 1 ? kernelsFrom : undefined };
-  return engineOn({ name: 'ort', provider: 'cpu', device, threads, blockSize, ...ownKernels });
+  return engineOn({ name: 'ort', provider: 'cpu', device, threads, blockSize, kernelsFrom });
 }
 
 /** On a GPU, in plain layout: the blocked one is the CPU provider's own. @throws Error with the reason when it has none */

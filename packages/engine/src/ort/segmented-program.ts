@@ -127,7 +127,7 @@ async function openSessions(
     if (segment.isOwn) continue;
     const session = await OrtSession.open(
       { bytes: segmentModel(parts, segment, known) },
-      { ...options, isOptimised: true },
+      { ...options, isOptimised: true, sleeps: true },
     );
     sessions.set(segment, session);
     known.push(...session.outputs);

@@ -27,6 +27,8 @@ export interface OrtSessionOptions {
   readonly optimisedModelFile?: string;
   /** The model is one that was written so: it runs as it is. */
   readonly isOptimised?: boolean;
+  /** Its threads sleep as soon as they have nothing to do, instead of waiting awake: other sessions run in between. */
+  readonly sleeps?: boolean;
 }
 
 const sessionOptions = ({
@@ -34,6 +36,7 @@ const sessionOptions = ({
   provider = 'cpu',
   optimisedModelFile,
   isOptimised = false,
+  sleeps = false,
 }: OrtSessionOptions): InferenceSession.SessionOptions => ({
   ...(optimisedModelFile === undefined ? {} : { optimizedModelFilePath: optimisedModelFile }),
   executionProviders: provider === 'cpu' ? ['cpu'] : [provider, 'cpu'],
@@ -44,7 +47,7 @@ const sessionOptions = ({
   // Errors only: warnings speak of optimisations that do not concern the reader.
   logSeverityLevel: 3,
   // Denormals slow some kernels down tenfold, and the exact sum drops them anyway.
-  extra: { session: { set_denormal_as_zero: '1' } },
+  extra: { session: { set_denormal_as_zero: '1', intra_op: { allow_spinning: sleeps ? '0' : '1' } } },
 });
 
 /** A session whose tensors have no buffers yet. */
