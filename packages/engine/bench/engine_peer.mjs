@@ -5,7 +5,7 @@ import { createModel, topologyOf } from '@coord/models';
 import { flopsOf } from './flops.mjs';
 import { batchOf, WORKLOADS } from './workloads.mjs';
 
-const [engineName, workloadName, batch, threads] = process.argv.slice(2);
+const [engineName, workloadName, batch, threads, warmUps] = process.argv.slice(2);
 const workload = WORKLOADS[workloadName];
 const topology = topologyOf(createModel(workload.model, workload.options));
 const spec = {
@@ -28,7 +28,7 @@ const out = shared(step.layout.totalSize);
 let steps = 0;
 // Named weights are read once, as for the grains of one step.
 const once = () => step.gradient(sharedWeights, samples, { step: steps++, grain: 0 }, out, { weightsId: 'initial' });
-for (let warmUp = 0; warmUp < (engineName === 'ort' ? 3 : 1); warmUp++) await once();
+for (let warmUp = 0; warmUp < Number(warmUps); warmUp++) await once();
 process.stdout.write('ready\n');
 
 for await (const line of createInterface(process.stdin)) {

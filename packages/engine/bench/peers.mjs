@@ -5,8 +5,8 @@ import { fileURLToPath } from 'node:url';
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 
-export const startEngine = (engine, { model, batch, threads }) =>
-  start(process.execPath, [here('engine_peer.mjs'), engine, model, batch, threads], {});
+export const startEngine = (engine, { model, batch, threads, warmUps = engine === 'ort' ? 3 : 1 }) =>
+  start(process.execPath, [here('engine_peer.mjs'), engine, model, batch, threads, warmUps], {});
 
 /** Undefined where there is no Python with PyTorch. */
 export function startTorch({ model, batch, threads }, isTuned) {

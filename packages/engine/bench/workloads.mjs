@@ -1,4 +1,5 @@
-// What is measured: models of the library, each with its twin in torch_peer.py.
+// What is measured: models of the library, each with its twin in torch_peer.py. `eager`: how often tfjs-cpu computes it; where nothing stands, a
+// step of it takes most of a minute or more.
 const tokens = (length) => ({
   name: 'x',
   role: 'input',
@@ -28,9 +29,16 @@ export const WORKLOADS = {
     input: image([28, 28, 1]),
     target: labels([]),
     classes: 10,
-    isSmall: true,
+    eager: 'each round',
   },
-  cnn: { model: 'cnn', options: {}, input: image([28, 28, 1]), target: labels([]), classes: 10 },
+  cnn: {
+    model: 'cnn',
+    options: {},
+    input: image([28, 28, 1]),
+    target: labels([]),
+    classes: 10,
+    eager: 'one step',
+  },
   'resnet-18': { model: 'resnet', options: { depth: 18 }, input: image([32, 32, 3]), target: labels([]), classes: 10 },
   'transformer-classifier': {
     model: 'transformer-classifier',

@@ -31,6 +31,12 @@ export interface OrtSessionOptions {
   readonly sleeps?: boolean;
 }
 
+/**
+ * Operations from which on ONNX Runtime is not asked to optimise: that takes longer than all other compiling then, and what runs
+ * in the end was not quicker (unrolled LSTMs, docs/benchmarks.md).
+ */
+export const TOO_LARGE_TO_OPTIMISE = 10_000;
+
 const sessionOptions = ({
   threads,
   provider = 'cpu',
@@ -54,10 +60,17 @@ const sessionOptions = ({
 export class OrtSession {
   private constructor(private readonly session: InferenceSession) {}
 
-  /** @throws CoordError ENGINE_FAILED */
-  static async open(model: Pick<LoweredModel, 'bytes'>, options: OrtSessionOptions): Promise<OrtSession> {
+  /**
+   * @param operationCount of the model; without it, it is optimised unless the options say that it is already.
+   * @throws CoordError ENGINE_FAILED
+   */
+  static async open(
+    { bytes, operationCount = 0 }: Pick<LoweredModel, 'bytes'> & Partial<LoweredModel>,
+    options: OrtSessionOptions,
+  ): Promise<OrtSession> {
+    const isOptimised = options.isOptimised === true || operationCount >= TOO_LARGE_TO_OPTIMISE;
     try {
-      return new OrtSession(await InferenceSession.create(model.bytes, sessionOptions(options)));
+      return new OrtSession(await InferenceSession.create(bytes, sessionOptions({ ...options, isOptimised })));
     } catch (cause) {
       throw failed('refused the compiled step', cause);
     }
@@ -106,7 +119,7 @@ export class OrtProgram {
    * @throws CoordError ENGINE_FAILED
    */
   static async create(
-    model: Pick<LoweredModel, 'bytes'>,
+    model: Pick<LoweredModel, 'bytes'> & Partial<LoweredModel>,
     options: OrtSessionOptions,
     storage: Storage = {},
   ): Promise<OrtProgram> {
