@@ -1,3 +1,6 @@
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { createEngine } from '../src/create-engine.js';
@@ -30,4 +33,11 @@ describe.each(['ort', 'tfjs-cpu'] as const)('the %s engine', async (name) => {
     step.dispose();
     expect(tf.memory().numTensors).toBe(before);
   });
+});
+
+it('the soak, in a short form, sees neither memory nor tensors grow', async () => {
+  const soak = fileURLToPath(new URL('../bench/soak.mjs', import.meta.url));
+  // Ends with an error where something has grown.
+  const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', soak, '--steps', '100']);
+  expect(stdout.match(/^.*: 100 steps, .* MiB and 0 tensors more/gm)).toHaveLength(4);
 });
