@@ -5,8 +5,9 @@
  * longer than theirs, too (where its share of the grains has followed its speed, nobody waits for it). Both are compared with the
  * median of the other workers, on measurements that are smoothed over steps.
  *
- * Hysteresis: named after `steps` steps in a row over `enter`, cleared after as many at which it is under `leave`. So a worker at
- * the edge is not named and cleared in turns, and a single bad step names nobody.
+ * Hysteresis: named when it has been over `enter` for `steps` steps in a row that took `lastingMs`, cleared after as much at which
+ * it is under `leave`. So a worker at the edge is not named and cleared in turns, a single bad step names nobody, and neither do
+ * the slow first steps of a process, however many of them a second holds.
  */
 import type { WorkMeasure } from './shares.js';
 
@@ -20,14 +21,16 @@ interface Thresholds {
 export interface StragglerOptions {
   readonly enter: Thresholds;
   readonly leave: Thresholds;
-  /** Steps in a row that name or clear a worker. */
+  /** Steps in a row, and the time from the first to the last of them, that name or clear a worker. */
   readonly steps: number;
+  readonly lastingMs: number;
 }
 
 export const DEFAULT_STRAGGLERS: StragglerOptions = {
   enter: { perSample: 1.5, perStep: 1.25 },
   leave: { perSample: 1.25, perStep: 1.1 },
   steps: 10,
+  lastingMs: 1000,
 };
 
 export interface Straggler {
@@ -49,6 +52,8 @@ interface Pace {
   readonly seen: number;
   /** Steps in a row that speak for changing what is said of it. */
   readonly streak: number;
+  /** When the first of them was. */
+  readonly streakSinceMs: number;
   readonly straggler: Straggler | undefined;
 }
 
@@ -60,6 +65,8 @@ export interface StragglerChange {
   readonly entered: readonly Straggler[];
   readonly left: readonly Straggler[];
 }
+
+const noStreak = { streak: 0, streakSinceMs: 0 };
 
 /** Weight of the newest step. */
 const SMOOTHING = 0.2;
@@ -90,7 +97,7 @@ const othersThan = (workerId: string, paces: StragglerState): Pace[] =>
 function paceOf(before: Pace | undefined, { workerId, samples, busyMs }: WorkMeasure): [string, Pace][] {
   if (samples === 0) return before ? [[workerId, before]] : [];
   const msPerSample = busyMs / samples;
-  if (!before) return [[workerId, { workerId, msPerSample, busyMs, seen: 1, streak: 0, straggler: undefined }]];
+  if (!before) return [[workerId, { workerId, msPerSample, busyMs, seen: 1, ...noStreak, straggler: undefined }]];
   const seen = before.seen + 1;
   // The first steps are the slowest: none of them may weigh for long.
   const smooth = (old: number, now: number) => old + Math.max(SMOOTHING, 1 / seen) * (now - old);
@@ -98,20 +105,26 @@ function paceOf(before: Pace | undefined, { workerId, samples, busyMs }: WorkMea
   return [[workerId, { ...before, ...smoothed, seen }]];
 }
 
-function judge(nowMs: number, pace: Pace, others: readonly Pace[], { enter, leave, steps }: StragglerOptions): Pace {
+function judge(nowMs: number, pace: Pace, others: readonly Pace[], options: StragglerOptions): Pace {
   const { workerId, msPerSample, busyMs, straggler: before } = pace;
   const usualPerSample = medianOf(others.map((other) => other.msPerSample));
   const usualBusyMs = medianOf(others.map((other) => other.busyMs));
   const isOver = ({ perSample, perStep }: Thresholds) =>
     msPerSample > perSample * usualPerSample && busyMs > perStep * usualBusyMs;
-  const streak = isOver(before ? leave : enter) === (before !== undefined) ? 0 : pace.streak + 1;
-  const isChanging = streak >= steps;
-  if (isChanging === (before !== undefined)) return { ...pace, streak: isChanging ? 0 : streak, straggler: undefined };
+  const isAsBefore = isOver(before ? options.leave : options.enter) === (before !== undefined);
+  const streak = isAsBefore ? noStreak : longerStreak(nowMs, pace);
+  const isChanging = streak.streak >= options.steps && nowMs - streak.streakSinceMs >= options.lastingMs;
+  const rest = { ...pace, ...(isChanging ? noStreak : streak) };
+  if (isChanging === (before !== undefined)) return { ...rest, straggler: undefined };
   const { sinceMs, steps: stepsBefore } = before ?? { sinceMs: nowMs, steps: 0 };
   const [factor, extraMs] = [msPerSample / usualPerSample, Math.max(0, busyMs - usualBusyMs)];
-  const straggler = { workerId, factor, extraMs, sinceMs, steps: before ? stepsBefore + 1 : 0 };
-  return { ...pace, streak: isChanging ? 0 : streak, straggler };
+  return { ...rest, straggler: { workerId, factor, extraMs, sinceMs, steps: before ? stepsBefore + 1 : 0 } };
 }
+
+const longerStreak = (nowMs: number, { streak, streakSinceMs }: Pace) => ({
+  streak: streak + 1,
+  streakSinceMs: streak === 0 ? nowMs : streakSinceMs,
+});
 
 /** Infinite for nobody: who is alone holds nobody up. */
 function medianOf(numbers: readonly number[]): number {

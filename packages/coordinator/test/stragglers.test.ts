@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import type { WorkMeasure } from '../src/shares.js';
 import { afterStep, DEFAULT_STRAGGLERS, noStragglers, type StragglerState, stragglersOf } from '../src/stragglers.js';
 
-const { steps: STEPS } = DEFAULT_STRAGGLERS;
-const STEP_MS = 100;
+const { steps: STEPS, lastingMs } = DEFAULT_STRAGGLERS;
+const STEP_MS = 200;
 
 /** Time for a sample in ms by worker; everybody has as many samples as `samples` says. */
 type Paces = Readonly<Record<string, number>>;
@@ -15,11 +15,15 @@ const measuresOf = (paces: Paces, samples: Paces = {}): WorkMeasure[] =>
   });
 
 /** Plays a sequence of steps. @returns who entered (+) and left (-) after which step, from 1, and the last state. */
-function play(sequence: readonly Paces[], samples?: Paces): { said: string[]; state: StragglerState } {
+function play(
+  sequence: readonly Paces[],
+  samples?: Paces,
+  stepMs = STEP_MS,
+): { said: string[]; state: StragglerState } {
   const said: string[] = [];
   let state = noStragglers;
   sequence.forEach((paces, at) => {
-    const change = afterStep(at * STEP_MS, state, measuresOf(paces, samples));
+    const change = afterStep(at * stepMs, state, measuresOf(paces, samples));
     state = change.state;
     said.push(...change.entered.map(({ workerId }) => `+${workerId} ${at + 1}`));
     said.push(...change.left.map(({ workerId }) => `-${workerId} ${at + 1}`));
@@ -57,6 +61,13 @@ describe('stragglers', () => {
   it('are not named for bad steps now and then', () => {
     const sequence = Array.from({ length: 200 }, (_, at) => (at % 8 === 0 ? { w1: 1, w2: 4, w3: 1 } : even));
     expect(play(sequence).said).toEqual([]);
+  });
+
+  it('are not named for the first steps of a process, however many of them a second holds', () => {
+    const stepMs = 5;
+    const slowFor = (ms: number) => [...times(Math.ceil(ms / stepMs), slow), ...times((2 * lastingMs) / stepMs, even)];
+    expect(play(slowFor(lastingMs / 2), undefined, stepMs).said).toEqual([]);
+    expect(play(slowFor(lastingMs * 2), undefined, stepMs).said).toHaveLength(2);
   });
 
   it('are not named and cleared in turns at either threshold', () => {
