@@ -26,7 +26,7 @@ const readingOf = (workers: readonly WorkerReading[], changes: Partial<Reading> 
   phase: 'training',
   step: 40,
   view: { generation: 1, reason: 'w1, w2 are ready' },
-  minWorkers: 2,
+  shortage: null,
   workers: [...workers],
   ...changes,
 });
@@ -66,7 +66,12 @@ describe('a diagnosis', () => {
 
   it('says that too few workers are there, or that they are coming up', () => {
     const idle = worker(0, { rank: null, phase: 'waiting' });
-    expect(diagnose(readingOf([idle], { view: null })).verdict).toBe('waiting');
+    const reason = 'w2 (b) was lost: killed; waiting for workers: 1 of 2 are ready';
+    const reading = readingOf([idle], { view: null, shortage: { reason } });
+    expect(diagnose(reading).verdict).toBe('waiting');
+    expect(formatWhy(reading, diagnose(reading))).toMatch(
+      /^w2 \(b\) was lost: killed; .* 1 of 2 are ready\nnext: start more workers/,
+    );
     const coming = worker(1, { rank: null, phase: 'compiling' });
     expect(diagnose(readingOf([idle, coming], { view: null })).verdict).toBe('starting');
   });

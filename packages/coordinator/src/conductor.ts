@@ -272,6 +272,7 @@ export class Conductor {
   private formView(view: View): void {
     if (this.stage.phase === 'ended') return;
     this.stage.view = view;
+    this.stage.shortage = undefined;
     this.stage.viewSize = view.members.reduce((sum, { workers }) => sum + workers, 0);
     if (this.stage.phase === 'waiting') this.stage.phase = 'training';
     this.chronicle.view(view);
@@ -302,6 +303,7 @@ export class Conductor {
 
   private wait(present: number, needed: number, reason: string): void {
     this.stage.view = undefined;
+    this.stage.shortage = { present, needed, reason };
     if (this.stage.phase === 'training') this.stage.phase = 'waiting';
     if (this.stage.phase === 'waiting') this.chronicle.waiting(present, needed, reason);
   }

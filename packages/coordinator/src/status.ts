@@ -9,7 +9,7 @@ import {
 } from '@coord/protocol';
 import type { Conductor } from './conductor.js';
 import type { CoordinatorOptions } from './options.js';
-import type { RunPhase } from './run-stage.js';
+import type { RunPhase, Shortage } from './run-stage.js';
 import { epochsCompleted, totalStepsOf } from './schedule.js';
 import type { Straggler } from './stragglers.js';
 import type { WorkerSession } from './worker-session.js';
@@ -69,6 +69,8 @@ export interface ClusterStatus {
     readonly reason: string;
   } | null;
   readonly minWorkers: number;
+  /** While too few workers are ready for a view: how many there are, and why. */
+  readonly shortage: Shortage | null;
   readonly workers: readonly WorkerStatus[];
   /** Workers that hold the others up, for several steps in a row. */
   readonly stragglers: readonly StragglerStatus[];
@@ -99,6 +101,7 @@ export function statusOf(conductor: Conductor, options: CoordinatorOptions, nowM
       ? { generation: view.generation, members: view.members.map((one) => one.workerId), reason: view.reason }
       : null,
     minWorkers,
+    shortage: stage.shortage ?? null,
     workers: conductor.roster.all.map((session) => workerStatus(conductor, session, nowMs)),
     stragglers: conductor.stragglers.map((straggler) => stragglerStatus(conductor, straggler, nowMs)),
     samplesPerSecond: progress.samplesPerSecond,

@@ -369,13 +369,28 @@ describe('a broken ring', () => {
     expect(stage.views.at(-1)?.reason).toContain('pauses for 5 s');
   });
 
-  it('keeps a suspect without which there are too few', () => {
+  it('pauses and expels it also where the others are too few without it: they wait, and say for whom', () => {
     const stage = new Stage({ ...OPTIONS, floorWorkers: 3 })
       .join(...all)
       .ready(...all)
       .pass(300);
-    expect(breaks(stage).members).toEqual(all);
-    expect(stage.expelled).toEqual([]);
+    const views = breaks(stage).views.length;
+    expect(stage.state.members).toEqual([]);
+    expect(stage.decisions.at(-1)).toMatchObject({
+      type: 'wait',
+      present: 2,
+      needed: 3,
+      reason: 'w2 (n-w2) broke the ring 3 times in a row: it pauses for 5 s; waiting for workers: 2 of 3 are ready',
+    });
+    expect(stage.pass(3000, all).views).toHaveLength(views);
+    expect(stage.pass(2000, all).state.members).toEqual(all);
+    expect(breaks(breaks(stage).pass(10_000, all)).expelled).toEqual(['w2']);
+    expect(stage.decisions.at(-1)).toMatchObject({
+      type: 'wait',
+      reason: expect.stringMatching(/^w2 .* again after 2 pauses; waiting for workers: 2 of 3 are ready$/),
+    });
+    // Somebody else in its place, and it goes on.
+    expect(stage.join('w4').ready('w4').pass(300, ['w1', 'w3', 'w4']).state.members).toEqual(['w1', 'w3', 'w4']);
   });
 
   it('suspects the one member that does not even report', () => {

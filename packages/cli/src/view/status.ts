@@ -36,6 +36,7 @@ export const statusSchema = z.object({
   totalSteps: z.number(),
   epoch: z.number(),
   view: z.object({ generation: z.number(), reason: z.string() }).nullable(),
+  shortage: z.object({ reason: z.string() }).nullable().default(null),
   workers: z.array(workerSchema),
   stragglers: z.array(stragglerSchema).optional(),
   samplesPerSecond: z.number(),
@@ -54,7 +55,7 @@ const metricsText = ({ loss, ...values }: z.infer<typeof metrics>): string =>
   metricTexts({ ...values, loss: loss ?? Number.NaN }).join(', ');
 
 export function formatStatus(status: Status): string {
-  const { run, view, evaluation, checkpoint } = status;
+  const { run, view, shortage, evaluation, checkpoint } = status;
   const lines = [
     row('run', `${run.runId} (${status.model}), ${status.phase} for ${formatDuration(status.seconds)}`),
     row(
@@ -68,7 +69,7 @@ export function formatStatus(status: Status): string {
     lines.push(row('evaluation', `${metricsText(evaluation)} after step ${formatCount(evaluation.step)}`));
   if (checkpoint) lines.push(row('checkpoint', `step ${formatCount(checkpoint.step)}, ${checkpoint.path}`));
   lines.push(row('weights', `SHA-256 ${status.weightsSha256}`));
-  lines.push(row('view', view ? `generation ${view.generation}: ${view.reason}` : 'none yet'));
+  lines.push(row('view', view ? `generation ${view.generation}: ${view.reason}` : (shortage?.reason ?? 'none yet')));
   for (const straggler of status.stragglers ?? []) lines.push(row('straggler', stragglerText(straggler)));
   return [...lines, '', workerTable(status)].join('\n');
 }

@@ -34,7 +34,7 @@ export const readingSchema = z.object({
   phase: z.string(),
   step: z.number(),
   view: z.object({ generation: z.number(), reason: z.string() }).nullable(),
-  minWorkers: z.number(),
+  shortage: z.object({ reason: z.string() }).nullable().default(null),
   workers: z.array(workerSchema),
 });
 export type Reading = z.infer<typeof readingSchema>;

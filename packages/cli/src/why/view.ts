@@ -21,7 +21,7 @@ export function sentence(reading: Reading, { verdict, worker, waiters }: Diagnos
     case 'straggler':
       return `${label(worker!)} is the slowest: ${ownMs(worker!).toFixed(1)} ms a step for its own samples, and the others wait for it`;
     case 'waiting':
-      return `the run waits for workers: ${reading.workers.length} are here, ${reading.minWorkers} are needed to begin`;
+      return reading.shortage?.reason ?? 'waiting for workers';
     case 'starting':
       return 'workers are coming up: no view is formed yet';
     case 'healthy':

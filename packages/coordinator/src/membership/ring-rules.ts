@@ -2,10 +2,10 @@
  * A broken ring without a lost member: who is to blame, and what follows. What members report is no proof. A worker whose link a
  * fault has cut is named by its neighbours just like one that is at fault, and a host that leaves a broken ring breaks it for its
  * neighbours, who name it in turn. So the one suspect of several failures in a row is left out only for a while; the others go on.
- * It is expelled when it has come back several times, after longer and longer pauses, and still nothing works with it.
+ * It is expelled when it has come back several times, after longer and longer pauses, and still nothing works with it. Where the
+ * others are too few without it they wait, and the wait says for whom: a ring that it breaks makes no steps either.
  */
 import { type Draft, expel } from './draft.js';
-import { neededOf, workersReady } from './state.js';
 import type { MembershipOptions, MembershipState, Pause, RingFailure } from './types.js';
 import { nameOf } from './wording.js';
 
@@ -55,10 +55,6 @@ function leaveOut(nowMs: number, draft: Draft, suspect: string, options: Members
   }
   const durationMs = options.pauseMs * 2 ** (count - 1);
   const paused = withPause(state, suspect, { count, untilMs: nowMs + durationMs, isOver: false });
-  // Who cannot be spared is tried again and again, more and more slowly.
-  if (workersReady(paused, options) < neededOf(paused, options)) {
-    return { ...draft, causes: [`${name} broke the ring ${times}, and is needed`] };
-  }
   const suspicions = new Map(state.suspicions);
   suspicions.delete(suspect);
   const members = state.members.filter((id) => id !== suspect);
