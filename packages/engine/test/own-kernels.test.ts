@@ -11,7 +11,7 @@ import { createOrtEngine } from '../src/ort/ort-engine.js';
 import { optimise } from '../src/passes/optimise.js';
 import { prepareStep } from '../src/step/prepare.js';
 import { traceGradient } from '../src/step/trace-step.js';
-import { withBackend } from '../src/tensors.js';
+import { tf, withBackend } from '../src/tensors.js';
 import { createEagerEngine } from '../src/tfjs/eager-engine.js';
 import { apply, chain, type LayerCase, one } from './layer-cases/case.js';
 import {
@@ -306,6 +306,27 @@ describe('kernels of ours', () => {
         expect(Math.abs(dx[row * width + at] - slope)).toBeLessThan(3e-7);
       });
     }
+  });
+
+  it('lose no logits that are not numbers where there is no such label', async () => {
+    const [rows, width] = [4, 8];
+    const logits = new Float32Array(rows * width).fill(0.5);
+    logits[2] = Number.NaN;
+    logits[width + 7] = Number.POSITIVE_INFINITY;
+    const labels = Int32Array.from([-1, 8, 9, 3]);
+    const [losses] = call(
+      'crossEntropy',
+      [logits, new Float32Array(labels.buffer)],
+      [rows, rows, rows, rows],
+      [rows, width],
+    );
+    const eager = withBackend('cpu', () => {
+      const logarithms = tf.logSoftmax(tf.tensor2d(logits, [rows, width]));
+      return tf.neg(tf.sum(tf.mul(tf.oneHot(labels, width), logarithms), 1)).dataSync();
+    });
+    const numbersOf = (values: ArrayLike<number>) => Array.from(values, (value) => Math.round(value * 1e6) / 1e6 + 0);
+    expect(numbersOf(losses)).toEqual(numbersOf(eager));
+    expect([...losses].map(Number.isNaN)).toEqual([true, true, false, false]);
   });
 
   it('compute the gradient of softmax, to seven digits', () => {

@@ -48,7 +48,7 @@ function firstEqual(logits: usize, bytes: usize, value: f32): i32 {
 }
 
 /**
- * Of each row: its loss, ln Σ e^x − x[label], or 0 where there is no such label; its largest element; 1 / Σ e^(x − largest); and
+ * Of each row: its loss, ln Σ e^x − x[label]; 0 where there is no such label, unless a logit is not a number. Its largest element; 1 / Σ e^(x − largest); and
  * the number of the largest, the first of several.
  */
 export function crossEntropy(
@@ -69,8 +69,9 @@ export function crossEntropy(
     for (let at: usize = 0; at < bytes; at += 16) sums = add(sums, powerBelow(v128.load(logits + at), center));
     const sum = sumOf(sums);
     const label = load<u32>(labels + row);
-    const own: f32 = label < <u32>width ? load<f32>(logits + ((<usize>label) << 2)) - largest : 0;
-    store<f32>(losses + row, label < <u32>width ? Mathf.log(sum) - own : 0);
+    const isLabel = label < <u32>width;
+    const own: f32 = isLabel ? load<f32>(logits + ((<usize>label) << 2)) - largest : 0;
+    store<f32>(losses + row, isLabel ? Mathf.log(sum) - own : sum * 0);
     store<f32>(largests + row, largest);
     store<f32>(inverses + row, <f32>1 / sum);
     store<i32>(likeliest + row, max(0, firstEqual(logits, bytes, largest)));
