@@ -159,6 +159,8 @@ export interface AllReduceOptions {
   /** Of links in memory, milliseconds. */
   readonly latency?: number;
   readonly schedule: ScheduleChoice;
+  /** Links are encrypted, each rank with a certificate of its own. */
+  readonly tls?: boolean;
   /** Where this machine waits for others; where it joins another one. */
   readonly listen?: Endpoint;
   readonly join?: string;

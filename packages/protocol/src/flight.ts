@@ -42,6 +42,8 @@ export const flightEventSchema = z.discriminatedUnion('kind', [
     sequence: count,
     generation: count,
     sizeBytes: count,
+    /** Of an operation that has ended: for how long a peer had not begun, while no bytes came. */
+    waitedMs: z.number().min(0).optional(),
   }),
   z.object({ kind: z.literal('step'), atMs, step: count, times: phaseTimesSchema }),
   z.object({ kind: z.literal('failure'), atMs, step: count, generation: count, code: name, message: z.string() }),

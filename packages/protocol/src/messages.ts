@@ -79,7 +79,7 @@ export const phaseTimesSchema = z.object({
   loadMs: durationMs,
   /** Forward, backward and quantisation. */
   computeMs: durationMs,
-  /** Waiting for the slower neighbours before the first byte of the reduction. */
+  /** Waiting for the slower neighbours before the first byte of the reduction; where steps overlap, what of it is left after computing. */
   waitMs: durationMs,
   /** The all-reduce itself. */
   ringMs: durationMs,

@@ -83,7 +83,7 @@ export class Doubling {
     private readonly slots: readonly ScratchSlot[],
     private readonly onProgress: () => void,
   ) {
-    this.frames = new FrameExchange(task.tag, task.schedule, task.checksum);
+    this.frames = new FrameExchange(task.tag, task.schedule, task.checksum, task.wait);
     this.position = this.frames.position;
     this.partial = this.room(0);
   }

@@ -1,5 +1,6 @@
 /** The frames of one operation: puts a header before each segment, checks what arrives, and turns every trouble into RING_BROKEN. */
 import type { CoordError } from '@coord/protocol';
+import type { PeerWait } from './peer-wait.js';
 import { type RingPosition, ringBroken } from './ring-errors.js';
 import { phaseOf, type RingPhase, type Schedule, type Segment } from './schedule.js';
 import {
@@ -21,6 +22,7 @@ export class FrameExchange {
     private readonly tag: OperationTag,
     schedule: Schedule,
     private readonly checksum: (bytes: Uint8Array) => number,
+    private readonly wait: PeerWait,
   ) {
     const { rank, size } = schedule;
     const phase = phaseOf(schedule, 0);
@@ -34,6 +36,7 @@ export class FrameExchange {
     this.position.phase = phase;
     this.position.step = step;
     this.position.segment = index;
+    if (index === 0) this.wait.begin();
   }
 
   /** Writes the header that goes before these bytes. */
@@ -44,6 +47,7 @@ export class FrameExchange {
 
   /** @throws CoordError RING_BROKEN when this is not the segment that was due, or its bytes were damaged. */
   check(peer: number, segment: Segment, header: Uint8Array, bytes: Uint8Array): void {
+    this.wait.end();
     writeSegmentHeader(this.expectedHeader, this.tag, segment);
     if (!isSameHeader(header, this.expectedHeader)) {
       const mixUp = `it sent ${describeHeader(header)}, where ${describeHeader(this.expectedHeader)} was due`;

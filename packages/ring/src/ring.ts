@@ -3,6 +3,7 @@ import { type Arena, BLOCK_SIZE, type Clock, systemClock } from '@coord/protocol
 import type { SegmentReceiver, SegmentSender } from '@coord/transport';
 import { Doubling, doublingPartners, type Partners } from './doubling.js';
 import { createKernels, type Kernels, referenceKernels } from './kernels.js';
+import { PeerWait } from './peer-wait.js';
 import { ProgressTimer } from './progress-timer.js';
 import { Gather, PlainMax, PlainSum, type Reduction } from './reduction.js';
 import { ringTimeout, viewChanged } from './ring-errors.js';
@@ -43,6 +44,11 @@ export interface Ring {
   readonly size: number;
   /** The rank that the operation in progress waits for: the one before, or a partner of recursive doubling. */
   readonly waitsFor: number | undefined;
+  /**
+   * Milliseconds, over all operations so far, in which it has waited for a peer to begin a step of one, while no bytes came. It
+   * grows during an operation.
+   */
+  readonly waitedMs: number;
   /** Reduces what the ranks' reductions, which are of one kind, bring; the same bits on every rank. */
   allReduce(reduction: Reduction): Promise<void>;
   /** out = sum of all ranks' `values`, modulo 2^32. Default: in place. */
@@ -75,6 +81,7 @@ class LinkedRing implements Ring {
   private readonly links: Neighbours | undefined;
   private readonly partners: Partners;
   private readonly doublingBytes: number;
+  private readonly wait: PeerWait;
   private readonly schedules = new Map<string, Schedule>();
   private rejectCurrent: ((error: Error) => void) | undefined;
   private current: Transfer | Doubling | undefined;
@@ -89,6 +96,7 @@ class LinkedRing implements Ring {
     this.rank = context.rank;
     this.size = context.size;
     this.segmentBytes = Math.max(context.segmentBytes ?? segmentBytesFor(context.size), BLOCK_BYTES);
+    this.wait = new PeerWait(context.clock ?? systemClock);
     this.kernels = arena ? createKernels(arena.memory) : referenceKernels;
     this.links = neighboursOf(context);
     this.partners = partnersOf(context, this.links);
@@ -100,6 +108,10 @@ class LinkedRing implements Ring {
 
   get waitsFor(): number | undefined {
     return this.current?.position.peer;
+  }
+
+  get waitedMs(): number {
+    return this.wait.totalMs;
   }
 
   async allReduce(reduction: Reduction): Promise<void> {
@@ -143,7 +155,8 @@ class LinkedRing implements Ring {
   private enqueue(reduction: Reduction, schedule: Schedule): Promise<void> {
     const { name, totalBytes } = reduction;
     const tag = { name, sequence: this.sequence++, totalBytes };
-    const done = this.tail.then(() => this.run({ tag, reduction, schedule, checksum: this.kernels.checksum }));
+    const { wait, kernels } = this;
+    const done = this.tail.then(() => this.run({ tag, reduction, schedule, wait, checksum: kernels.checksum }));
     this.tail = done.catch(() => {});
     return done;
   }
@@ -168,6 +181,7 @@ class LinkedRing implements Ring {
       throw this.failure;
     } finally {
       timer.stop();
+      this.wait.end();
       this.current = undefined;
     }
   }

@@ -18,11 +18,19 @@ export const RING_SCRATCH_BYTES = 4 * 1024 * 1024;
 export interface ScratchSlot {
   readonly header: Uint8Array;
   readonly bytes: Uint8Array;
+  /** What `slotView` made last. */
+  view: Uint8Array;
 }
 
 export interface Scratch {
   readonly receiving: readonly ScratchSlot[];
   readonly sending: readonly ScratchSlot[];
+}
+
+/** The first `sizeBytes` of a slot. Nearly all segments of an operation are of one length, so views are made anew only at its end. */
+export function slotView(slot: ScratchSlot, sizeBytes: number): Uint8Array {
+  if (slot.view.byteLength !== sizeBytes) slot.view = slot.bytes.subarray(0, sizeBytes);
+  return slot.view;
 }
 
 const slotCount = (size: number): number => slotsNeeded(size) + SPARE_SLOTS + SENDING_SLOTS;
@@ -44,10 +52,10 @@ export function createScratch(size: number, segmentBytes: number, arena: Arena |
   const slotBytes = Math.ceil(segmentBytes / 64) * 64;
   const count = slotCount(size);
   const bytes = takeBytes(slotBytes * count, arena);
-  const slots = Array.from({ length: count }, (_, slot) => ({
-    header: new Uint8Array(SEGMENT_HEADER_BYTES),
-    bytes: bytes.subarray(slot * slotBytes, (slot + 1) * slotBytes),
-  }));
+  const slots = Array.from({ length: count }, (_, slot): ScratchSlot => {
+    const own = bytes.subarray(slot * slotBytes, (slot + 1) * slotBytes);
+    return { header: new Uint8Array(SEGMENT_HEADER_BYTES), bytes: own, view: own };
+  });
   return { sending: slots.slice(0, SENDING_SLOTS), receiving: slots.slice(SENDING_SLOTS) };
 }
 

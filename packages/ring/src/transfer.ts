@@ -4,10 +4,11 @@
  */
 import type { SegmentReceiver, SegmentSender } from '@coord/transport';
 import { FrameExchange } from './frame-exchange.js';
+import type { PeerWait } from './peer-wait.js';
 import type { Reduction } from './reduction.js';
 import type { RingPosition } from './ring-errors.js';
 import { phaseOf, type Schedule, type Segment } from './schedule.js';
-import type { Scratch, ScratchSlot } from './scratch.js';
+import { type Scratch, type ScratchSlot, slotView } from './scratch.js';
 import type { OperationTag } from './segment-header.js';
 
 export interface Neighbours {
@@ -19,6 +20,7 @@ export interface TransferTask {
   readonly tag: OperationTag;
   readonly schedule: Schedule;
   readonly reduction: Reduction;
+  readonly wait: PeerWait;
   checksum(bytes: Uint8Array): number;
 }
 
@@ -52,7 +54,7 @@ export class Transfer {
     scratch: Scratch,
     private readonly onProgress: () => void,
   ) {
-    this.frames = new FrameExchange(task.tag, task.schedule, task.checksum);
+    this.frames = new FrameExchange(task.tag, task.schedule, task.checksum, task.wait);
     this.position = this.frames.position;
     const { rank, size } = task.schedule;
     this.nextRank = (rank + 1) % size;
@@ -93,7 +95,7 @@ export class Transfer {
   }
 
   private receive(segment: Segment, slot: ScratchSlot): void {
-    const bytes = slot.bytes.subarray(0, segment.end - segment.start);
+    const bytes = slotView(slot, segment.end - segment.start);
     this.links.prev.receive(slot.header, bytes).then(
       () => this.attempt(() => this.take(segment, { slot, bytes })),
       (cause) => this.fail(this.frames.broken(this.prevRank, cause)),
@@ -132,7 +134,7 @@ export class Transfer {
 
   private ownSegment({ start, end }: Segment): Held | undefined {
     const slot = this.sending.pop();
-    return slot && { slot, bytes: this.task.reduction.own(start, end, slot.bytes.subarray(0, end - start)) };
+    return slot && { slot, bytes: this.task.reduction.own(start, end, slotView(slot, end - start)) };
   }
 
   private send(segment: Segment, { slot, bytes }: Held): void {

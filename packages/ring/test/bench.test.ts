@@ -21,6 +21,16 @@ describe('the all-reduce bench', () => {
     expect(row).toMatchObject({ transport: 'uds', wrong: 0 });
   });
 
+  it('links ranks through TLS', async () => {
+    const [row] = await benchAllReduce({ ...options, ranks: 3, sizes: [300_000], tls: true, against: [] });
+    expect(row).toMatchObject({ transport: 'wss', ranks: 3, wrong: 0 });
+  });
+
+  it('says what became of a rank that cannot start', async () => {
+    const placeOf = () => ({ host: '203.0.113.1', prefix: [] });
+    await expect(benchAllReduce({ ...options, placeOf, against: [] })).rejects.toMatchObject({ code: 'LINK_CLOSED' });
+  });
+
   it('links ranks in memory, and reduces by either schedule', async () => {
     const memory = { ...options, ranks: 3, sizes: [4, 50_000], transport: 'memory', against: [] } as const;
     for (const schedule of ['auto', 'ring', 'doubling'] as const) {

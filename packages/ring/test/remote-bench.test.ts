@@ -9,7 +9,7 @@ const token = 'token of the test';
 const options = { transport: 'ws', sizes: [4, 300_000], rounds: 1, turnMs: 5, against: [] } as const;
 
 /** A bench that waits for others: its address, and its end. */
-function lead(ranks: number, wires: readonly ('int32' | 'int16')[] = ['int32']) {
+function lead(ranks: number, wires: readonly ('int32' | 'int16')[] = ['int32'], tls = false) {
   const refused: string[] = [];
   let rows: Promise<AllReduceRow[]> | undefined;
   const url = new Promise<string>((resolve) => {
@@ -19,7 +19,7 @@ function lead(ranks: number, wires: readonly ('int32' | 'int16')[] = ['int32']) 
       onListening: ({ port }: { port: number }) => resolve(`ws://127.0.0.1:${port}`),
       onRefused: ({ code }: { code: string }) => refused.push(code),
     };
-    rows = benchAllReduce({ ...options, ranks, wires, hosts });
+    rows = benchAllReduce({ ...options, ranks, wires, hosts, tls });
     rows.catch(() => {});
   });
   return { url, refused, rows: () => rows as Promise<AllReduceRow[]> };
@@ -40,6 +40,33 @@ describe('a bench between machines', () => {
     );
     await Promise.all(joined);
     expect(bench.refused).toEqual(['TOKEN_WRONG']);
+  });
+
+  it('encrypts the links between machines where it is asked to', async () => {
+    const bench = lead(2, ['int32'], true);
+    const joined = joinBench({ url: await bench.url, token });
+    expect(await bench.rows()).toMatchObject([
+      { transport: 'wss', wrong: 0 },
+      { transport: 'wss', wrong: 0 },
+    ]);
+    await joined;
+  });
+
+  it('passes on, as a typed error, what a joined machine failed with', async () => {
+    const bench = lead(2);
+    const link = await connectLink((await bench.url) + BENCH_PATH, { timeoutMs: 5000 });
+    const { nonce } = await hear(link, challengeSchema, LIMITS.handshakeBytes);
+    const nonces = { lead: nonce, joined: createNonce() };
+    await tell(link, { type: 'bench-hello', nonce: nonces.joined, proof: benchProof(token, 'joined', nonces) });
+    await link.receive();
+    await link.receive();
+    await tell(link, { error: { code: 'PORT_IN_USE', message: 'port 1 is in use' } });
+    await expect(bench.rows()).rejects.toMatchObject({
+      code: 'PORT_IN_USE',
+      message: expect.stringContaining('port 1 is in use'),
+      facts: { remote: expect.any(String) },
+    });
+    await link.close('done');
   });
 
   it('ends with an error when a machine that has joined is lost', async () => {

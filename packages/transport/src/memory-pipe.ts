@@ -1,5 +1,6 @@
 /** One direction of an in-memory connection: in order, with latency, a line rate and a limited buffer. */
 import { type Clock, systemClock } from '@coord/protocol';
+import { sizeOfParts } from './segment-link.js';
 
 export interface MemoryPipeOptions {
   /** From the end of sending to arrival. Default 0. */
@@ -18,6 +19,21 @@ interface Waiting {
 }
 
 const DEFAULT_CAPACITY_BYTES = 1024 * 1024;
+const WORD_BYTES = 8;
+
+/** The last part begins at a word: engines copy into and out of shared memory by words, or else byte by byte. */
+function messageOf(parts: readonly Uint8Array[]): Uint8Array {
+  const sizeBytes = sizeOfParts(parts);
+  const leadBytes = sizeBytes - (parts.at(-1)?.byteLength ?? 0);
+  const pad = (WORD_BYTES - (leadBytes % WORD_BYTES)) % WORD_BYTES;
+  const message = new Uint8Array(pad + sizeBytes).subarray(pad);
+  let at = 0;
+  for (const part of parts) {
+    message.set(part, at);
+    at += part.byteLength;
+  }
+  return message;
+}
 
 export class MemoryPipe {
   private readonly clock: Clock;
@@ -41,12 +57,12 @@ export class MemoryPipe {
     this.capacityBytes = options.capacityBytes ?? DEFAULT_CAPACITY_BYTES;
   }
 
-  /** Copies the bytes; resolves when the buffer has room for them. */
-  send(bytes: Uint8Array): Promise<void> {
+  /** Copies the parts into one message; resolves when the buffer has room for it. */
+  send(...parts: readonly Uint8Array[]): Promise<void> {
     if (this.broken) return Promise.reject(this.broken);
-    const copy = bytes.slice();
+    const bytes = messageOf(parts);
     return new Promise((resolve, reject) => {
-      this.waiting.push({ bytes: copy, resolve, reject });
+      this.waiting.push({ bytes, resolve, reject });
       this.pump();
     });
   }

@@ -42,7 +42,7 @@ class MemorySegments {
 
   async send(parts: readonly Uint8Array[]): Promise<void> {
     if (this.outcome || this.closing) throw this.closedError();
-    await this.pipe.send(Buffer.concat(parts));
+    await this.pipe.send(...parts);
   }
 
   receive(parts: readonly Uint8Array[]): Promise<void> {

@@ -5,6 +5,8 @@ type Measured = Exclude<keyof PhaseTimes, 'totalMs'>;
 
 export interface PhaseTimer {
   measure<T>(phase: Measured, work: () => Promise<T>): Promise<T>;
+  /** Reduces; what `waitedMs` grows by meanwhile counts as waiting. */
+  measureRing<T>(waitedMs: () => number, work: () => Promise<T>): Promise<T>;
   times(): PhaseTimes;
 }
 
@@ -19,6 +21,17 @@ export function startPhaseTimer(clock: Clock): PhaseTimer {
         return await work();
       } finally {
         times[phase] += now() - before;
+      }
+    },
+    async measureRing(waitedMs, work) {
+      const [before, waitedBefore] = [now(), waitedMs()];
+      try {
+        return await work();
+      } finally {
+        const tookMs = now() - before;
+        const waited = Math.min(tookMs, waitedMs() - waitedBefore);
+        times.waitMs += waited;
+        times.ringMs += tookMs - waited;
       }
     },
     times() {

@@ -15,8 +15,18 @@ export function recordRing(ring: Ring, recorder: FlightRecorder, view: View): Re
   let last: Promise<unknown> = Promise.resolve();
   const run = async <T>(operation: RingOperation, sizeBytes: number, work: () => Promise<T>): Promise<T> => {
     const sequence = next++;
+    const waitedBeforeMs = ring.waitedMs;
+    const waited = () => ({ waitedMs: ring.waitedMs - waitedBeforeMs });
     const note = (edge: 'begin' | 'end' | 'failed') =>
-      recorder.record({ kind: 'ring', edge, operation, sequence, generation, sizeBytes });
+      recorder.record({
+        kind: 'ring',
+        edge,
+        operation,
+        sequence,
+        generation,
+        sizeBytes,
+        ...(edge !== 'begin' && waited()),
+      });
     activity = { operation, sequence, isDone: false };
     note('begin');
     try {
@@ -40,6 +50,9 @@ export function recordRing(ring: Ring, recorder: FlightRecorder, view: View): Re
     size: ring.size,
     get waitsFor() {
       return ring.waitsFor;
+    },
+    get waitedMs() {
+      return ring.waitedMs;
     },
     get activity() {
       if (!activity) return undefined;

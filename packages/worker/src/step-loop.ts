@@ -193,7 +193,11 @@ async function exchangeMaxima(
   ahead: BucketedSum | undefined,
 ): Promise<StepMaxima> {
   host.enter('ring');
-  if (ahead) await timer.measure('ringMs', () => ahead.done());
+  if (ahead)
+    await timer.measureRing(
+      () => ring.waitedMs,
+      () => ahead.done(),
+    );
   const { compute, progress, stopRequested } = host;
   const notice = {
     outcomes: progress.outcomes,

@@ -74,6 +74,10 @@ describe('a recorded ring', () => {
       ['begin', 'sum', 1],
       ['end', 'sum', 1],
     ]);
+    const ends = recorder
+      .events()
+      .flatMap((event) => (event.kind === 'ring' && event.edge === 'end' ? [event.waitedMs] : []));
+    expect(ends).toEqual([0, 0]);
     expect(recorded.activity).toEqual({ operation: 'sum', sequence: 1, isDone: true, waitsFor: undefined });
   });
 

@@ -27,14 +27,17 @@ export const isolationOf = (env: CommandIo['env']): Isolation | undefined => {
   return text === undefined ? undefined : { network: text.includes('network'), mounts: text.includes('mounts') };
 };
 
-/** @throws CoordError USAGE when namespaces are asked for and cannot be had. */
-export function possibleIsolation(choice: NetworkChoice): Isolation {
+/**
+ * @param instead what the same command can be told that needs no namespaces.
+ * @throws CoordError USAGE when namespaces are asked for and cannot be had.
+ */
+export function possibleIsolation(choice: NetworkChoice, instead: string): Isolation {
   const mounts = canRun('unshare', '--mount', 'true');
   const network =
     mounts && choice !== 'proxy' && canRun('unshare', '--net', '--mount', 'ip', 'link', 'set', 'lo', 'up');
   if (choice === 'namespaces' && !network) {
     throw new CoordError('USAGE', 'network namespaces cannot be had here', {
-      hint: 'They need Linux, root, and the programs unshare and ip; --network proxy needs none of them.',
+      hint: `They need Linux, root, and the programs unshare and ip; ${instead} needs none of them.`,
     });
   }
   return mounts ? { network, mounts } : NONE;

@@ -14,10 +14,10 @@ import { formatCount, formatTable, plural } from '../view/format.js';
  */
 export async function runBenchAllReduce(options: AllReduceOptions, io: CommandIo): Promise<number> {
   if (options.join !== undefined) return join(options.join, options, io);
-  const { json, workers, sizes, rounds, against = [], transport, nats: natsUrl, wire: wires, schedule } = options;
+  const { json, workers, sizes, rounds, against = [], transport, nats: natsUrl, wire: wires, schedule, tls } = options;
   requireSense(options);
   const megabits = transport === 'memory' ? undefined : options.megabits;
-  if (megabits !== undefined && !isolationOf(io.env)) return runIsolated(possibleIsolation('namespaces'), io);
+  if (megabits !== undefined && !isolationOf(io.env)) return runIsolated(inNamespaces(), io);
   const placeOf = megabits === undefined ? undefined : await placesOnLinks(workers, megabits);
   if (!json) writeLine(io.stderr, `${plural(workers, 'rank')}, ${plural(availableParallelism(), 'core')}`);
   const results = await benchAllReduce({
@@ -25,6 +25,7 @@ export async function runBenchAllReduce(options: AllReduceOptions, io: CommandIo
     sizes,
     transport,
     natsUrl,
+    tls,
     memory: linksInMemory(options),
     hosts: options.listen && hostsAt(options.listen, options, io),
     schedule,
@@ -41,6 +42,8 @@ export async function runBenchAllReduce(options: AllReduceOptions, io: CommandIo
   requireRight(results);
   return EXIT_CODE.ok;
 }
+
+const inNamespaces = () => possibleIsolation('namespaces', '--transport memory');
 
 async function join(url: string, { token, json }: AllReduceOptions, io: CommandIo): Promise<number> {
   const onJoined = () => (json ? writeJson(io.stdout, { event: 'joined' }) : writeLine(io.stdout, 'joined the bench'));
@@ -88,7 +91,10 @@ async function placesOnLinks(workers: number, megabits: number) {
 
 const senseless = (message: string, hint: string): CoordError => new CoordError('CONFIG_INVALID', message, { hint });
 
-function requireSense({ transport, nats, wire, megabits, latency, listen, against = [] }: AllReduceOptions): void {
+function requireSense({ transport, nats, wire, megabits, latency, listen, tls, against = [] }: AllReduceOptions): void {
+  if (tls && transport !== 'ws') {
+    throw senseless(`--tls is of links between sockets, not of --transport ${transport}`, 'Use --transport ws.');
+  }
   if (megabits !== undefined && ((transport !== 'ws' && transport !== 'memory') || against.length > 0 || listen)) {
     throw senseless(
       '--megabits limits only our own links, those of --transport ws on this machine, and of --transport memory',

@@ -35,7 +35,7 @@ export async function runBenchOverlap(configFile: string, options: OverlapOption
   const config = await loadConfig(configFile, (options.set ?? []).map(parseOverride));
   const inNamespaces = isolationOf(io.env)?.network === true;
   if (!inNamespaces && options.links !== 'limited') {
-    const possible = possibleIsolation(options.links);
+    const possible = possibleIsolation(options.links, '--links limited');
     if (possible.network) return runIsolated(possible, io);
   }
   const network = inNamespaces

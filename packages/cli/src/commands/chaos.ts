@@ -32,7 +32,7 @@ export async function runChaosCommand(
 ): Promise<number> {
   const isolation = isolationOf(io.env);
   if (!isolation) {
-    const possible = possibleIsolation(options.network);
+    const possible = possibleIsolation(options.network, '--network proxy');
     if (possible.mounts) return runIsolated(possible, io);
   }
   if (isolation) endWithParent(() => io.exit(EXIT_CODE.interrupted));

@@ -179,6 +179,7 @@ function allReduceCommand(io: CommandIo, exit: Exit): Command {
         .choices(['auto', 'ring', 'doubling'])
         .default('auto'),
     )
+    .option('--tls', 'encrypt the links, as in training with --tls; for --transport ws')
     .option('--listen <host:port>', 'wait here for --workers less one other machines, a rank each', readListen)
     .option('--join <url>', 'hold a rank of the bench that another machine leads')
     .option('--token <token>', `what joining takes (default: ${TOKEN_VARIABLE}, else a new one)`)
@@ -189,6 +190,7 @@ function allReduceCommand(io: CommandIo, exit: Exit): Command {
         'coord bench allreduce --workers 2',
         'coord bench allreduce --sizes 4K,1M,64M --against gloo --json',
         'coord bench allreduce --sizes 25M --wire int32,int16 --megabits 1000',
+        'coord bench allreduce --sizes 1M,25M --tls',
         'coord bench allreduce --workers 3 --listen 10.0.0.5:7400',
         'coord bench allreduce --join ws://10.0.0.5:7400 --token abc…',
       ),

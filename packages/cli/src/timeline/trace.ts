@@ -133,7 +133,8 @@ function ringSpans(events: readonly FlightEvent[]): Span[] {
     const { operation, sequence, generation, sizeBytes, atMs } = event;
     const next = ring[index + 1];
     const outcome = next && next.edge !== 'begin' ? next.edge : 'unfinished';
-    const args = { sequence, generation, sizeBytes, outcome };
+    const waitedMs = next && next.edge !== 'begin' ? next.waitedMs : undefined;
+    const args = { sequence, generation, sizeBytes, outcome, waitedMs };
     return [{ name: `${operation} ${sequence}`, startMs: atMs, endMs: next?.atMs ?? endMs, args }];
   });
 }

@@ -19,6 +19,8 @@ export interface AllReduceBenchOptions {
    */
   readonly transport: 'ws' | 'uds' | 'nats' | 'shm' | 'memory';
   readonly natsUrl?: string;
+  /** Links of `ws` go through TLS, as in training; rows then say `wss`. */
+  readonly tls?: boolean | undefined;
   /** What links in memory are like. Default: no latency, no limit. */
   readonly memory?: MemoryLinks;
   /** Ranks on other machines, one on each; this one holds rank 0. For `ws` only. */
@@ -113,14 +115,14 @@ async function startContenders(options: AllReduceBenchOptions): Promise<Started>
 }
 
 async function startOurs(
-  { ranks, sizes, transport, schedule, natsUrl, memory, placeOf }: AllReduceBenchOptions,
+  { ranks, sizes, transport, schedule, natsUrl, tls, memory, placeOf }: AllReduceBenchOptions,
   wire: WireFormat,
   joined: JoinedHosts | undefined,
 ): Promise<Contender> {
   const maxBytes = Math.max(...sizes);
-  if (joined) return joined.startRanks({ maxBytes, wire, schedule });
+  if (joined) return joined.startRanks({ maxBytes, wire, schedule, tls });
   if (transport === 'shm') return startThreads(ranks, maxBytes);
-  const setup = { ranks, maxBytes, wire, schedule };
+  const setup = { ranks, maxBytes, wire, schedule, tls };
   if (transport === 'memory') return startMemory(setup, memory);
   const localSocket = transport === 'uds';
   return startProcesses({ ...setup, natsUrl: transport === 'nats' ? natsUrl : undefined, localSocket }, placeOf);
@@ -174,8 +176,9 @@ async function warmUp(contender: Contender, bytes: number, turnMs: number): Prom
 
 function rowsOf(bytes: number, options: AllReduceBenchOptions, timings: readonly NamedTiming[]): AllReduceRow[] {
   const { wires = ONE_WIRE } = options;
+  const transport = options.tls ? 'wss' : options.transport;
   const others = timings.slice(wires.length);
-  return wires.map((wire, index) => rowOf({ ...options, bytes, wire, own: timings[index], others }));
+  return wires.map((wire, index) => rowOf({ ...options, transport, bytes, wire, own: timings[index], others }));
 }
 
 interface RowFacts extends Pick<AllReduceRow, 'bytes' | 'ranks' | 'transport' | 'wire'> {

@@ -1,7 +1,7 @@
 /** Our ring as a contender: one process a rank, linked over loopback or Unix-domain sockets or a NATS server. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { SocketEndpoint } from '@coord/protocol';
+import { CoordError, type SocketEndpoint } from '@coord/protocol';
 import type { Contender, Timing } from './contender.js';
 import { joinRanks, type RankHandle } from './group.js';
 import type { RankCommand } from './rank-process.js';
@@ -26,7 +26,10 @@ class RankProcess implements RankHandle {
     this.child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.child.on('message', (answer) => this.waiting?.resolve(answer));
     this.child.on('exit', (code) => {
-      this.end = new Error(`rank ${setup.rank} of the bench ended with status ${code}`);
+      this.end = new CoordError('LINK_CLOSED', `rank ${setup.rank} of the bench ended with status ${code}`, {
+        hint: 'What it wrote before stands above.',
+        facts: { rank: setup.rank },
+      });
       this.waiting?.reject(this.end);
     });
   }

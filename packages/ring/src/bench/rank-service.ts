@@ -1,6 +1,7 @@
 /** One rank of the bench: links itself with the others, and reduces when it is told to. */
 import type { SocketEndpoint, WireFormat } from '@coord/protocol';
 import { createPeerListener, dialSegments, type PeerListener } from '@coord/transport';
+import { createCertificate } from '@coord/transport/certificate';
 import { acceptNatsSegments, dialNatsSegments, openNats } from '@coord/transport/nats';
 import { doublingPartners, type Partners } from '../doubling.js';
 import { createRing, type RingContext } from '../ring.js';
@@ -24,6 +25,8 @@ export interface RankSetup {
   readonly natsPrefix?: string;
   /** Links are Unix-domain sockets. */
   readonly localSocket?: boolean;
+  /** Links go through TLS, with a certificate that this rank makes. */
+  readonly tls?: boolean | undefined;
   /** Where this rank listens. Default 127.0.0.1. */
   readonly host?: string;
 }
@@ -47,8 +50,9 @@ export class RankService {
 
   /** @throws CoordError PORT_IN_USE, UNREACHABLE. */
   static async start(setup: RankSetup): Promise<RankService> {
-    const { natsUrl, localSocket, host = '127.0.0.1' } = setup;
-    const listener = await createPeerListener({ host, localSocket });
+    const { natsUrl, localSocket, tls, host = '127.0.0.1' } = setup;
+    const certificate = tls ? await createCertificate([host]) : undefined;
+    const listener = await createPeerListener({ host, localSocket, certificate });
     const nats = natsUrl === undefined ? undefined : await openNats({ servers: natsUrl, timeoutMs: RING_TIMEOUT_MS });
     return new RankService(setup, listener, nats);
   }

@@ -1,5 +1,5 @@
 /** A machine that joins a bench: proves that it knows the token, and does what the leading one says until it is sent home. */
-import { CoordError, createNonce, LIMITS } from '@coord/protocol';
+import { CoordError, createNonce, LIMITS, toErrorRecord } from '@coord/protocol';
 import { connectLink, type Link } from '@coord/transport';
 import { RankService } from './rank-service.js';
 import {
@@ -65,7 +65,8 @@ async function answerTo(command: Exclude<BenchCommand, { type: 'goodbye' }>, pla
   try {
     return await obey(command, place);
   } catch (error) {
-    return { error: (error instanceof Error ? error.message : String(error)).slice(0, LIMITS.textLength) };
+    const { code, message } = toErrorRecord(error);
+    return { error: { code, message: message.slice(0, LIMITS.textLength) } };
   }
 }
 
@@ -80,7 +81,7 @@ async function obey(
     return { endpoint: service.endpoint };
   }
   const service = services.get(id);
-  if (!service) throw new Error(`there is no rank ${id} here`);
+  if (!service) throw new CoordError('MESSAGE_UNEXPECTED', `there is no rank ${id} here`, { facts: { id } });
   if (command.type === 'link') await service.link(command.endpoints, linkKeyOf(token, command.keyNonce));
   if (command.type === 'time') {
     const { ms, wrong } = await service.time(command.bytes, command.iterations);

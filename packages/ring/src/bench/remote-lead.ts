@@ -1,8 +1,10 @@
 /** The machine that leads a bench: waits for the others, and holds rank 0 itself. */
 import {
-  type CoordError,
+  CoordError,
   createNonce,
   type Endpoint,
+  ERROR_RULES,
+  type ErrorCode,
   isCoordError,
   LIMITS,
   type SocketEndpoint,
@@ -117,6 +119,12 @@ async function localRank(setup: RankSetup, key: string): Promise<RankHandle> {
   };
 }
 
+/** What a joined machine failed with, as that machine called it. */
+function failureOf(remote: string, { code, message }: { code: string; message: string }): CoordError {
+  const known = Object.hasOwn(ERROR_RULES, code) ? (code as ErrorCode) : 'ENGINE_FAILED';
+  return new CoordError(known, `${remote} could not go on with the bench: ${message}`, { facts: { remote } });
+}
+
 async function remoteRank(
   link: Link,
   start: Extract<BenchCommand, { type: 'start' }>,
@@ -126,7 +134,7 @@ async function remoteRank(
   const ask = async (command: BenchCommand) => {
     await tell(link, command);
     const answer = await hear(link, answerSchema);
-    if ('error' in answer) throw new Error(`${link.remote}: ${answer.error}`);
+    if ('error' in answer) throw failureOf(link.remote, answer.error);
     return answer;
   };
   const { endpoint } = (await ask(start)) as { endpoint: SocketEndpoint };

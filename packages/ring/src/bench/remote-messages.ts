@@ -44,6 +44,7 @@ export const commandSchema = z.discriminatedUnion('type', [
     maxBytes: count.min(4).max(MAX_BYTES),
     wire: z.enum(WIRE_FORMATS),
     schedule: z.enum(SCHEDULES).optional(),
+    tls: z.boolean().optional(),
   }),
   z.object({
     type: z.literal('link'),
@@ -66,7 +67,7 @@ export const timingSchema = z.object({ ms: z.array(z.number()).max(MAX_ITERATION
 export const answerSchema = z.union([
   z.object({ endpoint: socketEndpointSchema }),
   timingSchema,
-  z.object({ error: text }),
+  z.object({ error: z.object({ code: text, message: text }) }),
   z.strictObject({}),
 ]);
 

@@ -3,6 +3,7 @@
  * of them: a piece of every thread's gradients is quantised, added and dequantised in the cache, so the gradients are read once and
  * the sum is written once, over those of the first.
  */
+import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { arenaBytes, BLOCK_SIZE, createArena } from '@coord/protocol';
 import { quantaFor } from '../exact-sum.js';
@@ -38,12 +39,12 @@ function setUp(ranks: number, maxBytes: number): Omit<ThreadSetup, 'rank'> {
 export async function startThreads(ranks: number, maxBytes: number): Promise<Contender> {
   const setup = setUp(ranks, maxBytes);
   const threads = Array.from({ length: ranks }, (_, rank) => new Worker(PROGRAM, { workerData: { ...setup, rank } }));
-  const ask = (thread: Worker, command: { bytes: number; iterations: number }) =>
-    new Promise<Timing>((resolve, reject) => {
-      thread.once('message', resolve);
-      thread.once('error', reject);
-      thread.postMessage(command);
-    });
+  const ask = async (thread: Worker, command: { bytes: number; iterations: number }): Promise<Timing> => {
+    // Rejects when the thread fails, and leaves no listener behind.
+    const answer = once(thread, 'message');
+    thread.postMessage(command);
+    return (await answer)[0] as Timing;
+  };
   return {
     name: 'shm',
     ranks,
