@@ -6,7 +6,7 @@ import type { EngineReport } from './report.js';
 
 /** GPU libraries compile their shaders when they are first used. */
 const START_TIMEOUT_MS = 120_000;
-const BENCH_MS = 1000;
+const BENCH_MS = 3000;
 
 export interface EnginesReport {
   readonly engines: readonly EngineReport[];

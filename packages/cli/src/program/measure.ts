@@ -25,7 +25,7 @@ const ALL_REDUCE_SIZES = '4,1K,64K,1M,16M';
 export function doctorCommand(io: CommandIo, exit: Exit): Command {
   return new Command('doctor')
     .description('Examine this machine: hardware, engines, network, clock, cache. Ends with 0 if an engine works.')
-    .option('--bench', 'measure the speed of each engine that works, about a second each')
+    .option('--bench', 'measure the speed of each engine that works, about 3 seconds each')
     .option('--coordinator <url>', 'measure the way to this coordinator as well')
     .option('--token <token>', 'the join token, for the certificate that it names; also read from COORD_TOKEN')
     .option('--cache-dir <dir>', 'where blocks of samples are kept between runs')
