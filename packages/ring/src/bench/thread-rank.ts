@@ -2,10 +2,12 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { BLOCK_SIZE } from '@coord/protocol';
 import { createKernels } from '../kernels.js';
+import { averageThreads } from '../thread-sum.js';
 import { benchSum, benchValue, type Timing } from './contender.js';
 
 interface ThreadBuffers {
   readonly gradients: Float32Array;
+  readonly sums: Int32Array;
   /** Where a piece is added up: it never leaves this thread's cache. */
   readonly room: Int32Array;
   readonly exponents: Uint8Array;
@@ -16,16 +18,17 @@ export interface ThreadSetup {
   readonly ranks: number;
   readonly memory: WebAssembly.Memory;
   readonly quanta: Uint8Array;
+  /** The result, which all threads read. */
+  readonly mean: Float32Array;
   readonly each: readonly ThreadBuffers[];
   /** Threads that have arrived, and how often all have. */
   readonly barrier: Int32Array;
 }
 
-const { rank, ranks, memory, quanta, each, barrier } = workerData as ThreadSetup;
+const { rank, ranks, memory, quanta, mean, each, barrier } = workerData as ThreadSetup;
 const kernels = createKernels(memory);
-const { gradients, room } = each[rank];
-/** The result, of which all threads read the same: in place, as peers have it. */
-const mean = each[0].gradients;
+const { gradients, sums, exponents, room } = each[rank];
+const allSums = each.map((buffers) => buffers.sums);
 const SPINS = 20_000;
 
 function meet(): void {
@@ -40,24 +43,19 @@ function meet(): void {
   while (Atomics.load(barrier, 1) === round) Atomics.wait(barrier, 1, round);
 }
 
-/** This thread's share of the blocks, piece by piece: all threads' gradients quantised and added up, and from there the mean. */
-function reduceShare(blocks: number): void {
-  const [first, last] = [rank, rank + 1].map((part) => Math.round((blocks * part) / ranks) * BLOCK_SIZE);
-  for (let start = first; start < last; start += room.length) reducePiece(start, Math.min(last, start + room.length));
+/** Into this thread's own sums, as a compute thread does it with each of its grains. */
+function quantise(blocks: number): void {
+  const count = blocks * BLOCK_SIZE;
+  const [values, own] = [gradients.subarray(0, count), sums.subarray(0, count)];
+  const [ofBlocks, shown] = [quanta.subarray(0, blocks), exponents.subarray(0, blocks)];
+  const { overflow } = kernels.quantiseGrain(values, ofBlocks, ranks, own, shown, 'add');
+  if (overflow) throw new Error('a value of the bench did not fit');
 }
 
-function reducePiece(start: number, end: number): void {
-  const of = [start / BLOCK_SIZE, end / BLOCK_SIZE] as const;
-  const pieceQuanta = quanta.subarray(...of);
-  const total = room.subarray(0, end - start);
-  for (let other = 0; other < ranks; other++) {
-    const values = each[other].gradients.subarray(start, end);
-    const exponents = each[other].exponents.subarray(...of);
-    const mode = other === 0 ? 'store' : 'add';
-    const { overflow } = kernels.quantiseGrain(values, pieceQuanta, ranks, total, exponents, mode);
-    if (overflow) throw new Error('a value of the bench did not fit');
-  }
-  kernels.dequantise(total, pieceQuanta, 1, mean.subarray(start, end));
+/** This thread's share of the mean, as threads of a host that is alone do it. */
+function average(blocks: number): void {
+  const [start, end] = [rank, rank + 1].map((part) => Math.round((blocks * part) / ranks) * BLOCK_SIZE);
+  averageThreads({ kernels, allSums, quanta, divisor: 1, mean, room }, { start, end });
 }
 
 function time(bytes: number, iterations: number): Timing {
@@ -68,9 +66,13 @@ function time(bytes: number, iterations: number): Timing {
   const ms: number[] = [];
   for (let iteration = 0; iteration < iterations; iteration++) {
     gradients.set(source);
+    // Training clears them between steps.
+    sums.fill(0);
     meet();
     const startMs = performance.now();
-    reduceShare(blocks);
+    quantise(blocks);
+    meet();
+    average(blocks);
     meet();
     ms.push(performance.now() - startMs);
   }

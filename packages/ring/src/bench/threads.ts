@@ -1,28 +1,27 @@
 /**
- * Threads of one process as a contender: float32 gradients of each in shared memory, no ring. Each thread takes one range of all
- * of them: a piece of every thread's gradients is quantised, added and dequantised in the cache, so the gradients are read once and
- * the sum is written once, over those of the first.
+ * Threads of one process as a contender: float32 gradients of each in shared memory, no ring. It is what the compute threads of a
+ * host do that is alone, with the same code: each quantises its gradients into sums of its own, and takes one range of all threads'
+ * sums to the mean.
  */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { arenaBytes, BLOCK_SIZE, createArena } from '@coord/protocol';
 import { quantaFor } from '../exact-sum.js';
+import { THREAD_PIECE_VALUES } from '../thread-sum.js';
 import type { Contender, Timing } from './contender.js';
 import type { ThreadSetup } from './thread-rank.js';
 
 // The built program, also when this file runs from source.
 const PROGRAM = new URL('../../dist/bench/thread-rank.js', import.meta.url);
 const LARGEST_EXPONENT = 127 + 7;
-/** Short enough for the cache; the shorter, the more often the processor must guess what is read next. */
-const PIECE_VALUES = 128 * BLOCK_SIZE;
 
 const padded = (bytes: number): number => Math.ceil(bytes / 4 / BLOCK_SIZE) * BLOCK_SIZE;
 
 function setUp(ranks: number, maxBytes: number): Omit<ThreadSetup, 'rank'> {
   const count = padded(maxBytes);
   const blocks = count / BLOCK_SIZE;
-  const buffers = Array.from({ length: ranks }, () => count * 4);
-  const rooms = Array.from({ length: ranks }, () => PIECE_VALUES * 4);
+  const buffers = Array.from({ length: 2 * ranks + 1 }, () => count * 4);
+  const rooms = Array.from({ length: ranks }, () => THREAD_PIECE_VALUES * 4);
   const arena = createArena(
     arenaBytes([...buffers, ...rooms, blocks, ...Array.from({ length: ranks }, () => blocks), 64]) + 65536,
   );
@@ -30,10 +29,11 @@ function setUp(ranks: number, maxBytes: number): Omit<ThreadSetup, 'rank'> {
   quantaFor(new Uint8Array(blocks).fill(LARGEST_EXPONENT), ranks, quanta, 'int32', true);
   const each = Array.from({ length: ranks }, () => ({
     gradients: arena.float32(count),
-    room: arena.int32(PIECE_VALUES),
+    sums: arena.int32(count),
+    room: arena.int32(THREAD_PIECE_VALUES),
     exponents: arena.uint8(blocks),
   }));
-  return { ranks, memory: arena.memory, quanta, each, barrier: arena.int32(16) };
+  return { ranks, memory: arena.memory, quanta, mean: arena.float32(count), each, barrier: arena.int32(16) };
 }
 
 export async function startThreads(ranks: number, maxBytes: number): Promise<Contender> {

@@ -10,7 +10,7 @@ import {
   type PhiloxKey,
   type WireFormat,
 } from '@coord/protocol';
-import { createKernels, type Kernels, roundingFor } from '@coord/ring';
+import { addThreads, averageThreads, createKernels, type Kernels, roundingFor, THREAD_PIECE_VALUES } from '@coord/ring';
 import type {
   ApplyRequest,
   AttachRequest,
@@ -107,33 +107,16 @@ async function grain(work: Work, request: GrainRequest, onProgress: OnProgress):
 /** Adds up one range over all threads; the others do the other ranges at the same time, each in its own cache. */
 function combine(work: Work, { start, end, divisor }: CombineRequest): ComputeResponses['combine'] {
   const attached = required(work.attached, 'attached');
-  const { total } = attached.buffers;
-  if (divisor === undefined) addThreads(attached, { start, end }, total.subarray(start, end));
-  else averageThreads(attached, { start, end }, divisor);
+  const { kernels, buffers } = attached;
+  const { allSums, quanta, mean } = buffers;
+  const total = buffers.total.subarray(start, end);
+  if (divisor === undefined) addThreads({ kernels, allSums }, { start, end }, total);
+  else
+    averageThreads(
+      { kernels, allSums, quanta, divisor, mean, room: total.subarray(0, THREAD_PIECE_VALUES) },
+      { start, end },
+    );
   return {};
-}
-
-function addThreads({ buffers, kernels }: Attached, { start, end }: ElementRange, into: Int32Array): void {
-  const [first, ...others] = buffers.allSums.map((sums) => sums.subarray(start, end));
-  others.forEach((sums, index) => {
-    kernels.addInt32(into, index === 0 ? first : into, sums);
-  });
-}
-
-/** A piece, as sum and as mean, stays in the cache. */
-const PIECE_VALUES = 128 * BLOCK_SIZE;
-
-/** Piece by piece: the sums are read once, and nothing but the mean is written. */
-function averageThreads(attached: Attached, { start, end }: ElementRange, divisor: number): void {
-  const { buffers, kernels } = attached;
-  const room = buffers.total.subarray(start, Math.min(end, start + PIECE_VALUES));
-  for (let at = start; at < end; at += PIECE_VALUES) {
-    const piece = { start: at, end: Math.min(end, at + PIECE_VALUES) };
-    const sum = room.subarray(0, piece.end - piece.start);
-    addThreads(attached, piece, sum);
-    const quanta = buffers.quanta.subarray(piece.start / BLOCK_SIZE, piece.end / BLOCK_SIZE);
-    kernels.dequantise(sum, quanta, divisor, buffers.mean.subarray(piece.start, piece.end));
-  }
 }
 
 function apply(work: Work, request: ApplyRequest): ComputeResponses['apply'] {
