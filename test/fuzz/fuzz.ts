@@ -9,8 +9,10 @@ import { Chance } from './mutate.js';
 
 export interface FuzzTarget {
   readonly name: string;
-  /** Makes one input and hands it over. */
+  /** Makes one input and hands it over. What is taken although it is wrong is an error too, where that can be told. */
   run(chance: Chance): void | Promise<void>;
+  /** Right inputs are taken, and for what they are: a parser that refuses everything passes no test. */
+  control(): void | Promise<void>;
 }
 
 /** No parser takes so long for an input of this size, on however slow a machine. */
@@ -35,6 +37,7 @@ export interface FuzzReport {
 
 /** @throws Error naming target, seed and number of the input. */
 export async function fuzz(target: FuzzTarget, inputs: number, seed: number): Promise<FuzzReport> {
+  await target.control();
   const memory = new MemoryWatch();
   let accepted = 0;
   let slowestMs = 0;

@@ -2,13 +2,13 @@
  * `coordinator.json` in the run directory: where the run's coordinator listens and which certificate it shows, so that a
  * resumed one is found, and known, by the workers of the one before.
  */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { replaceFile } from '@coord/disk';
+import { readTextLimited, replaceFile } from '@coord/disk';
 import { z } from 'zod';
 import { LISTEN_PATTERN } from './listen.js';
 
 const FILE = 'coordinator.json';
+const MAX_FILE_BYTES = 64 * 1024;
 const OWNER_ONLY = 0o600;
 
 const coordinatorRecordSchema = z.object({
@@ -26,7 +26,7 @@ export const writeCoordinatorRecord = (runDir: string, record: CoordinatorRecord
 /** Undefined where there is none, or none that can be read: then the run goes on at a new address. */
 export async function readCoordinatorRecord(runDir: string): Promise<CoordinatorRecord | undefined> {
   try {
-    return coordinatorRecordSchema.parse(JSON.parse(await readFile(join(runDir, FILE), 'utf8')));
+    return coordinatorRecordSchema.parse(JSON.parse(await readTextLimited(join(runDir, FILE), MAX_FILE_BYTES)));
   } catch {
     return undefined;
   }

@@ -1,13 +1,13 @@
 /** The directory of a run: `config.json`, `ledger.jsonl`, `metrics.jsonl`, `checkpoints/`, `logs/`. */
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { makeDirectory, replaceFile, writing } from '@coord/disk';
+import { errnoOf, errorText, makeDirectory, readTextLimited, replaceFile, writing } from '@coord/disk';
 import { CoordError } from '@coord/protocol';
 import { z } from 'zod';
 import { type RunConfig, runConfigSchema } from './config/schema.js';
 
 const CONFIG_FILE = 'config.json';
+const MAX_FILE_BYTES = 8 * 1024 * 1024;
 
 /** What a run must remember to be continued, evaluated or exported later. */
 const runRecordSchema = z.object({
@@ -57,13 +57,19 @@ export const writeRunRecord = (runDir: string, record: RunRecord): Promise<void>
 /** @throws CoordError CHECKPOINT_NOT_FOUND when there is no run, CHECKPOINT_CORRUPT when its record cannot be read. */
 export async function readRunRecord(runDir: string): Promise<RunRecord> {
   const file = join(runDir, CONFIG_FILE);
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+  const text = await readTextLimited(file, MAX_FILE_BYTES).catch((cause: unknown) => {
+    if (errnoOf(cause) !== 'ENOENT' && errnoOf(cause) !== 'ENOTDIR') throw unreadable(file, cause);
     throw new CoordError('CHECKPOINT_NOT_FOUND', `${runDir} is no run directory: it has no ${CONFIG_FILE}`, {
       hint: 'Give a directory that `coord start` made; by default they are in runs/.',
       facts: { runDir },
       cause,
     });
   });
+  return parseRunRecord(file, text);
+}
+
+/** @throws CoordError CHECKPOINT_CORRUPT naming the first wrong place. */
+export function parseRunRecord(file: string, text: string): RunRecord {
   try {
     const record = runRecordSchema.parse(JSON.parse(text));
     return { ...record, config: runConfigSchema.parse(record.config) };
@@ -75,6 +81,13 @@ export async function readRunRecord(runDir: string): Promise<RunRecord> {
     });
   }
 }
+
+const unreadable = (file: string, cause: unknown): CoordError =>
+  new CoordError('CHECKPOINT_CORRUPT', `${file} cannot be read: ${errorText(cause)}`, {
+    hint: 'See that it is the file that `coord start` wrote, and that this user may read it.',
+    facts: { file, errno: errnoOf(cause) },
+    cause,
+  });
 
 function describe(cause: unknown): string {
   if (cause instanceof z.ZodError) {

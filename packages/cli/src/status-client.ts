@@ -19,16 +19,18 @@ export function coordinatorUrl(address: string, path: string, token?: string): U
   const isPinned = token !== undefined && parseToken(token).certificateSha256 !== undefined;
   if (isPinned && /^(http|ws):/i.test(address)) throw notPlain(address);
   const withScheme = /^[a-z]+:\/\//i.test(address) ? address : `${isPinned ? 'https' : 'http'}://${address}`;
-  if (!URL.canParse(withScheme)) {
-    throw new CoordError('USAGE', `"${address}" is no address of a coordinator`, {
-      hint: 'Give it as http://HOST:PORT, as in http://127.0.0.1:7070.',
-      facts: { url: address },
-    });
-  }
-  const url = new URL(withScheme.replace(/^ws/i, 'http'));
+  const text = withScheme.replace(/^ws/i, 'http');
+  if (!/^https?:\/\/./i.test(text) || !URL.canParse(text)) throw noAddress(address);
+  const url = new URL(text);
   url.pathname = path;
   return url;
 }
+
+const noAddress = (address: string): CoordError =>
+  new CoordError('USAGE', `"${address}" is no address of a coordinator`, {
+    hint: 'Give it as http://HOST:PORT, as in http://127.0.0.1:7070.',
+    facts: { url: address },
+  });
 
 export interface Question {
   readonly method?: 'GET' | 'POST';

@@ -43,13 +43,15 @@ export interface ParsedLedger {
  */
 export function parseLedger(file: string, bytes: Buffer): ParsedLedger {
   const wholeBytes = bytes.lastIndexOf(NEWLINE) + 1;
-  const lines = bytes.toString('utf8', 0, wholeBytes).split('\n').slice(0, -1);
   const records: LedgerRecord[] = [];
   let head = CHAIN_START;
-  for (const line of lines) {
-    const parsed = parseLine(file, records.length + 1, line, head);
+  // Line by line: a ledger may be longer than a string.
+  for (let at = 0; at < wholeBytes; ) {
+    const end = bytes.indexOf(NEWLINE, at);
+    const parsed = parseLine(file, records.length + 1, bytes.toString('utf8', at, end), head);
     records.push(parsed.record);
     head = parsed.sha256;
+    at = end + 1;
   }
   return { records, head, wholeBytes };
 }

@@ -4,8 +4,8 @@
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open, readFile } from 'node:fs/promises';
-import { writing } from '@coord/disk';
-import { type Clock, systemClock } from '@coord/protocol';
+import { errnoOf, errorText, writing } from '@coord/disk';
+import { type Clock, CoordError, systemClock } from '@coord/protocol';
 import type { LedgerEntry, LedgerRecord } from './ledger-entries.js';
 import { formatLine, parseLedger } from './ledger-lines.js';
 
@@ -39,7 +39,7 @@ export interface LedgerOptions {
   readonly onWritten?: (lines: readonly string[]) => void;
 }
 
-/** @throws CoordError LEDGER_CORRUPT naming file and line; a missing file is an empty ledger. */
+/** @throws CoordError LEDGER_CORRUPT naming file and line, or why it cannot be read; a missing file is an empty ledger. */
 export async function readLedger(path: string): Promise<readonly LedgerRecord[]> {
   return parseLedger(path, await readIfThere(path)).records;
 }
@@ -66,9 +66,13 @@ async function openCut(path: string, wholeBytes: number): Promise<FileHandle> {
 }
 
 async function readIfThere(path: string): Promise<Buffer> {
-  return readFile(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return Buffer.alloc(0);
-    throw error;
+  return readFile(path).catch((cause: unknown) => {
+    if (errnoOf(cause) === 'ENOENT') return Buffer.alloc(0);
+    throw new CoordError('LEDGER_CORRUPT', `the ledger ${path} cannot be read: ${errorText(cause)}`, {
+      hint: 'Nothing has been changed. See that it is a file and that this user may read and write it, then try again.',
+      facts: { file: path, errno: errnoOf(cause) },
+      cause,
+    });
   });
 }
 

@@ -8,10 +8,10 @@
  */
 import { execFileSync } from 'node:child_process';
 import { closeSync, openSync, readFileSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
-import { link, readdir, readFile, stat, unlink, writeFile } from 'node:fs/promises';
+import { link, readdir, stat, unlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { errnoOf, writing } from '@coord/disk';
+import { errnoOf, readTextLimited, writing } from '@coord/disk';
 import { CoordError } from '@coord/protocol';
 import { z } from 'zod';
 
@@ -20,6 +20,7 @@ const TOUCH_EVERY_MS = 2000;
 /** An owner on another machine that has not touched its lock for so long is gone. */
 const SILENT_MS = 15_000;
 const MAX_ATTEMPTS = 20;
+const MAX_LOCK_BYTES = 4096;
 
 const ownerSchema = z.object({
   pid: z.number().int(),
@@ -78,7 +79,7 @@ const fileOf = (runDir: string, number: number): string => join(runDir, `coordin
 /** Undefined when nobody can be made out: a lock comes into being with its content, so this one is no lock. */
 async function readOwner(file: string): Promise<Owner | undefined> {
   try {
-    return ownerSchema.parse(JSON.parse(await readFile(file, 'utf8')));
+    return ownerSchema.parse(JSON.parse(await readTextLimited(file, MAX_LOCK_BYTES)));
   } catch {
     return undefined;
   }

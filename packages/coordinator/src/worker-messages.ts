@@ -5,6 +5,9 @@ import {
   ERROR_RULES,
   type ErrorCode,
   EXIT_CODE,
+  type Purpose,
+  tallyParts,
+  tallySize,
   type WorkerMessage,
   type WorkerMessageOf,
 } from '@coord/protocol';
@@ -40,7 +43,13 @@ export interface MessageParts {
 }
 
 export class WorkerMessages {
-  constructor(private readonly parts: MessageParts) {}
+  /** Numbers that a report's tally has in this run. */
+  private readonly tallySizes: Readonly<Record<Purpose, number>>;
+
+  constructor(private readonly parts: MessageParts) {
+    const sizeFor = (purpose: Purpose) => tallySize(tallyParts(parts.options.run.metrics, purpose));
+    this.tallySizes = { training: sizeFor('training'), evaluation: sizeFor('evaluation') };
+  }
 
   /** @throws CoordError MESSAGE_UNEXPECTED, and what taking a state apart throws. */
   handle(session: WorkerSession, message: WorkerMessage): void {
@@ -60,7 +69,7 @@ export class WorkerMessages {
         this.onStepReport(session, message);
         break;
       case 'evaluation-report':
-        this.parts.progress.evaluated(session, message);
+        this.onEvaluation(session, message);
         break;
       case 'diverged':
         this.onDiverged(session, message);
@@ -121,14 +130,28 @@ export class WorkerMessages {
   }
 
   private onStepReport(session: WorkerSession, message: WorkerMessageOf<'step-report'>): void {
-    const last = totalStepsOf(this.parts.options.run);
-    if (message.step < 1 || message.step > last) {
-      throw unexpected(session.label, message.type, `step ${message.step} of ${last} does not exist`);
-    }
+    this.requireOfRun(session, message, 'training');
     const { workerId } = session;
     this.parts.roster.apply({ type: 'step-reported', workerId, generation: message.generation });
     this.parts.progress.report(session, message);
     this.parts.settleSteps();
+  }
+
+  private onEvaluation(session: WorkerSession, message: WorkerMessageOf<'evaluation-report'>): void {
+    this.requireOfRun(session, message, 'evaluation');
+    this.parts.progress.evaluated(session, message);
+  }
+
+  /** Steps and tallies are those of the run: what others would wait for, or could not be read, is not kept. */
+  private requireOfRun(
+    { label }: WorkerSession,
+    { type, step, metrics }: WorkerMessageOf<'step-report' | 'evaluation-report'>,
+    purpose: Purpose,
+  ): void {
+    const last = totalStepsOf(this.parts.options.run);
+    if (step < 1 || step > last) throw unexpected(label, type, `step ${step} of ${last} does not exist`);
+    const [size, due] = [metrics.tally?.length ?? 0, this.tallySizes[purpose]];
+    if (size !== due) throw unexpected(label, type, `its tally has ${size} numbers, those of this run have ${due}`);
   }
 
   private onDiverged(session: WorkerSession, message: WorkerMessageOf<'diverged'>): void {

@@ -6,5 +6,6 @@ export {
   syncDirectory,
   writeDurably,
 } from './durable.js';
+export { readLimited, readTextLimited } from './read-limited.js';
 export { replaceFile } from './replace-file.js';
 export { errnoOf, errorText, writeFailed, writeHint, writing } from './write-failed.js';

@@ -14,6 +14,10 @@ import './layers/self-attention.js';
 import './layers/token-embedding.js';
 import './orthogonal.js';
 import './tensors.js';
+import { boundLayerPasses } from './layer-passes.js';
+
+/** Far deeper than layers inside layers go; what walks through a topology calls itself at each level. */
+const MAX_DEPTH = 200;
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 export type JsonObject = { [key: string]: Json };
@@ -42,6 +46,7 @@ export function modelFromTopology(topology: string, options: ModelFromTopologyOp
 /** @throws CoordError MODEL_INVALID */
 export function parseTopology(topology: string): JsonObject {
   const value = parseJson(topology);
+  if (isDeeper(value, MAX_DEPTH)) throw invalid(`the topology has values inside values more than ${MAX_DEPTH} deep`);
   // A whole model.json of Keras or tfjs wraps the topology once or twice.
   const model = unwrap(unwrap(value, 'modelTopology'), 'model_config');
   if (!isJsonObject(model) || typeof model.class_name !== 'string' || !isJsonObject(model.config)) {
@@ -58,6 +63,11 @@ function parseJson(text: string): Json {
   }
 }
 
+const isDeeper = (value: Json, levels: number): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  (levels === 0 || Object.values(value).some((item) => isDeeper(item, levels - 1)));
+
 const unwrap = (value: Json, key: string): Json =>
   isJsonObject(value) && isJsonObject(value[key]) ? value[key] : value;
 
@@ -67,7 +77,9 @@ function construct(topology: JsonObject, zeroWeights: boolean): tfl.LayersModel 
   if (!entry) throw new Error(`tf.layers has no class "${className}"`);
   const [modelClass, fromConfig] = entry as [(typeof entry)[0], FromConfig];
   const translated = toCamelCaseKeys(topology.config, 'config');
-  const config = (zeroWeights ? withoutInitializers(translated) : translated) as tf.serialization.ConfigDict;
+  const bounded = zeroWeights ? withoutInitializers(translated) : translated;
+  boundLayerPasses(bounded);
+  const config = bounded as tf.serialization.ConfigDict;
   const model = fromConfig(modelClass, config, {}, zeroWeights) as unknown as tfl.LayersModel;
   if (!Array.isArray(model.weights) || model.outputs === undefined) throw new Error(`"${className}" is no model`);
   return model;

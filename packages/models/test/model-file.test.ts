@@ -112,6 +112,48 @@ describe('a model.json', () => {
     await expect(loadModelFile(path, { units: 3 })).rejects.toThrow(/takes no options/);
   });
 
+  it('keeps the initializers that it names, and those that it leaves to their defaults', async () => {
+    const initializersOf = (topology: string) => topology.match(/"[a-z]+_initializer":\{"class_name":"\w+"/g);
+    const model = tfl.sequential({
+      layers: [
+        tfl.layers.dense({ units: 3, inputShape: [4], kernelInitializer: 'heNormal' }),
+        tfl.layers.dense({ units: 2 }),
+      ],
+    });
+    const { topology } = await loadModelFile(await written('initialised.json', topologyOf(model)), {});
+    expect(initializersOf(topology)).toEqual(initializersOf(topologyOf(model)));
+    const [kernel] = modelFromTopology(topology).weights;
+    expect(new Set(kernel.read().dataSync()).size).toBeGreaterThan(1);
+  });
+
+  it.each([
+    ['a layer that is not there', /"inbound_nodes":\[\[\["first"/, '"inbound_nodes":[[["frist"'],
+    ['itself', /"inbound_nodes":\[\[\["first"/, '"inbound_nodes":[[["second"'],
+    ['a call that nobody makes', /"inbound_nodes":\[\[\["first",0/, '"inbound_nodes":[[["first",1'],
+  ])('is refused, not built for ever, when a layer refers to %s', async (_what, pattern, replacement) => {
+    const input = tfl.input({ shape: [4] });
+    const first = tfl.layers.dense({ units: 3, name: 'first' }).apply(input) as tf.SymbolicTensor;
+    const second = tfl.layers.dense({ units: 2, name: 'second' }).apply(first) as tf.SymbolicTensor;
+    const topology = topologyOf(tfl.model({ inputs: input, outputs: second })).replace(pattern, replacement);
+    expect(() => modelFromTopology(topology)).toThrow(/refer to each other in a circle, or to a layer/);
+    expect(() => modelFromTopology(topology, { initialise: false })).toThrow(/refer to each other in a circle/);
+    const manifest = `{"modelTopology":${topology},"weightsManifest":[{"paths":["w.bin"],"weights":[]}]}`;
+    const failure = loadModelFile(await written('circle.json', manifest), {});
+    await expect(failure).rejects.toMatchObject({ code: 'MODEL_INVALID' });
+  });
+
+  it('is refused when it is deeper, or longer, than any model is', async () => {
+    const deep = '['.repeat(50_000) + ']'.repeat(50_000);
+    await expect(loadModelFile(await written('deep.json', deep), {})).rejects.toThrow(/more than 200 deep/);
+    const long = ' '.repeat(17 * 1024 * 1024);
+    await expect(loadModelFile(await written('long.json', long), {})).rejects.toThrow(/the limit is/);
+    const twice =
+      '{"modelTopology":{"class_name":"Sequential","config":{"layers":[]}},"weightsManifest":[{"paths":["x","./x"],"weights":[]}]}';
+    await expect(loadModelFile(await written('twice.json', twice), {})).rejects.toThrow(
+      /names a file of weights twice/,
+    );
+  });
+
   it('brings the weights that lie beside it', async () => {
     const model = createModel('mlp', { inputShape: [4], hidden: [3], classes: 2 });
     let artifacts: tf.io.ModelArtifacts | undefined;

@@ -8,11 +8,13 @@ import { LIMITS } from './limits.js';
 import { PHASES, phaseTimesSchema, RING_OPERATIONS } from './messages.js';
 
 const count = z.number().int().min(0);
-const atMs = z.number();
+/** Beyond all clocks; what is computed from two such times is a number still. */
+const MAX_MS = 1e15;
+const atMs = z.number().min(-MAX_MS).max(MAX_MS);
 const name = z.string().min(1).max(LIMITS.nameLength);
 
 /** How far another clock is ahead of one's own, by the exchange with the shortest round trip; wrong by half of it at most. */
-export const clockOffsetSchema = z.object({ offsetMs: z.number(), roundTripMs: z.number().min(0) });
+export const clockOffsetSchema = z.object({ offsetMs: atMs, roundTripMs: z.number().min(0).max(MAX_MS) });
 export type ClockOffset = z.infer<typeof clockOffsetSchema>;
 
 export const flightHeaderSchema = z.object({

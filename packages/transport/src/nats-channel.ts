@@ -15,6 +15,7 @@ import { type Clock, systemClock } from '@coord/protocol';
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
 import { CHECK_BYTES, removeCheck, setCheck } from './checked-message.js';
 import { type LinkClosed, linkClosedError, messageTooLargeError } from './link.js';
+import { whenClosed } from './nats-closings.js';
 import { sizeOfParts } from './segment-link.js';
 
 const KIND = { chunk: 0, lastChunk: 1, credit: 2, alive: 3, close: 4 } as const;
@@ -48,6 +49,7 @@ export class NatsChannel {
   readonly closed: Promise<LinkClosed>;
   outcome: LinkClosed | undefined;
   private readonly subscription: Subscription;
+  private readonly forget: () => void;
   private readonly clock: Clock;
   private readonly keepAliveMs: number;
   private readonly chunkBytes: number;
@@ -79,7 +81,7 @@ export class NatsChannel {
     this.subscription = connection.subscribe(receiveSubject, {
       callback: (error, message) => (error ? this.lose(error.message) : this.onMessage(message)),
     });
-    void connection.closed().then(() => this.lose('the connection to the NATS server is closed'));
+    this.forget = whenClosed(connection, () => this.lose('the connection to the NATS server is closed'));
     this.keepAlive();
   }
 
@@ -259,6 +261,7 @@ export class NatsChannel {
     if (this.outcome) return;
     this.outcome = closed;
     this.cancelTimer();
+    this.forget();
     this.subscription.unsubscribe();
     this.onCredit?.();
     this.options.onClosed(closed);

@@ -37,10 +37,11 @@ export class NatsGateway {
     if (this.#live && !this.#live.isClosed()) this.#live.publish(subject, text);
   }
 
-  /** Calls `handler` with the live connection, and with every one that comes after it. */
-  onConnection(handler: OnConnection): void {
+  /** Calls `handler` with the live connection, and with every one that comes after it. @returns what ends that. */
+  onConnection(handler: OnConnection): () => void {
     this.#handlers.add(handler);
     if (this.#live) handler(this.#live);
+    return () => void this.#handlers.delete(handler);
   }
 
   async close(): Promise<void> {

@@ -5,29 +5,32 @@ import type { NatsGateway } from './nats-gateway.js';
 import { connectNatsLink, listenNatsLinks } from './nats-rendezvous.js';
 import { acceptNatsSegments, dialNatsSegments } from './nats-segments.js';
 import type { PeerNetwork } from './peer-network.js';
+import type { LinkListener } from './ws-listen.js';
 
 /** @param prefix root of the run's subjects. The gateway stays open when the network is closed. */
 export function createNatsNetwork(gateway: NatsGateway, prefix: string): PeerNetwork {
   const endpoint: NatsEndpoint = { natsSubject: `${prefix}.host.${randomUUID()}` };
   const strangerBytes = 2 * LIMITS.handshakeBytes;
-  const closers: (() => void)[] = [];
-  let isClosed = false;
+  const stops: (() => void)[] = [];
   return {
     endpoint,
     acceptSegments: async (link) => acceptNatsSegments({ ...link, prefix, connection: gateway.connection }),
     dialSegments: async (_peer, link) => dialNatsSegments({ ...link, prefix, connection: gateway.connection }),
     onLink(service, handler) {
-      gateway.onConnection((connection) => {
-        if (isClosed) return;
-        const listener = listenNatsLinks(connection, { subject: subjectOf(endpoint, service), strangerBytes }, handler);
-        closers.push(() => void listener.close());
+      // Those of connections before are gone with them.
+      let listener: LinkListener | undefined;
+      const forget = gateway.onConnection((connection) => {
+        listener = listenNatsLinks(connection, { subject: subjectOf(endpoint, service), strangerBytes }, handler);
+      });
+      stops.push(() => {
+        forget();
+        void listener?.close();
       });
     },
-    dialLink: async (peer, service, { timeoutMs }) =>
-      connectNatsLink(gateway.connection, { subject: subjectOf(peer, service), timeoutMs }),
+    dialLink: async (peer, service, { timeoutMs, signal }) =>
+      connectNatsLink(gateway.connection, { subject: subjectOf(peer, service), timeoutMs, signal }),
     async close() {
-      isClosed = true;
-      for (const close of closers) close();
+      for (const stop of stops.splice(0)) stop();
     },
   };
 }

@@ -25,6 +25,7 @@ export interface NatsListenOptions {
 export interface NatsConnectOptions {
   readonly subject: string;
   readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
   readonly maxMessageBytes?: number;
   readonly keepAliveMs?: number;
 }
@@ -74,23 +75,43 @@ export function listenNatsLinks(
   };
 }
 
-/** @throws CoordError UNREACHABLE with a hint. */
+/** @throws CoordError UNREACHABLE with a hint, COORDINATOR_BUSY, LINK_CLOSED (given up, with the signal's reason as cause). */
 export async function connectNatsLink(connection: NatsConnection, options: NatsConnectOptions): Promise<Link> {
-  const { subject, timeoutMs, keepAliveMs, maxMessageBytes = LIMITS.messageBytes } = options;
+  const { subject, timeoutMs, signal, keepAliveMs, maxMessageBytes = LIMITS.messageBytes } = options;
+  if (signal?.aborted) throw givenUp(subject, signal);
   const id = randomUUID();
   const [receiveSubject, sendSubject] = [downSubject(subject, id), upSubject(subject, id)];
   const remote = `nats:${subject}`;
   const link = new NatsLink({ connection, remote, receiveSubject, sendSubject, maxMessageBytes, keepAliveMs });
-  try {
+  const ask = async () => {
     await link.ready();
     const answer = await connection.request(subject, JSON.stringify({ id }), { timeout: timeoutMs });
     requireAccepted(answer.string(), subject);
+  };
+  try {
+    await unlessAborted(ask(), signal, () => givenUp(subject, signal));
     return link;
   } catch (cause) {
+    // The other end, if it has taken the link meanwhile, hears of it.
     await link.close('the dial failed');
     throw isCoordError(cause) ? cause : unreachable(subject, cause);
   }
 }
+
+/** Settles as `work` does, or rejects when the signal aborts before. */
+function unlessAborted(work: Promise<void>, signal: AbortSignal | undefined, why: () => CoordError): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(why());
+    signal?.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal?.removeEventListener('abort', abort));
+  });
+}
+
+const givenUp = (subject: string, signal: AbortSignal | undefined): CoordError =>
+  new CoordError('LINK_CLOSED', `connecting to ${subject} over NATS was given up`, {
+    facts: { subject },
+    cause: signal?.reason,
+  });
 
 /** @returns the id of the link that is asked for; undefined where this is no dial. */
 export function parseDial(data: Uint8Array): string | undefined {

@@ -7,6 +7,7 @@
  */
 import { CoordError } from '@coord/protocol';
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
+import { z } from 'zod';
 import type { LinkClosed } from './link.js';
 import { linkClosedError } from './link.js';
 import { NatsChannel } from './nats-channel.js';
@@ -48,10 +49,11 @@ const identityOf = (
   nonce,
 });
 
-interface Dial {
-  readonly nonce: string;
-  readonly proof: string;
-}
+const dialSchema = z.strictObject({ nonce: z.string().min(16).max(64), proof: z.string().min(16).max(128) });
+type Dial = z.infer<typeof dialSchema>;
+
+/** A dial is shorter than this. */
+const MAX_DIAL_BYTES = 256;
 
 /** @throws CoordError LINK_TIMEOUT, or the signal's reason. */
 export async function acceptNatsSegments(options: NatsSegmentOptions): Promise<SegmentSender> {
@@ -79,7 +81,7 @@ export async function acceptNatsSegments(options: NatsSegmentOptions): Promise<S
 
 /** @returns whether the dialer knows the key. */
 function answerDial(message: Msg, options: NatsSegmentOptions): boolean {
-  const dial = parseDial(message);
+  const dial = parseSegmentDial(message.data);
   const { key } = options;
   const identity = identityOf(options, dial?.nonce ?? '');
   if (!dial || !isLinkProof(dial.proof, 'dial', key, identity)) {
@@ -90,10 +92,11 @@ function answerDial(message: Msg, options: NatsSegmentOptions): boolean {
   return true;
 }
 
-function parseDial(message: Msg): Dial | undefined {
+/** @returns undefined where this is no dial. */
+export function parseSegmentDial(data: Uint8Array): Dial | undefined {
+  if (data.byteLength > MAX_DIAL_BYTES) return undefined;
   try {
-    const { nonce, proof } = message.json<{ nonce?: unknown; proof?: unknown }>();
-    return typeof nonce === 'string' && typeof proof === 'string' ? { nonce, proof } : undefined;
+    return dialSchema.parse(JSON.parse(Buffer.from(data).toString()));
   } catch {
     return undefined;
   }

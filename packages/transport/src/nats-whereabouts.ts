@@ -40,7 +40,8 @@ async function answeringRuns(connection: NatsConnection): Promise<ReadonlySet<st
   return runs;
 }
 
-function readAnswer(data: Uint8Array): string | undefined {
+/** @returns undefined where this is no answer of a coordinator. */
+export function readAnswer(data: Uint8Array): string | undefined {
   if (data.byteLength > MAX_ANSWER_BYTES) return undefined;
   try {
     const { runId } = answerSchema.parse(JSON.parse(Buffer.from(data).toString()));

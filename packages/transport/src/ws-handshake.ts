@@ -66,7 +66,7 @@ export function writeDialRequest(host: string, key: string, identity: DialIdenti
 export function parseDialRequest(request: IncomingMessage): DialRequest | undefined {
   const { headers, method } = request;
   const query = new URLSearchParams((request.url ?? '').split('?', 2)[1]);
-  const [generation, rank] = [Number(query.get('generation') ?? Number.NaN), Number(query.get('rank') ?? Number.NaN)];
+  const [generation, rank] = [numberIn(query.get('generation')), numberIn(query.get('rank'))];
   const purpose = query.get('purpose') ?? '';
   const nonce = headers['sec-websocket-key'] ?? '';
   const proof = headers[PROOF_HEADER];
@@ -76,10 +76,13 @@ export function parseDialRequest(request: IncomingMessage): DialRequest | undefi
     headers['sec-websocket-version'] === '13' &&
     /^[+/0-9A-Za-z]{22}==$/.test(nonce) &&
     /^[a-z0-9-]{1,32}$/.test(purpose) &&
-    [generation, rank].every((value) => Number.isSafeInteger(value) && value >= 0) &&
+    [generation, rank].every(Number.isSafeInteger) &&
     typeof proof === 'string';
   return wellFormed ? { generation, rank, purpose, nonce, proof } : undefined;
 }
+
+/** One way to write each number, as `writeDialRequest` does; NaN for all others. */
+const numberIn = (text: string | null): number => (/^(0|[1-9]\d{0,15})$/.test(text ?? '') ? Number(text) : Number.NaN);
 
 export function writeAcceptResponse(key: string, identity: DialIdentity): string {
   return [

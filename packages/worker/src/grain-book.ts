@@ -2,7 +2,7 @@
  * Which grains of the step in progress are already in somebody's sums, and who computes the rest. When a view changes in
  * mid-step, the survivors keep what they have; only the lost grains are computed again.
  */
-import { assignByShare, type Grain, type StepPlan } from '@coord/protocol';
+import { assignByShare, CoordError, type Grain, type StepPlan } from '@coord/protocol';
 
 /** How the step's gradients are quantised: with the predicted quanta, or, after an overflow, with the learnt ones. */
 export type Attempt = 0 | 1;
@@ -65,13 +65,18 @@ export function encodeRecord(record: HostRecord, grains: number): Uint8Array {
   return bytes;
 }
 
+/**
+ * @param grains of the step.
+ * @throws CoordError MESSAGE_INVALID when these are no bytes that `encodeRecord` makes: whoever sent them counts otherwise.
+ */
 export function decodeRecord(bytes: Uint8Array, grains: number): HostRecord {
+  if (bytes.byteLength !== recordBytes(grains)) throw noRecord(`${bytes.byteLength} bytes long`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const held = new Set<number>();
   for (let grain = 0; grain < grains; grain++) {
     if (bytes[HEADER_BYTES + (grain >> 3)] & (1 << (grain & 7))) held.add(grain);
   }
-  return {
+  const record: HostRecord = {
     step: view.getUint32(0, true),
     evaluatedStep: view.getInt32(4, true),
     attempt: view.getUint8(8) === 0 ? 0 : 1,
@@ -79,4 +84,12 @@ export function decodeRecord(bytes: Uint8Array, grains: number): HostRecord {
     checkNumber: view.getUint32(10, true),
     held,
   };
+  if (record.evaluatedStep < -1) throw noRecord(`evaluated after step ${record.evaluatedStep}`);
+  if (Buffer.compare(encodeRecord(record, grains), bytes) !== 0) throw noRecord('with bits that mean nothing');
+  return record;
 }
+
+const noRecord = (what: string): CoordError =>
+  new CoordError('MESSAGE_INVALID', `a member of the ring sent a record of what it holds that is ${what}`, {
+    hint: 'Use one version of coord on all machines.',
+  });

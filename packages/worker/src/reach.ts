@@ -86,9 +86,9 @@ async function ownCertificate(host: string): Promise<Certificate> {
  */
 export function joinUrl(url: string, isPinned = false): string {
   if (isPinned && /^(ws|http):\/\//i.test(url)) throw notPlain(url);
-  const withScheme = /^[a-z]+:\/\//.test(url) ? url : `${isPinned ? 'wss' : 'ws'}://${url}`;
-  const text = withScheme.replace(/^http/, 'ws');
-  if (!URL.canParse(text) || !/^wss?:\/\/./.test(text)) {
+  const withScheme = /^[a-z]+:\/\//i.test(url) ? url : `${isPinned ? 'wss' : 'ws'}://${url}`;
+  const text = withScheme.replace(/^http/i, 'ws');
+  if (!URL.canParse(text) || !/^wss?:\/\/./i.test(text)) {
     throw new CoordError('USAGE', `${url} is no address of a coordinator`, {
       hint: 'It looks like ws://192.0.2.7:7070, or nats://192.0.2.7:4222/RUN.',
     });

@@ -5,6 +5,7 @@
  * replica whose weights have changed since (a bit that flipped in memory) knows itself that it is wrong, so it has no vote. Of
  * the others more than half must agree; where they do not, nobody can say who is right.
  */
+import { CoordError } from '@coord/protocol';
 
 export interface Testimony {
   readonly step: number;
@@ -51,7 +52,9 @@ export function encodeTestimony({ step, weightsSha256, stateSha256, isIntact }: 
   return bytes;
 }
 
+/** @throws CoordError MESSAGE_INVALID when these are no bytes that `encodeTestimony` makes. */
 export function decodeTestimony(data: Uint8Array): Testimony {
+  if (data.byteLength !== TESTIMONY_BYTES || data[4] > 1) throw noTestimony();
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   return {
     step: bytes.readUInt32LE(0),
@@ -60,3 +63,8 @@ export function decodeTestimony(data: Uint8Array): Testimony {
     stateSha256: bytes.toString('hex', 5 + HASH_BYTES, TESTIMONY_BYTES),
   };
 }
+
+const noTestimony = (): CoordError =>
+  new CoordError('MESSAGE_INVALID', 'a member of the ring sent something else than what its state is', {
+    hint: 'Use one version of coord on all machines.',
+  });

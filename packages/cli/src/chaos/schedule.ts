@@ -1,5 +1,5 @@
 /** A schedule of faults: data, so that a failure can be repeated. */
-import { readFile } from 'node:fs/promises';
+import { errorText, readTextLimited } from '@coord/disk';
 import { CoordError } from '@coord/protocol';
 import { parse } from 'yaml';
 import { z } from 'zod';
@@ -69,12 +69,15 @@ export const scheduleSchema = z.strictObject({
   workers: z.number().int().min(1).max(1024),
   faults: z.array(faultSchema).max(100_000),
 });
+/** Above the largest schedule, as YAML. */
+const MAX_FILE_BYTES = 16 * 1024 * 1024;
 export type Schedule = z.infer<typeof scheduleSchema>;
 
 /** @throws CoordError CONFIG_NOT_FOUND, CONFIG_INVALID naming the first wrong place. */
 export async function loadSchedule(file: string): Promise<Schedule> {
-  const text = await readFile(file, 'utf8').catch((cause) => {
-    throw new CoordError('CONFIG_NOT_FOUND', `cannot read the schedule ${file}`, { cause, facts: { file } });
+  const text = await readTextLimited(file, MAX_FILE_BYTES).catch((cause) => {
+    const what = `cannot read the schedule ${file}: ${errorText(cause)}`;
+    throw new CoordError('CONFIG_NOT_FOUND', what, { cause, facts: { file } });
   });
   return parseSchedule(text, file);
 }

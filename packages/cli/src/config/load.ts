@@ -1,5 +1,5 @@
 /** Configuration from a file and flags: parsed, checked, every problem reported at once with its place. */
-import { readFile } from 'node:fs/promises';
+import { errnoOf, errorText, readTextLimited } from '@coord/disk';
 import { CoordError } from '@coord/protocol';
 import { LineCounter, parseDocument } from 'yaml';
 import { withModelName } from './model-schema.js';
@@ -14,6 +14,8 @@ export interface ConfigSource {
   readonly text: string;
 }
 
+/** No person writes so much. */
+const MAX_FILE_BYTES = 4 * 1024 * 1024;
 const LAST_LINE = Number.MAX_SAFE_INTEGER;
 
 /** One problem with its place: a position in the file, or the flag that brought it in. */
@@ -38,9 +40,9 @@ export async function loadConfig(
 
 async function readConfigText(file: string): Promise<string> {
   try {
-    return await readFile(file, 'utf8');
+    return await readTextLimited(file, MAX_FILE_BYTES);
   } catch (cause) {
-    const why = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
+    const why = errnoOf(cause) ?? errorText(cause);
     throw new CoordError('CONFIG_NOT_FOUND', `cannot read the configuration ${file} (${why})`, {
       hint: 'Give the path of a YAML file; configs/ holds some to start from.',
       facts: { file },

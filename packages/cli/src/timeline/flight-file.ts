@@ -1,6 +1,7 @@
 /** Reads a worker's flight record. */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { errorText, readTextLimited } from '@coord/disk';
 import {
   CoordError,
   type FlightEvent,
@@ -15,6 +16,9 @@ export interface FlightRecord {
   readonly events: readonly FlightEvent[];
 }
 
+/** A full record of a wide cluster is a few MiB long. */
+const MAX_FILE_BYTES = 64 * 1024 * 1024;
+
 /** The flight records that local workers have left in a directory. */
 export async function findFlightFiles(directory: string): Promise<string[]> {
   const names = await readdir(directory).catch(() => []);
@@ -24,11 +28,16 @@ export async function findFlightFiles(directory: string): Promise<string[]> {
     .map((name) => join(directory, name));
 }
 
-/** @throws CoordError USAGE when it cannot be read, or is no flight record. */
+/** @throws CoordError USAGE when it cannot be read, is longer than any flight record, or is none. */
 export async function readFlightFile(file: string): Promise<FlightRecord> {
-  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw notFlight(file, 'it cannot be read', cause);
+  const text = await readTextLimited(file, MAX_FILE_BYTES).catch((cause: unknown) => {
+    throw notFlight(file, errorText(cause), cause);
   });
+  return parseFlightRecord(file, text);
+}
+
+/** @throws CoordError USAGE naming the first wrong line. */
+export function parseFlightRecord(file: string, text: string): FlightRecord {
   const [first, ...rest] = text.trimEnd().split('\n');
   const header = parseLine(flightHeaderSchema, file, first, 1);
   return { header, events: rest.map((line, index) => parseLine(flightEventSchema, file, line, index + 2)) };

@@ -4,6 +4,8 @@ import { extname } from 'node:path';
 import { CoordError } from '@coord/protocol';
 import type { ModelFile } from './model-file.js';
 
+/** Four times what may travel as a topology. */
+const MAX_FILE_BYTES = 16 * 1024 * 1024;
 const MODULES = new Set(['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs']);
 
 /**
@@ -26,9 +28,21 @@ export async function loadModelFile(path: string, options: Readonly<Record<strin
 
 async function requireFile(path: string): Promise<void> {
   const found = await stat(path).catch(() => undefined);
-  if (found?.isFile()) return;
+  if (found?.isFile()) return requireSize(path, found.size);
   throw new CoordError('MODEL_INVALID', `there is no model file ${path}`, {
     hint: 'A relative path in a configuration starts from the directory of the YAML file.',
     facts: { path },
   });
+}
+
+function requireSize(path: string, sizeBytes: number): void {
+  if (sizeBytes <= MAX_FILE_BYTES) return;
+  throw new CoordError(
+    'MODEL_INVALID',
+    `the model file ${path} has ${sizeBytes} bytes; the limit is ${MAX_FILE_BYTES}`,
+    {
+      hint: 'Weights belong into files of their own beside a model.json, as save() writes them.',
+      facts: { path, sizeBytes, limitBytes: MAX_FILE_BYTES },
+    },
+  );
 }

@@ -24,7 +24,8 @@ export async function modelFromJson(path: string, options: Readonly<Record<strin
   const known = knownClasses();
   const naming = { file: path, name, known };
   portable(JSON.stringify(json), naming);
-  if (manifest.length === 0) return { name, topology: portable(topologyFrom(json), naming) };
+  const bare = topologyFrom(json, manifest.length === 0);
+  if (manifest.length === 0) return { name, topology: portable(bare, naming) };
   const model = await loaded(path, json as unknown as tfc.io.ModelJSON['modelTopology'], manifest);
   const weights = model.weights.map((weight) => Float32Array.from(weight.read().dataSync()));
   const topology = portable(topologyOf(model), naming);
@@ -40,9 +41,13 @@ function topologyIn(path: string, text: string): JsonObject {
   }
 }
 
-/** Built and written again, so that defaults are spelt out. */
-function topologyFrom(json: JsonObject): string {
-  const model = modelFromTopology(JSON.stringify(json), { initialise: false });
+/**
+ * Built and written again, so that defaults are spelt out.
+ *
+ * @param initialise false where its initializers are of no account: what is written then has zeros in their place.
+ */
+function topologyFrom(json: JsonObject, initialise: boolean): string {
+  const model = modelFromTopology(JSON.stringify(json), { initialise });
   const topology = topologyOf(model);
   model.dispose();
   return topology;
@@ -76,6 +81,8 @@ async function weightBytes(path: string, manifest: WeightsManifest): Promise<Arr
   const files = manifest.flatMap((group) => group.paths).map((name) => resolve(directory, name));
   const stranger = files.find((file) => !file.startsWith(directory + sep));
   if (stranger) throw invalid(path, `it names weights outside its directory: ${stranger}`);
+  // A short list of names must not become a long list of bytes.
+  if (new Set(files).size < files.length) throw invalid(path, 'it names a file of weights twice');
   const parts = await Promise.all(files.map((file) => readFile(file)));
   const { buffer, byteOffset, byteLength } = Buffer.concat(parts);
   return buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer;

@@ -1,0 +1,420 @@
+/** What comes from a socket before it is a message: frames, handshakes, segments, chunks. */
+import assert from 'node:assert/strict';
+import type { IncomingMessage } from 'node:http';
+import { Duplex } from 'node:stream';
+import { CoordError } from '@coord/protocol';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { checksum } from '../../../packages/ring/src/checksum.js';
+import { FrameExchange } from '../../../packages/ring/src/frame-exchange.js';
+import { allReduceSchedule } from '../../../packages/ring/src/schedule.js';
+import { SEGMENT_HEADER_BYTES } from '../../../packages/ring/src/segment-header.js';
+import { addCheck, removeCheck, setCheck } from '../../../packages/transport/src/checked-message.js';
+import { controlFrame, frameHeader, OPCODE } from '../../../packages/transport/src/frame.js';
+import { FrameReader } from '../../../packages/transport/src/frame-reader.js';
+import { createGuardedServer } from '../../../packages/transport/src/guarded-server.js';
+import { NatsChannel } from '../../../packages/transport/src/nats-channel.js';
+import { parseDial } from '../../../packages/transport/src/nats-rendezvous.js';
+import { parseSegmentDial } from '../../../packages/transport/src/nats-segments.js';
+import { readAnswer } from '../../../packages/transport/src/nats-whereabouts.js';
+import { SegmentAcceptor } from '../../../packages/transport/src/segment-acceptor.js';
+import { routeUpgrades } from '../../../packages/transport/src/upgrade-router.js';
+import {
+  type DialIdentity,
+  faultOfAccept,
+  isLinkProof,
+  linkProof,
+  parseAcceptResponse,
+  parseDialRequest,
+  SEGMENT_PATH,
+  writeAcceptResponse,
+  writeDialRequest,
+} from '../../../packages/transport/src/ws-handshake.js';
+import type { FuzzTarget } from '../fuzz.js';
+import { type Chance, mutateBytes } from '../mutate.js';
+
+const from = 'a fuzzer';
+const isSame = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
+
+// ── frames ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const PAYLOAD = Buffer.alloc(300, 7);
+const dataFrame = (length: number) => Buffer.concat([frameHeader(OPCODE.binary, length), PAYLOAD.subarray(0, length)]);
+const STREAMS = [
+  Buffer.concat([dataFrame(40), dataFrame(0), dataFrame(200)]),
+  Buffer.concat([controlFrame(OPCODE.ping, PAYLOAD.subarray(0, 9)), dataFrame(130)]),
+  Buffer.concat([controlFrame(OPCODE.pong, PAYLOAD.subarray(0, 125), PAYLOAD.subarray(0, 4)), dataFrame(5)]),
+  controlFrame(OPCODE.close, Buffer.from([3, 232, 98, 121, 101]), Buffer.from([1, 2, 3, 4])),
+];
+
+/** Pieces of any length, as a socket delivers them. */
+function feed(reader: FrameReader, bytes: Uint8Array, pieceBytes: () => number): void {
+  for (let at = 0; at < bytes.length && !reader.isFull; ) {
+    const room = reader.buffer();
+    const piece = bytes.subarray(at, at + Math.min(room.length, pieceBytes()));
+    room.set(piece);
+    reader.advance(piece.length);
+    at += piece.length;
+  }
+}
+
+const readerOf = (side: 'server' | 'client', onControl: (opcode: number, payload: Uint8Array) => void = () => {}) =>
+  new FrameReader({ remote: from, from: side, maxFrameBytes: 1024, onControl });
+
+const frames: FuzzTarget = {
+  name: 'frames',
+  run(chance) {
+    const reader = readerOf(chance.pick(['server', 'client'] as const));
+    for (let read = 0; read < 3; read++)
+      reader.reads.add([new Uint8Array(chance.below(50)), new Uint8Array(chance.below(200))]).catch(() => {});
+    feed(reader, mutateBytes(STREAMS, chance), () => 1 + chance.below(64));
+  },
+  async control() {
+    const parts = [new Uint8Array(40), new Uint8Array(0), new Uint8Array(200)];
+    const reader = readerOf('server');
+    const reads = parts.map((part) => reader.reads.add([part]));
+    feed(reader, STREAMS[0], () => 7);
+    await Promise.all(reads);
+    for (const part of parts) assert.deepEqual(Buffer.from(part), PAYLOAD.subarray(0, part.length));
+    const controls: [number, string][] = [];
+    feed(
+      readerOf('client', (opcode, payload) => controls.push([opcode, Buffer.from(payload).toString()])),
+      STREAMS[3],
+      () => 2,
+    );
+    assert.deepEqual(controls, [[OPCODE.close, '\x03\ufffdbye']]);
+  },
+};
+
+// ── ring handshake ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+const KEY = 'k'.repeat(43);
+const IDENTITY: DialIdentity = {
+  generation: 3,
+  rank: 1,
+  purpose: 'ring',
+  nonce: 'AAAAAAAAAAAAAAAAAAAAAA==',
+  channelBinding: '',
+};
+const [DIAL_PROOF, ACCEPT_PROOF] = [linkProof('dial', KEY, IDENTITY), linkProof('accept', KEY, IDENTITY)];
+const DIAL = Buffer.from(writeDialRequest('192.0.2.1:7070', KEY, IDENTITY));
+const HEAD_END = '\r\n\r\n';
+const ACCEPT = Buffer.from(writeAcceptResponse(KEY, IDENTITY).slice(0, -HEAD_END.length));
+const REFUSAL = Buffer.from('HTTP/1.1 403 Forbidden\r\nConnection: close');
+
+/** As Node's HTTP parser hands it over: visible characters alone. */
+const visible = (bytes: Uint8Array): string =>
+  Buffer.from(bytes)
+    .toString('latin1')
+    .replace(/[^\x21-\x7e]/g, '%');
+
+const requestOf = (url: string, headers: Readonly<Record<string, string>> = {}): IncomingMessage =>
+  ({
+    method: 'GET',
+    url,
+    headers: {
+      upgrade: 'websocket',
+      'sec-websocket-version': '13',
+      'sec-websocket-key': IDENTITY.nonce,
+      'x-coord-proof': DIAL_PROOF,
+      ...headers,
+    },
+  }) as unknown as IncomingMessage;
+
+const targetOf = ({ generation, rank, purpose }: Omit<DialIdentity, 'nonce' | 'channelBinding'>) =>
+  `${SEGMENT_PATH}?generation=${generation}&rank=${rank}&purpose=${purpose}`;
+
+const refusedLink = () => new CoordError('LINK_CLOSED', 'the handshake was refused');
+
+function dialOf(request: IncomingMessage): void {
+  const dial = parseDialRequest(request);
+  if (!dial) throw refusedLink();
+  // Numbers and names have one way to be written, so what was signed is what was read.
+  const again = parseDialRequest(requestOf(targetOf(dial), { 'sec-websocket-key': dial.nonce }));
+  assert.deepEqual({ ...again, proof: dial.proof }, dial);
+  const isProved = isLinkProof(dial.proof, 'dial', KEY, { ...dial, channelBinding: '' });
+  const isOriginal =
+    dial.proof === DIAL_PROOF && targetOf(dial) === targetOf(IDENTITY) && dial.nonce === IDENTITY.nonce;
+  assert.equal(isProved, isOriginal);
+}
+
+const TARGETS_OF_DIALS = [
+  targetOf(IDENTITY),
+  targetOf({ generation: 9_007_199_254_740_991, rank: 0, purpose: 'state-2' }),
+  '/ring?generation=9007199254740993&rank=-1&purpose=ring',
+].map((text) => Buffer.from(text));
+
+const ringHandshake: FuzzTarget = {
+  name: 'ring handshake',
+  run(chance) {
+    const way = chance.below(3);
+    if (way === 0) return dialOf(requestOf(visible(mutateBytes(TARGETS_OF_DIALS, chance))));
+    if (way === 1) {
+      const text = visible(mutateBytes([Buffer.from(IDENTITY.nonce), Buffer.from(DIAL_PROOF)], chance));
+      return dialOf(requestOf(targetOf(IDENTITY), { [chance.pick(['sec-websocket-key', 'x-coord-proof'])]: text }));
+    }
+    const head = mutateBytes([ACCEPT, ACCEPT, REFUSAL], chance).toString('latin1');
+    if (faultOfAccept(parseAcceptResponse(head), KEY, IDENTITY) !== undefined) throw refusedLink();
+    assert.ok(head.startsWith('HTTP/1.1 101') && head.includes(ACCEPT_PROOF), 'an answer without its proof was taken');
+  },
+  control() {
+    const { channelBinding: _, ...identity } = IDENTITY;
+    assert.deepEqual(parseDialRequest(requestOf(targetOf(IDENTITY))), { ...identity, proof: DIAL_PROOF });
+    assert.equal(faultOfAccept(parseAcceptResponse(ACCEPT.toString()), KEY, IDENTITY), undefined);
+    assert.match(faultOfAccept(parseAcceptResponse(REFUSAL.toString()), KEY, IDENTITY) ?? '', /403/);
+    const other = { ...IDENTITY, generation: 4 };
+    assert.match(faultOfAccept(parseAcceptResponse(ACCEPT.toString()), KEY, other) ?? '', /does not know the key/);
+  },
+};
+
+// ── first bytes ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A connection to a server, without a network below it: what goes through a port or a Unix-domain socket. */
+class Wire extends Duplex {
+  readonly answers: Buffer[] = [];
+
+  override _read(): void {}
+  override _write(bytes: Buffer, _encoding: string, done: () => void): void {
+    this.answers.push(bytes);
+    done();
+  }
+  setNoDelay(): void {}
+  setKeepAlive(): void {}
+  setTimeout(): void {}
+
+  get answer(): string {
+    return Buffer.concat(this.answers).toString('latin1');
+  }
+}
+
+const server = createGuardedServer((_request, response) => void response.writeHead(404).end());
+
+/** @returns the answer, and whether the link was taken. */
+async function connectWith(bytes: Uint8Array, cut: number): Promise<{ answer: string; isTaken: boolean }> {
+  const acceptor = new SegmentAcceptor(60_000);
+  const giveBack = routeUpgrades(server, SEGMENT_PATH, (request, socket, head) =>
+    acceptor.handleUpgrade(request, socket, head),
+  );
+  let isTaken = false;
+  acceptor.accept({ ...IDENTITY, key: KEY, timeoutMs: 60_000 }).then(
+    () => {
+      isTaken = true;
+    },
+    () => {},
+  );
+  const wire = new Wire();
+  wire.on('error', () => {});
+  server.emit('connection', wire);
+  for (const piece of [bytes.subarray(0, cut), bytes.subarray(cut)]) if (piece.length > 0) wire.push(piece);
+  // Whoever is not answered by then waits for more bytes.
+  for (let turn = 0; turn < 4 && wire.answers.length === 0 && !wire.destroyed; turn++) await turnOfEvents();
+  acceptor.close();
+  wire.destroy();
+  giveBack();
+  await turnOfEvents();
+  return { answer: wire.answer, isTaken };
+}
+
+const turnOfEvents = () => new Promise((resolve) => setImmediate(resolve));
+
+const OTHER_REQUESTS = [
+  'GET /status HTTP/1.1\r\nHost: a\r\n\r\n',
+  'POST /ring HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n',
+  'GET /join HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n',
+].map((text) => Buffer.from(text));
+
+const firstBytes: FuzzTarget = {
+  name: 'first bytes',
+  async run(chance) {
+    const bytes = mutateBytes([DIAL, DIAL, DIAL, ...OTHER_REQUESTS], chance);
+    const { answer, isTaken } = await connectWith(bytes, chance.below(bytes.length + 1));
+    assert.equal(answer.startsWith('HTTP/1.1 101'), isTaken);
+    if (!isTaken) throw refusedLink();
+    assert.ok(bytes.includes(DIAL_PROOF) && bytes.includes(IDENTITY.nonce), 'a dial without its proof was taken');
+  },
+  async control() {
+    const { answer, isTaken } = await connectWith(DIAL, 20);
+    assert.ok(isTaken);
+    assert.equal(faultOfAccept(parseAcceptResponse(answer.slice(0, -HEAD_END.length)), KEY, IDENTITY), undefined);
+    assert.match((await connectWith(OTHER_REQUESTS[0], 3)).answer, /^HTTP\/1\.1 404/);
+    assert.match((await connectWith(Buffer.from('\x16\x03\x01\0\xff'), 1)).answer, /^HTTP\/1\.1 400/);
+  },
+};
+
+// ── segments ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const SCHEDULE = allReduceSchedule({ rank: 1, size: 3 }, 3 * 256, 4, 64);
+const TAG = { sequence: 4_000_000_000, name: 'sum', totalBytes: 3 * 256 } as const;
+
+/** Headers, and the bytes behind them, that are not what was due. */
+const segmentHeaders: FuzzTarget = {
+  name: 'segment headers',
+  run(chance) {
+    const exchange = new FrameExchange(TAG, SCHEDULE, checksum);
+    const [due, other] = [chance.pick(SCHEDULE.receives), chance.pick(SCHEDULE.receives)];
+    // Links keep the order, so another segment comes whole.
+    const isDamaged = chance.below(4) > 0;
+    const [header, bytes] = stamped(exchange, isDamaged ? due : other, chance.below(256));
+    const [sentHeader, sent] = [Buffer.from(header), Buffer.from(bytes)];
+    if (isDamaged) damage(chance.below(2) === 0 ? header : bytes, chance);
+    exchange.check(0, due, header, bytes);
+    assert.ok(isSame(sent, bytes) && isSame(sentHeader, header), 'damaged bytes were summed');
+    assert.ok(isDamaged || (due.step === other.step && due.index === other.index), 'another segment was summed');
+  },
+  control() {
+    for (const segment of SCHEDULE.receives) {
+      const exchange = new FrameExchange(TAG, SCHEDULE, checksum);
+      exchange.check(0, segment, ...stamped(exchange, segment, 3));
+    }
+  },
+};
+
+/** A frame of another length reaches no header check: its reader expects the lengths of both parts. */
+const damage = (part: Uint8Array, chance: Chance): void =>
+  part.set(mutateBytes([part], chance).subarray(0, part.length));
+
+function stamped(exchange: FrameExchange, segment: (typeof SCHEDULE.receives)[number], fill: number) {
+  const [header, bytes] = [new Uint8Array(SEGMENT_HEADER_BYTES), Buffer.alloc(segment.end - segment.start, fill)];
+  exchange.stamp(header, segment, bytes);
+  return [header, bytes] as const;
+}
+
+const CHECKED = ['', 'a', 'payload '.repeat(9)].map((text) => Buffer.from(addCheck(Buffer.from(text))));
+
+const checkedMessages: FuzzTarget = {
+  name: 'checked messages',
+  run(chance) {
+    const bytes = mutateBytes(CHECKED, chance);
+    const message = removeCheck(bytes);
+    if (!message) throw new CoordError('FRAME_INVALID', 'it was damaged');
+    // Zeros alone are the empty message and its check; every other one that fits is one of those that were made.
+    assert.ok(
+      CHECKED.some((made) => isSame(made, bytes)),
+      `damage went unnoticed: ${bytes.toString('hex')}`,
+    );
+  },
+  control() {
+    for (const made of CHECKED) assert.deepEqual(removeCheck(made), made.subarray(0, -4));
+  },
+};
+
+// ── NATS ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+type Deliver = (error: Error | null, message: { data: Uint8Array }) => void;
+const NO_CLOCK = { nowMs: () => 0, after: () => () => {} };
+const [MAX_FRAME_BYTES, CHUNK_BYTES] = [4096, 512];
+const never = new Promise<undefined>(() => {});
+
+/** One end of a channel, over a connection that keeps what is published. */
+function natsEnd(onFrame: (frame: Uint8Array) => void = () => {}, strangerBytes?: number) {
+  const published: Buffer[] = [];
+  let deliver: Deliver = () => {};
+  const connection = {
+    info: { max_payload: CHUNK_BYTES },
+    closed: () => never,
+    isClosed: () => false,
+    flush: async () => {},
+    publish: (_subject: string, data: Buffer) => void published.push(data),
+    subscribe: (_subject: string, { callback }: { callback: Deliver }) => {
+      deliver = callback;
+      return { unsubscribe() {} };
+    },
+  } as unknown as NatsConnection;
+  const channel = new NatsChannel({
+    connection,
+    remote: from,
+    sendSubject: 'to',
+    receiveSubject: 'from',
+    maxFrameBytes: MAX_FRAME_BYTES,
+    clock: NO_CLOCK,
+    strangerBytes,
+    onFrame,
+    onClosed() {},
+  });
+  return { channel, published, deliver: (data: Uint8Array) => deliver(null, { data }) };
+}
+
+const NATS_FRAMES = [Buffer.alloc(0), Buffer.from('hello'), Buffer.alloc(1500, 5), Buffer.alloc(MAX_FRAME_BYTES, 9)];
+
+/** All that one end says, goodbye included. */
+async function saidOverNats(): Promise<Buffer[]> {
+  const { channel, published } = natsEnd();
+  for (const frame of NATS_FRAMES) await channel.send([frame]);
+  await channel.close('done');
+  return published;
+}
+const SAID = await saidOverNats();
+
+/** Some messages are damaged, or well-formed and wrong, doubled, lost. */
+function listenOverNats(chance: Chance): void {
+  const received: Uint8Array[] = [];
+  const end = natsEnd((frame) => received.push(frame), chance.below(4) === 0 ? 600 : undefined);
+  let isRepaired = false;
+  for (const message of SAID) {
+    const way = chance.below(80);
+    if (way === 0) continue;
+    const mutated = way < 4 ? mutateBytes([message], chance) : Buffer.from(message);
+    if (way === 1 && mutated.length >= 9) {
+      setCheck(mutated);
+      isRepaired = true;
+    }
+    end.deliver(mutated);
+    if (way === 5) end.deliver(message);
+  }
+  for (const [index, frame] of received.entries()) {
+    assert.ok(frame.byteLength <= MAX_FRAME_BYTES);
+    // Without a forged check, what arrives is what was sent, in order, as far as it arrives.
+    if (!isRepaired) assert.ok(isSame(frame, NATS_FRAMES[index]), 'a damaged frame was taken');
+  }
+  const { outcome } = end.channel;
+  end.channel.lose('the input is over');
+  if (outcome === undefined || !outcome.clean) throw refusedLink();
+}
+
+const natsFrames: FuzzTarget = {
+  name: 'nats frames',
+  run: listenOverNats,
+  control() {
+    const received: Uint8Array[] = [];
+    const end = natsEnd((frame) => received.push(frame));
+    for (const message of SAID) end.deliver(message);
+    assert.deepEqual(received.map(Buffer.from), NATS_FRAMES);
+    assert.deepEqual(end.channel.outcome, { reason: 'done', clean: true });
+  },
+};
+
+const LINK_ID = '01890a5d-ac96-4b0e-8a3c-1f2e3d4c5b6a';
+const DIALS_OVER_NATS = [
+  JSON.stringify({ id: LINK_ID }),
+  JSON.stringify({ nonce: IDENTITY.nonce, proof: DIAL_PROOF }),
+  JSON.stringify({ runId: 'a-run' }),
+].map((text) => Buffer.from(text));
+
+const natsDials: FuzzTarget = {
+  name: 'nats dials',
+  run(chance) {
+    const bytes = mutateBytes(DIALS_OVER_NATS, chance);
+    const [id, dial, runId] = [parseDial(bytes), parseSegmentDial(bytes), readAnswer(bytes)];
+    // They become parts of subjects, where dots and wildcards mean something.
+    assert.match(id ?? LINK_ID, /^[\da-f-]{36}$/i);
+    assert.match(runId ?? 'a-run', /^[\w-]{1,128}$/);
+    const identity = { ...IDENTITY, nonce: dial?.nonce ?? '' };
+    if (dial && isLinkProof(dial.proof, 'dial', KEY, identity))
+      assert.deepEqual(dial, { nonce: IDENTITY.nonce, proof: DIAL_PROOF });
+    if (id === undefined && dial === undefined && runId === undefined) throw refusedLink();
+  },
+  control() {
+    assert.equal(parseDial(DIALS_OVER_NATS[0]), LINK_ID);
+    assert.deepEqual(parseSegmentDial(DIALS_OVER_NATS[1]), { nonce: IDENTITY.nonce, proof: DIAL_PROOF });
+    assert.equal(readAnswer(DIALS_OVER_NATS[2]), 'a-run');
+  },
+};
+
+export const WIRE_TARGETS: readonly FuzzTarget[] = [
+  frames,
+  ringHandshake,
+  firstBytes,
+  segmentHeaders,
+  checkedMessages,
+  natsFrames,
+  natsDials,
+];
