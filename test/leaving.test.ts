@@ -1,22 +1,11 @@
 /** Workers come before their coordinator and go with SIGTERM; neither costs a step. */
-import { createServer } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { coord, endAll, runCoord, temporaryDirectory } from './support/coord.js';
+import { coord, endAll, freePort, runCoord, temporaryDirectory } from './support/coord.js';
 
 const env = { COORD_TOKEN: 'leaving-test-token' };
 const RUN = ['configs/synthetic-tiny.yaml', '--set', 'epochs=10', '--set', 'maxSteps=300', '--json'];
 
 afterEach(endAll);
-
-/** A port that nobody listens on. */
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
-}
 
 describe('a worker', () => {
   it('that is started before its coordinator waits for it; with SIGTERM it says goodbye, and the others go on', async () => {

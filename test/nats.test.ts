@@ -6,7 +6,15 @@
 import { natsServerProgram, startNatsServer, type TestNatsServer } from '@coord/transport/testing';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type CoordEvent, type CoordProcess, coord, endAll, runCoord, temporaryDirectory } from './support/coord.js';
+import {
+  type CoordEvent,
+  type CoordProcess,
+  coord,
+  endAll,
+  freePort,
+  runCoord,
+  temporaryDirectory,
+} from './support/coord.js';
 
 const TOKEN = 'nats-test-token';
 const env = { COORD_TOKEN: TOKEN };
@@ -80,9 +88,22 @@ describe.skipIf(natsServerProgram === undefined)('a run over NATS (skipped where
     expect(notices.join('')).toContain('"type":"view"');
   });
 
+  it('is waited for by who comes before it, and before the server', async () => {
+    const port = await freePort();
+    const url = `nats://127.0.0.1:${port}`;
+    const early = join(url, 'early');
+    expect(await early.event('coordinator-awaited')).toMatchObject({ code: 'UNREACHABLE', patienceMs: 30_000 });
+    await serve({ port });
+    const run = start(url, '--set', 'maxSteps=20', '--listen', '127.0.0.1:0');
+    expect(await early.event('joined')).toBeDefined();
+    const weightsSha256 = await weightsAtEnd(run);
+    expect(await early.exited).toEqual({ code: 0, signal: null });
+    expect(early.events.at(-1)).toMatchObject({ event: 'worker-finished', weightsSha256 });
+  });
+
   it('is refused with a wrong token, and found only where it is', async () => {
     const { url } = await serve();
-    const nobody = await runCoord(['worker', url, '--json'], { env });
+    const nobody = await runCoord(['worker', url, '--wait', '0', '--json'], { env });
     expect(nobody.code).not.toBe(0);
     expect(nobody.events[0]).toMatchObject({ event: 'error', code: 'UNREACHABLE' });
     const runs = [start(url, '--listen', '127.0.0.1:0'), start(url, '--listen', '127.0.0.1:0')];

@@ -1,6 +1,7 @@
 /** Starts the real `coord` program as a process of its own, and reads what it says with `--json`. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -130,3 +131,13 @@ export function killWorkersOf(runDir: string): void {
 }
 
 export const temporaryDirectory = (): string => mkdtempSync(join(tmpdir(), 'coord-test-'));
+
+/** A port that nobody listens on. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}

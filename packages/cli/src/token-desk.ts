@@ -5,7 +5,15 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { LEDGER_FILE, lockRun, openLedger, openTokenBook, type TokenBook, type TokenRecord } from '@coord/coordinator';
-import { CoordError, formatToken, isCoordError, parseToken, systemClock } from '@coord/protocol';
+import {
+  CoordError,
+  ERROR_RULES,
+  type ErrorCode,
+  formatToken,
+  isCoordError,
+  parseToken,
+  systemClock,
+} from '@coord/protocol';
 import { z } from 'zod';
 import { loadCertificate } from './certificate-files.js';
 import { readCoordinatorRecord } from './coordinator-file.js';
@@ -104,12 +112,13 @@ function liveDesk(address: string, token: string): TokenDesk {
   };
 }
 
-const refusalSchema = z.object({ message: z.string(), hint: z.string().optional() });
+const refusalSchema = z.object({ code: z.string().optional(), message: z.string(), hint: z.string().optional() });
 
 function refused(body: unknown): CoordError {
   const known = refusalSchema.safeParse(body);
-  const { message, hint } = known.success ? known.data : { message: 'the coordinator did not do it', hint: undefined };
-  return new CoordError('USAGE', message, { hint });
+  if (!known.success) return new CoordError('USAGE', 'the coordinator did not do it');
+  const { code = '', message, hint } = known.data;
+  return new CoordError(Object.hasOwn(ERROR_RULES, code) ? (code as ErrorCode) : 'USAGE', message, { hint });
 }
 
 /** Nobody starts the run while its tokens change; what is done stands in the ledger, as if a coordinator had done it. */

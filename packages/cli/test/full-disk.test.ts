@@ -101,6 +101,26 @@ describe.skipIf(!canMount)('a run on a full file system (skipped where none can 
     expect({ code: again.code, last: again.lines.at(-1) }).toMatchObject({ code: 0, last: { event: 'finished' } });
   });
 
+  it('keeps a token that its coordinator cannot write down until that one ends, and says so', async () => {
+    const { code, lines } = await run(
+      'unshare',
+      '--mount',
+      pathOf('fixtures/token-beside.sh'),
+      directory,
+      process.execPath,
+      BIN,
+      TINY,
+    );
+    expect({ code, last: lines.at(-1) }).toMatchObject({
+      code: 4,
+      last: {
+        code: 'CHECKPOINT_WRITE_FAILED',
+        message: expect.stringMatching(/tokens\.json could not be written: ENOSPC: /),
+        hint: expect.stringContaining('Free space on that disk'),
+      },
+    });
+  });
+
   it('says of each of its files that it could not be written, and keeps what it was', async () => {
     const { code, lines } = await onFullDisk(pathOf('fixtures/write-all.mjs'), runDir);
     expect(code).toBe(0);

@@ -1,7 +1,10 @@
+import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { LedgerRecord } from '@coord/coordinator';
 import type { FlightEvent } from '@coord/protocol';
 import { describe, expect, it } from 'vitest';
-import type { FlightRecord } from '../src/timeline/flight-file.js';
+import { type FlightRecord, readFlightFile } from '../src/timeline/flight-file.js';
 import { traceOf } from '../src/timeline/trace.js';
 
 const START = Date.parse('2026-01-31T12:00:00.000Z');
@@ -54,5 +57,37 @@ describe('a timeline', () => {
     expect(named('RING_BROKEN')).toHaveLength(2);
     const processes = named('process_name').map(({ args }) => args?.name);
     expect(processes).toEqual(['coordinator', 'w1 w1 on host (± 0.50 ms)', 'w2 w2 on host (± 0.50 ms)']);
+  });
+});
+
+describe('a flight record', () => {
+  it('is refused by its name, with the reason, when it is none, or longer than any', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'coord-flight-'));
+    const file = join(directory, 'flight-w1.jsonl');
+    const { header } = flightOf('w1', 0, []);
+    const refusal = (why: RegExp) => ({
+      code: 'USAGE',
+      message: expect.stringMatching(why),
+      hint: expect.stringContaining('--log-dir'),
+      facts: { file },
+    });
+    try {
+      await expect(readFlightFile(file)).rejects.toMatchObject(refusal(/ENOENT/));
+      await writeFile(file, '');
+      await truncate(file, 65 * 1024 * 1024);
+      await expect(readFlightFile(file)).rejects.toMatchObject(refusal(/longer than \d+ bytes/));
+      for (const [line, number] of [
+        ['{"kind":"phase"', 2],
+        [JSON.stringify({ ...EVENTS[0], phase: 'lunch' }), 2],
+        [JSON.stringify({ ...EVENTS[0], atMs: 1e300 }), 2],
+      ] as const) {
+        await writeFile(file, `${JSON.stringify(header)}\n${line}\n`);
+        await expect(readFlightFile(file)).rejects.toMatchObject(refusal(new RegExp(`line ${number}`)));
+      }
+      await writeFile(file, `${JSON.stringify(header)}\n${JSON.stringify(EVENTS[0])}\n`);
+      expect(await readFlightFile(file)).toEqual({ header, events: [EVENTS[0]] });
+    } finally {
+      await rm(directory, { recursive: true });
+    }
   });
 });

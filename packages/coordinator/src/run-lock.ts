@@ -11,7 +11,7 @@ import { closeSync, openSync, readFileSync, unlinkSync, writeFileSync, writeSync
 import { link, readdir, stat, unlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { errnoOf, readTextLimited, writing } from '@coord/disk';
+import { asideOf, errnoOf, readTextLimited, writing } from '@coord/disk';
 import { CoordError } from '@coord/protocol';
 import { z } from 'zod';
 
@@ -93,7 +93,7 @@ async function take(runDir: string, number: number, owner: Owner): Promise<strin
 
 /** Not synced: after a power cut no owner is left. @returns false when the file was there. */
 async function createWhole(runDir: string, file: string, owner: Owner): Promise<boolean> {
-  const aside = join(runDir, `coordinator.lock.${process.pid}.${owner.since.replaceAll(':', '')}.tmp`);
+  const aside = asideOf(join(runDir, 'coordinator.lock'));
   try {
     await writeFile(aside, JSON.stringify(owner));
     // A link comes into being whole, and never replaces anything.
@@ -150,7 +150,7 @@ async function lives({ file, owner }: Held, runDir: string): Promise<boolean> {
 
 /** By the clock of the disk that both machines share. */
 async function ageMs(file: string, runDir: string): Promise<number> {
-  const probe = join(runDir, `coordinator.lock.${process.pid}.now.tmp`);
+  const probe = asideOf(join(runDir, 'coordinator.lock'));
   await writing(probe, () => writeFile(probe, ''));
   try {
     const [now, touched] = await Promise.all([stat(probe), stat(file)]);

@@ -2,6 +2,7 @@
 import type { IncomingMessage, Server } from 'node:http';
 import { join } from 'node:path';
 import { saveCheckpoint } from '@coord/checkpoint';
+import { sweepLeftovers } from '@coord/disk';
 import { type Clock, formatToken, headerOf, LIMITS, systemClock, type TrainingState } from '@coord/protocol';
 import { type LinkListener, listenLinks } from '@coord/transport';
 import { FailedAttempts } from './access/failed-attempts.js';
@@ -34,6 +35,8 @@ export const LEDGER_FILE = 'ledger.jsonl';
 export async function startCoordinator(options: CoordinatorOptions): Promise<Coordinator> {
   const lock = await lockRun(options.runDir);
   try {
+    const files = await sweepLeftovers(options.runDir);
+    if (files.length > 0) options.logger.info({ files }, 'removed what killed processes had left half written');
     const coordinator = await startLocked(options);
     const close = () => coordinator.close().finally(() => lock.release());
     return { ...coordinator, close };

@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { encodeMessage, LIMITS, PROTOCOL_VERSION } from '@coord/protocol';
+import { encodeMessage, LIMITS, PROTOCOL_VERSION, type WorkerMessage } from '@coord/protocol';
 import { connectLink, type Link } from '@coord/transport';
 import { describe, expect, it } from 'vitest';
 import { startTestCluster, type TestCluster } from './cluster.js';
@@ -108,12 +108,32 @@ describe('joining', () => {
   });
 });
 
+const SUMS = { loss: 1, correct: 1, samples: 16 };
+
+async function inView(worker: ScriptedWorker, message: WorkerMessage): Promise<void> {
+  await worker.ready();
+  await worker.next('view');
+  await worker.send(message);
+}
+
 describe('a welcomed worker that breaks the rules', () => {
   const cases: [string, (worker: ScriptedWorker) => Promise<void>, string, string][] = [
     ['reports a step before it is ready', (w) => w.send(stepReport(1)), 'MESSAGE_UNEXPECTED', 'step-report'],
     ['says that it has finished before it began', (w) => w.finish(8), 'MESSAGE_UNEXPECTED', 'finished'],
     ['sends a state that nobody asked for', (w) => w.upload(stateAt(1)), 'MESSAGE_UNEXPECTED', 'state-begin'],
     ['is ready twice', (w) => w.ready().then(() => w.ready()), 'MESSAGE_UNEXPECTED', 'ready'],
+    [
+      'evaluates a step that does not exist',
+      (w) => inView(w, { type: 'evaluation-report', step: 9, epoch: 1, metrics: SUMS, durationMs: 1 }),
+      'MESSAGE_UNEXPECTED',
+      'step 9 of 8 does not exist',
+    ],
+    [
+      'reports a tally that this run has not',
+      (w) => inView(w, { ...stepReport(1), metrics: { ...SUMS, tally: [1] } }),
+      'MESSAGE_UNEXPECTED',
+      'its tally has 1 numbers, those of this run have 0',
+    ],
     ['sends garbage', (w) => w.link.send(Uint8Array.of(0xdb, 0, 0, 0, 9)), 'FRAME_INVALID', 'MessagePack'],
     ['sends an unknown type', (w) => w.link.send(encodeMessage({ type: 'gossip' })), 'MESSAGE_INVALID', 'type'],
     [

@@ -1,4 +1,4 @@
-import { appendFile, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -159,6 +159,20 @@ describe('a ledger', () => {
     const error = await openLedger(path).catch((thrown) => thrown);
     expect(error).toMatchObject({ code: 'LEDGER_CORRUPT', facts: { line: 6 } });
     expect(error.message).toContain(path);
+  });
+
+  it('that cannot be read is an error that says why and what to do, and is left as it is', async () => {
+    const path = await newPath();
+    await mkdir(path);
+    const refusal = {
+      code: 'LEDGER_CORRUPT',
+      message: expect.stringMatching(/ledger\.jsonl cannot be read: EISDIR/),
+      hint: expect.stringContaining('this user may read and write it'),
+      facts: { file: path, errno: 'EISDIR' },
+    };
+    await expect(readLedger(path)).rejects.toMatchObject(refusal);
+    await expect(openLedger(path)).rejects.toMatchObject(refusal);
+    expect((await stat(path)).isDirectory()).toBe(true);
   });
 
   it('that does not exist is empty', async () => {

@@ -1,7 +1,8 @@
 /** Files that are on the disk, not in a cache, when the promise resolves. */
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { asideOf } from './leftovers.js';
 
 export interface FileFacts {
   readonly bytes: number;
@@ -59,8 +60,8 @@ export async function replaceDurably(
   sections: Iterable<Uint8Array>,
   options: WriteOptions = {},
 ): Promise<void> {
-  // Several may write the same file at once, in one process too: the last one counts.
-  const aside = `${file}.${randomUUID()}.tmp`;
+  // Of several who write the same file at once the last one counts.
+  const aside = asideOf(file);
   try {
     await writeDurably(aside, sections, options);
     await rename(aside, file);

@@ -6,6 +6,7 @@ export {
   syncDirectory,
   writeDurably,
 } from './durable.js';
+export { asideOf, sweepLeftovers } from './leftovers.js';
 export { readLimited, readTextLimited } from './read-limited.js';
 export { replaceFile } from './replace-file.js';
 export { errnoOf, errorText, writeFailed, writeHint, writing } from './write-failed.js';

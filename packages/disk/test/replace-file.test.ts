@@ -2,9 +2,10 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { lstat, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { asideOf, sweepLeftovers } from '../src/leftovers.js';
 import { replaceFile } from '../src/replace-file.js';
 import { scratch } from './scratch.js';
 
@@ -35,6 +36,25 @@ describe('a file that is replaced', () => {
     }
     // mkdir, open, write, sync, rename, open, sync: dying early would prove little.
     expect(crashes).toBeGreaterThan(6);
+  });
+
+  it('leaves no half behind for ever: what a killed writer has left is removed, and nothing else', async () => {
+    const directory = await scratch();
+    const file = join(directory, 'logs', 'file');
+    // Dies in the write, after mkdir, its sync and open.
+    for (let operations = 2; operations < 8; operations++)
+      await once(spawn(process.execPath, [CRASH, file, NEW, String(operations)]), 'exit');
+    const half = (await readdir(dirname(file))).filter((name) => name.endsWith('.tmp'));
+    expect(half.length).toBeGreaterThan(0);
+    const others = ['file.tmp', 'file.00000000-1-000000000000.tmp', `${half[0]}.txt`];
+    const alive = basename(asideOf(file));
+    for (const name of [...others, alive]) await writeFile(join(dirname(file), name), '');
+    // Not yet: its writer may have been killed just now, and the clocks of disks are coarse.
+    expect(await sweepLeftovers(directory)).toEqual([]);
+    const swept = await sweepLeftovers(directory, Date.now() + 60_000);
+    expect(swept.map((path) => basename(path)).sort()).toEqual(half.sort());
+    const left = (await readdir(dirname(file))).sort();
+    expect(left.filter((name) => name !== 'file')).toEqual([...others, alive].sort());
   });
 
   it('is whole when many replace it at once', async () => {

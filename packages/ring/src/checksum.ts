@@ -5,7 +5,9 @@
  * The bytes are read as little-endian 32-bit words in four lanes, padded with zeros to 16 bytes. Each lane has a sum and a
  * sum of sums (after Fletcher), modulo 2^32; they are folded with odd and even factors. A change of one word changes the
  * sum by it and the sum of sums by a multiple of it, so the fold by an odd multiple: it is noticed for certain. Other
- * changes go unnoticed once in 2^32, words in another order too. Against faults, not against attackers.
+ * changes go unnoticed once in 2^32, words in another order too, unless they are of high bits alone: sums carry upwards, so
+ * changes of several words in which the lowest n bits are the same go unnoticed once in 2^(32 - n), and an even number of
+ * sign bits that flip always. Against faults, not against attackers.
  *
  * Source: J. G. Fletcher, "An Arithmetic Checksum for Serial Transmissions", IEEE Trans. Communications, 1982.
  *

@@ -1,6 +1,7 @@
 /** How a worker reaches its coordinator and its peers; the scheme of the coordinator's address decides. */
 import { CoordError } from '@coord/protocol';
 import { type Certificate, connectLink, createWsNetwork, type Link, type PeerNetwork } from '@coord/transport';
+import type { NatsGateway } from '@coord/transport/nats';
 
 export interface ReachOptions {
   readonly url: string;
@@ -19,7 +20,7 @@ export interface PeerPlace {
 }
 
 export interface Reach {
-  /** @throws CoordError UNREACHABLE … of the link. */
+  /** @throws CoordError UNREACHABLE … of the link, or of a NATS server; USAGE when several runs are behind that one. */
   dialCoordinator(timeoutMs: number): Promise<Link>;
   /** @throws CoordError UNREACHABLE, PORT_IN_USE. */
   openNetwork(place: PeerPlace): Promise<PeerNetwork>;
@@ -29,7 +30,7 @@ export interface Reach {
 const NATS = /^nats(\+tls)?:\/\//i;
 const TIMEOUT_MS = 10_000;
 
-/** @throws CoordError USAGE when the address is none; UNREACHABLE when a NATS server cannot be reached. */
+/** @throws CoordError USAGE when the address is none. */
 export async function openReach(options: ReachOptions): Promise<Reach> {
   return NATS.test(options.url)
     ? overNats(options)
@@ -48,29 +49,35 @@ function overSockets(url: string, certificateSha256: string | undefined): Reach 
   };
 }
 
+/** The server is reached, and the run found, at the first dial: neither need be there before. */
 async function overNats({ url, natsCredentials, name }: ReachOptions): Promise<Reach> {
   // The client is loaded only where it is used.
   const transport = await import('@coord/transport/nats');
   const { server: servers, tls, credentials, run } = transport.parseNatsAddress(url, natsCredentials);
-  const gateway = await transport.NatsGateway.open({
-    servers,
-    tls,
-    credentials,
-    name: `coord worker ${name}`,
-    timeoutMs: TIMEOUT_MS,
-  });
-  try {
-    const prefix = transport.subjectPrefix(run ?? (await transport.findRun(gateway.connection)));
-    return {
-      dialCoordinator: async (timeoutMs) =>
-        transport.connectNatsLink(gateway.connection, { subject: `${prefix}.join`, timeoutMs }),
-      openNetwork: async () => transport.createNatsNetwork(gateway, prefix),
-      close: () => gateway.close(),
-    };
-  } catch (error) {
-    await gateway.close();
-    throw error;
-  }
+  let way: { readonly gateway: NatsGateway; readonly prefix: string } | undefined;
+  const open = async () => {
+    const about = { servers, tls, credentials, name: `coord worker ${name}`, timeoutMs: TIMEOUT_MS };
+    const gateway = await transport.NatsGateway.open(about);
+    try {
+      return { gateway, prefix: transport.subjectPrefix(run ?? (await transport.findRun(gateway.connection))) };
+    } catch (error) {
+      await gateway.close();
+      throw error;
+    }
+  };
+  return {
+    async dialCoordinator(timeoutMs) {
+      way ??= await open();
+      return transport.connectNatsLink(way.gateway.connection, { subject: `${way.prefix}.join`, timeoutMs });
+    },
+    async openNetwork() {
+      way ??= await open();
+      return transport.createNatsNetwork(way.gateway, way.prefix);
+    },
+    async close() {
+      await way?.gateway.close();
+    },
+  };
 }
 
 /** Where the way to the coordinator is encrypted, so are the ways to the peers; they know this one from the view. */

@@ -1,4 +1,4 @@
-import { CoordError, isCoordError, type View } from '@coord/protocol';
+import { CoordError, isCoordError, PROTOCOL_VERSION, type View } from '@coord/protocol';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { backoffMs } from '../src/backoff.js';
@@ -329,6 +329,23 @@ describe('the first join', () => {
     await outcome;
     expect(stage.attemptsAtMs.at(-1)).toBe(3000);
   });
+
+  it.each([
+    [-1, /the coordinator is the older/],
+    [1, /this worker is the older/],
+  ])(
+    'ends at once where the coordinator is of another version (%i), and says which side is older',
+    async (by, older) => {
+      const stage = new Stage();
+      stage.replace({ protocolVersion: PROTOCOL_VERSION + by });
+      await expect(stage.connect(30_000)).rejects.toMatchObject({
+        code: 'PROTOCOL_VERSION',
+        exitCode: 5,
+        message: expect.stringContaining(`speaks protocol ${PROTOCOL_VERSION + by}, this worker ${PROTOCOL_VERSION}`),
+        hint: expect.stringMatching(older),
+      });
+    },
+  );
 
   it('does not wait where it is refused', async () => {
     const stage = new Stage();

@@ -46,6 +46,7 @@ export const testRun = (changes: Partial<RunSpec> = {}): RunSpec => ({
 });
 
 export interface Script {
+  readonly protocolVersion?: number;
   readonly run?: RunSpec;
   readonly workerId?: string;
   readonly settledStep?: number;
@@ -79,8 +80,9 @@ export class ScriptedCoordinator {
 
   async #serve(link: Link): Promise<void> {
     const { run = testRun(), workerId = 'w1', settledStep = 0, token = TOKEN } = this.script;
+    const { protocolVersion = PROTOCOL_VERSION } = this.script;
     const serverNonce = createNonce();
-    this.say({ type: 'challenge', protocolVersion: PROTOCOL_VERSION, serverNonce });
+    this.say({ type: 'challenge', protocolVersion, serverNonce });
     const hello = decodeMessage(helloSchema, await link.receive(), { from: 'worker' });
     this.hello = hello;
     const proof = joinProof(token, 'coordinator', { serverNonce, clientNonce: hello.clientNonce });

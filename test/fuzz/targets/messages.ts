@@ -26,7 +26,6 @@ import {
   tallySize,
   workerMessageSchema,
 } from '@coord/protocol';
-import { z } from 'zod';
 import { coordinatorUrl } from '../../../packages/cli/src/status-client.js';
 import { ledgerEntrySchema } from '../../../packages/coordinator/src/ledger-entries.js';
 import { natsUrl, parseNatsAddress } from '../../../packages/transport/src/nats-address.js';
@@ -38,7 +37,12 @@ const SHA = 'ab'.repeat(32);
 const from = 'a fuzzer';
 
 /** Half of the inputs are well-formed MessagePack of a wrong shape, half are wrong bytes. */
-function messages(name: string, seeds: readonly object[], schema: z.ZodType, limitBytes?: number): FuzzTarget {
+function messages(
+  name: string,
+  seeds: readonly object[],
+  schema: Parameters<typeof decodeMessage>[0],
+  limitBytes?: number,
+): FuzzTarget {
   const parse = (frame: Uint8Array) => decodeMessage(schema, frame, { from, limitBytes });
   const encoded = seeds.map(encodeMessage);
   return {
@@ -91,13 +95,11 @@ const PEER_MESSAGES: readonly object[] = [
   { type: 'piece', data: Buffer.alloc(50, 3) },
   { type: 'end' },
 ];
-const peerSchema = z.union([
-  peerChallengeSchema,
-  peerHelloSchema,
-  peerWelcomeSchema,
-  stateRequestSchema,
-  stateReplySchema,
-]);
+const peerSchema = peerChallengeSchema
+  .or(peerHelloSchema)
+  .or(peerWelcomeSchema)
+  .or(stateRequestSchema)
+  .or(stateReplySchema);
 
 // ── control messages ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -243,7 +245,8 @@ function readToken(chance: Chance): void {
   const token = parseToken(text);
   assert.equal(formatToken(token), text);
   const isRight = isJoinProof(joinProof(token.secret, 'worker', NONCES), SECRET, 'worker', NONCES);
-  assert.equal(isRight, token.secret === SECRET);
+  // HMAC fills short keys up with zeros, so zeros behind a secret are no other secret.
+  assert.equal(isRight, token.secret.replace(/\0+$/, '') === SECRET);
   const isPinned = token.certificateSha256 !== undefined;
   assert.match(token.certificateSha256 ?? FINGERPRINT, /^[\w-]{43}$/);
   const address = mutateBytes(ADDRESSES, chance).toString('utf8');

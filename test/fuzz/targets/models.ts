@@ -1,6 +1,7 @@
 /** Topologies: what a worker receives, and what a user's model.json holds. */
 import assert from 'node:assert/strict';
 import * as models from '@coord/models';
+import * as tf from '@tensorflow/tfjs-core';
 import { knownClasses, portable } from '../../../packages/models/src/file/portable.js';
 import type { FuzzTarget } from '../fuzz.js';
 import { type Chance, mutateBytes, mutateValue } from '../mutate.js';
@@ -48,8 +49,13 @@ function readTopology(chance: Chance): void {
       ? mutateBytes(TOPOLOGIES.map(Buffer.from), chance).toString('utf8')
       : JSON.stringify(mutateValue(chance.pick(VALUES), chance));
   parseTopology(text ?? '');
-  if (chance.below(BUILT_OF) === 0) build(text);
-  else read(text);
+  try {
+    if (chance.below(BUILT_OF) === 0) build(text);
+    else read(text);
+  } finally {
+    // A model that could not be built to its end leaves variables; its process ends with it.
+    tf.disposeVariables();
+  }
 }
 
 export const MODEL_TARGETS: readonly FuzzTarget[] = [
