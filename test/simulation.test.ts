@@ -53,6 +53,8 @@ function requireInvariants(outcome: Outcome, expected: Map<number, string>): voi
   expect(entries.filter(({ type }) => type === 'worker-diverged')).toEqual([]);
   // Nobody is expelled: no fault of a schedule is a worker's own. (Who was merely silent comes back.)
   expect(events.filter((event) => event.event === 'warning' && event.code === 'RING_BROKEN')).toEqual([]);
+  // And nobody gives up because another one cannot be reached.
+  expect(events.filter((event) => event.event === 'worker-lost' && event.reason.startsWith('UNREACHABLE'))).toEqual([]);
   // Nothing is left behind.
   const failures = endings.flatMap((ending) => (ending.status === 'rejected' ? [ending.reason] : []));
   expect(failures.filter((error) => !isCoordError(error, ...MISSED_THE_END))).toEqual([]);
@@ -95,6 +97,21 @@ const FOUND: readonly [string, Schedule][] = [
         { afterMs: 120, fault: { kind: 'drain', worker: 0 } },
         { afterMs: 147, fault: { kind: 'join' } },
         { afterMs: 26, fault: { kind: 'kill-coordinator', backAfterMs: 0 } },
+      ],
+    },
+  ],
+  [
+    'a worker that copies the state when one of those that hold it cannot be reached, and without which there are too few',
+    {
+      seed: 964212995,
+      workers: 5,
+      needsAll: true,
+      faults: [
+        { afterMs: 969, fault: { kind: 'lose-connection', pick: 0 } },
+        { afterMs: 206, fault: { kind: 'partition', worker: 2, from: 'all', forMs: 3634 } },
+        { afterMs: 368, fault: { kind: 'partition', worker: 1, from: 'peer', forMs: 3766 } },
+        { afterMs: 847, fault: { kind: 'cut', worker: 0, from: 'peer', forMs: 3344 } },
+        { afterMs: 324, fault: { kind: 'partition', worker: 7, from: 'all', forMs: 4954 } },
       ],
     },
   ],

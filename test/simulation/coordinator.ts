@@ -79,11 +79,12 @@ export interface CoordinatorSetup {
   readonly token: string;
   readonly disk: Disk;
   readonly minWorkers: number;
+  readonly floorWorkers: number;
   readonly onEvent: (event: CoordinatorEvent) => void;
 }
 
 export function startSimulatedCoordinator(process: Process, setup: CoordinatorSetup): SimulatedCoordinator {
-  const { run, token, disk, minWorkers, onEvent } = setup;
+  const { run, token, disk, minWorkers, floorWorkers, onEvent } = setup;
   const { clock } = process;
   const tokens = TokenBook.of(token);
   const ledger = new MemoryLedger(disk, process);
@@ -95,6 +96,7 @@ export function startSimulatedCoordinator(process: Process, setup: CoordinatorSe
     tokens,
     runDir: 'memory',
     minWorkers,
+    floorWorkers,
     initialState: state,
     initial,
     readBlock: () => undefined,

@@ -66,12 +66,15 @@ export interface Schedule {
   /** Decides latencies, and nothing else. */
   readonly seed: number;
   readonly workers: number;
+  /** Training takes as many workers as it begins with: whoever is missing holds it up. */
+  readonly needsAll?: boolean;
   readonly faults: readonly TimedFault[];
 }
 
 export const schedules: fc.Arbitrary<Schedule> = fc.record({
   seed: fc.nat(),
   workers: fc.integer({ min: 1, max: 5 }),
+  needsAll: fc.boolean(),
   faults: fc.array(fc.record({ afterMs: fc.integer({ min: 0, max: 150 }), fault }), { maxLength: 6 }),
 });
 
@@ -79,6 +82,7 @@ export const schedules: fc.Arbitrary<Schedule> = fc.record({
 export const networkSchedules: fc.Arbitrary<Schedule> = fc.record({
   seed: fc.nat(),
   workers: fc.integer({ min: 3, max: 5 }),
+  needsAll: fc.boolean(),
   faults: fc.array(
     fc.record({ afterMs: fc.integer({ min: 0, max: 1500 }), fault: fc.oneof(partition, cut, cut, loss) }),
     { minLength: 2, maxLength: 8 },

@@ -176,6 +176,7 @@ export class Simulation {
       token: this.token,
       disk: this.disk,
       minWorkers: Math.min(this.schedule.workers, 2),
+      floorWorkers: this.schedule.needsAll ? this.schedule.workers : 1,
       onEvent: (event) => this.events.push(event),
     };
     return startSimulatedCoordinator(process, setup);

@@ -8,6 +8,7 @@ import { createRing, doublingPartners, type Partners, type Ring } from '@coord/r
 import type { PeerNetwork, SegmentReceiver, SegmentSender } from '@coord/transport';
 import type { LinkKeys } from './link-keys.js';
 import type { ActiveView } from './membership.js';
+import { orPeerLoss } from './peer-loss.js';
 
 export interface RingOptions {
   readonly network: PeerNetwork;
@@ -58,9 +59,11 @@ async function openLinks(
   const accepting = to.map(async (peer) =>
     network.acceptSegments({ ...link, key: keyTo(peer), senderRank: rank, rank: peer }),
   );
-  const dialing = from.map(async (peer) =>
-    network.dialSegments(view.members[peer].endpoint, { ...link, key: keyTo(peer), senderRank: peer, rank }),
-  );
+  const dialing = from.map(async (peer) => {
+    const { endpoint, name } = view.members[peer];
+    const dialed = network.dialSegments(endpoint, { ...link, key: keyTo(peer), senderRank: peer, rank });
+    return orPeerLoss(dialed, peer, `worker ${name} (rank ${peer})`);
+  });
   try {
     const [senders, receivers] = await Promise.all([Promise.all(accepting), Promise.all(dialing)]);
     return { senders: byRank(to, senders), receivers: byRank(from, receivers) };

@@ -3,6 +3,7 @@ import type { Clock, View } from '@coord/protocol';
 import type { Link, PeerNetwork } from '@coord/transport';
 import type { KeyedView, LinkKeys } from './link-keys.js';
 import { challengePeer, greetPeer } from './peer-handshake.js';
+import { orPeerLoss } from './peer-loss.js';
 import type { StateSource } from './state-copy.js';
 import type { StateServer } from './state-server.js';
 
@@ -23,15 +24,20 @@ export interface PeerContext {
 export function stateSource(context: PeerContext, rank: number): StateSource {
   const { network, keys, view, timeoutMs, signal } = context;
   const member = view.members[rank];
+  const label = `worker ${member.name} (rank ${rank})`;
   return {
-    label: `worker ${member.name} (rank ${rank})`,
+    label,
     async open() {
-      const link = await network.dialLink(member.endpoint, STATE_SERVICE, { timeoutMs, signal });
+      const link = await orPeerLoss(
+        network.dialLink(member.endpoint, STATE_SERVICE, { timeoutMs, signal }),
+        rank,
+        label,
+      );
       const stop = () => void link.close('not wanted any longer');
       signal.addEventListener('abort', stop, { once: true });
       void link.closed.then(() => signal.removeEventListener('abort', stop));
       const greeting = greetPeer(link, { service: STATE_SERVICE, view, keys, peerKey: member.linkKey });
-      await closeWhenLate(link, context, greeting);
+      await orPeerLoss(closeWhenLate(link, context, greeting), rank, label);
       return link;
     },
   };
