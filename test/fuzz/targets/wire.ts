@@ -6,6 +6,7 @@ import { CoordError } from '@coord/protocol';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { checksum } from '../../../packages/ring/src/checksum.js';
 import { FrameExchange } from '../../../packages/ring/src/frame-exchange.js';
+import { PeerWait } from '../../../packages/ring/src/peer-wait.js';
 import { allReduceSchedule } from '../../../packages/ring/src/schedule.js';
 import { SEGMENT_HEADER_BYTES } from '../../../packages/ring/src/segment-header.js';
 import { addCheck, removeCheck, setCheck } from '../../../packages/transport/src/checked-message.js';
@@ -33,6 +34,7 @@ import type { FuzzTarget } from '../fuzz.js';
 import { type Chance, mutateBytes } from '../mutate.js';
 
 const from = 'a fuzzer';
+const NO_CLOCK = { nowMs: () => 0, after: () => () => {} };
 const isSame = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
 // ── frames ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -246,11 +248,13 @@ const firstBytes: FuzzTarget = {
 const SCHEDULE = allReduceSchedule({ rank: 1, size: 3 }, 3 * 256, 4, 64);
 const TAG = { sequence: 4_000_000_000, name: 'sum', totalBytes: 3 * 256 } as const;
 
+const exchangeOf = () => new FrameExchange(TAG, SCHEDULE, checksum, new PeerWait(NO_CLOCK));
+
 /** Headers, and the bytes behind them, that are not what was due. */
 const segmentHeaders: FuzzTarget = {
   name: 'segment headers',
   run(chance) {
-    const exchange = new FrameExchange(TAG, SCHEDULE, checksum);
+    const exchange = exchangeOf();
     const [due, other] = [chance.pick(SCHEDULE.receives), chance.pick(SCHEDULE.receives)];
     // Links keep the order, so another segment comes whole.
     const isDamaged = chance.below(4) > 0;
@@ -264,7 +268,7 @@ const segmentHeaders: FuzzTarget = {
   },
   control() {
     for (const segment of SCHEDULE.receives) {
-      const exchange = new FrameExchange(TAG, SCHEDULE, checksum);
+      const exchange = exchangeOf();
       exchange.check(0, segment, ...stamped(exchange, segment, 3));
     }
   },
@@ -313,7 +317,6 @@ const checkedMessages: FuzzTarget = {
 // ── NATS ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 type Deliver = (error: Error | null, message: { data: Uint8Array }) => void;
-const NO_CLOCK = { nowMs: () => 0, after: () => () => {} };
 const [MAX_FRAME_BYTES, CHUNK_BYTES] = [4096, 512];
 const never = new Promise<undefined>(() => {});
 
