@@ -52,6 +52,8 @@ export type Compute = Pick<ComputePool, keyof ComputePool>;
 
 export class ComputePool {
   readonly #kernels: Kernels;
+  /** Threads whose sums are of this step. The others' are of an earlier one until somebody reads them. */
+  readonly #begun = new Set<number>();
 
   private constructor(
     readonly layout: Layout,
@@ -141,10 +143,17 @@ export class ComputePool {
 
   /** Forgets the grains added so far. */
   clear(): void {
-    for (const { sums, exponents } of this.buffers) {
-      sums.fill(0);
-      exponents.fill(0);
-    }
+    // A thread's first grain replaces its sums: to clear them here would write all of them once more, in the network's thread.
+    this.#begun.clear();
+    for (const { exponents } of this.buffers) exponents.fill(0);
+  }
+
+  /** Threads without a grain in this step add nothing. */
+  #clearIdle(): void {
+    this.buffers.forEach(({ sums }, thread) => {
+      if (!this.#begun.has(thread)) sums.fill(0);
+      this.#begun.add(thread);
+    });
   }
 
   /**
@@ -154,7 +163,9 @@ export class ComputePool {
    * @param onBucket where it is given, the grain is computed in stages.
    */
   addGrain(thread: number, at: GrainPlace, batch: Batch, onBucket?: OnBucket): Promise<GrainOutcome> {
-    const request = { kind: 'grain', ...at, batch, inStages: onBucket !== undefined } as const;
+    const mode = this.#begun.has(thread) ? 'add' : 'store';
+    this.#begun.add(thread);
+    const request = { kind: 'grain', ...at, batch, mode, inStages: onBucket !== undefined } as const;
     return this.threads[thread].call(request, buffersOf(batch), onBucket && (({ bucket }) => onBucket(bucket)));
   }
 
@@ -163,12 +174,14 @@ export class ComputePool {
    * sums stay as they are: should the reduction fail, the grains need not be computed again.
    */
   async collect(samples: number): Promise<Reduction> {
+    this.#clearIdle();
     if (this.size > 1) await this.#combine();
     return this.#meanOf({ start: 0, end: this.layout.totalSize }, samples);
   }
 
   /** The step's mean of a host that has several threads and is alone: no ring, all of it is computed by the threads. */
   async average(samples: number): Promise<void> {
+    this.#clearIdle();
     await this.#combine(samples);
   }
 
@@ -180,6 +193,7 @@ export class ComputePool {
 
   /** The same for one bucket, once all threads have added theirs to it; combined by the calling thread. */
   collectBucket(bucket: number, samples: number): Reduction {
+    this.#clearIdle();
     const range = this.buckets[bucket];
     const inRange = (sums: Int32Array) => sums.subarray(range.start, range.end);
     const [{ total, allSums }] = this.buffers;

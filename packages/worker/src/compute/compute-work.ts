@@ -84,7 +84,7 @@ async function grain(work: Work, request: GrainRequest, onProgress: OnProgress):
       request.grains,
       sums.subarray(start, end),
       exponents.subarray(...blocks),
-      'add',
+      request.mode,
       wire,
       roundingFor(wire, { key: roundingKey, step: request.step, grain: request.grain, firstBlock: blocks[0] }),
     );

@@ -12,6 +12,7 @@ import type {
   RegularizationSpec,
   WireFormat,
 } from '@coord/protocol';
+import type { QuantiseMode } from '@coord/ring';
 
 /** Buffers of one compute thread; all of them lie in the host's arena. */
 export interface ThreadBuffers {
@@ -60,6 +61,8 @@ export interface GrainRequest {
   /** Hash of the weights, so that a thread reads them once a step and not once a grain. */
   readonly weightsSha256: string;
   readonly batch: Batch;
+  /** The first grain of a thread replaces its sums of the step before. */
+  readonly mode: QuantiseMode;
   /** Compute it in stages, and tell of each bucket when it has been added to the sums. */
   readonly inStages: boolean;
 }
