@@ -40,4 +40,4 @@ function installIfLockChanged() {
 
 requireNode(20, 19);
 installIfLockChanged();
-run('npm', ['exec', '--', 'turbo', 'run', 'build', '--output-logs=errors-only', '--log-order=grouped', '--no-daemon']);
+run('npm', ['exec', '--', 'turbo', 'run', 'build', '--output-logs=errors-only', '--log-order=grouped']);
