@@ -79,7 +79,7 @@ export class LowerContext {
 
   private unbanded(value: Value, banded: Name): Name {
     const attributes = { channels: columnsOf(value), channels_last: 1 };
-    return this.reshape(this.op('ReorderOutput', [banded], attributes, BLOCKED), value.shape);
+    return this.reshape(this.reordered('ReorderOutput', value, banded, attributes), value.shape);
   }
 
   turned(value: Value): Name {

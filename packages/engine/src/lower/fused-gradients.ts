@@ -114,7 +114,7 @@ const TOGETHER = [1, 3, 0, 2, 4];
 
 const splitHeads: KernelRule = ({ inputs: { joined }, attrs, outputs }, context) => {
   const { count, length, heads, depth } = attrs as unknown as HeadsAttrs;
-  if (context.paysAsKernel(joined)) {
+  if (movesWhole(depth) && context.paysAsKernel(joined)) {
     const isBanded = context.isBanded(joined) && fillsBands(context, depth);
     const scalars = [count, length, heads, depth, bandOf(context, columnsOf(joined), isBanded)];
     return context.own('splitHeads', [joined], outputs, scalars, isBanded ? [joined] : []);
@@ -132,7 +132,7 @@ const splitHeads: KernelRule = ({ inputs: { joined }, attrs, outputs }, context)
 const joinHeads: KernelRule = ({ inputs: { queries, keys, values }, attrs, outputs }, context) => {
   const [joined, columnSums] = outputs;
   const { count, length, heads, depth } = attrs as unknown as HeadsAttrs;
-  if (context.paysAsKernel(joined)) {
+  if (movesWhole(depth) && context.paysAsKernel(joined)) {
     const isBanded =
       fillsBands(context, depth) && paysInBands(context, count * length, columnsOf(joined), heads * depth);
     const scalars = [count, length, heads, depth, bandOf(context, columnsOf(joined), isBanded)];
@@ -144,6 +144,9 @@ const joinHeads: KernelRule = ({ inputs: { queries, keys, values }, attrs, outpu
   context.set(joined, 'plain', context.reshape(together, joined.shape));
   if (columnSums) context.set(columnSums, 'plain', sumOfColumns(context, joined));
 };
+
+/** The kernels move whole vectors of four elements: no head may share one with the next. */
+const movesWhole = (depth: number): boolean => depth % 4 === 0;
 
 /** A head must not share a band with another one. */
 const fillsBands = ({ bandColumns }: LowerContext, depth: number): boolean =>
