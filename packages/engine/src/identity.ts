@@ -4,4 +4,4 @@
 export const STEP_VERSION = 2;
 
 /** Passes and lowering to ONNX, on top of the step's formulas. */
-export const LOWERING_VERSION = 12;
+export const LOWERING_VERSION = 13;

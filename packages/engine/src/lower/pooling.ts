@@ -31,23 +31,22 @@ const tilesInput = (info: PoolInfo): boolean =>
   info.filterHeight === info.strideHeight && info.filterWidth === info.strideWidth && !isPadded(info);
 
 /**
- * In one pass where that pays. Otherwise, where windows tile the input, its gradient is dy spread over each window, masked by
- * "equals the maximum": then every element of a tie gets the gradient, where tfjs and the kernel give it to the first; after a
- * relu all ties that matter are zeros, masked anyway.
+ * In one pass where that pays. Otherwise, where windows tile the input, its gradient is dy spread over each window, masked by "is
+ * the first that equals the maximum". Ties are common: flat areas of an image make whole windows equal.
  */
 const maxPoolGrad: KernelRule = ({ inputs: { dy, input, output }, attrs, outputs: [out] }, context) => {
   const info = infoOf(input, attrs);
   const isMasked = attrs.isMasked === true;
-  const isBlocked = context.has(input, 'blocked') && context.canBlock(dy);
-  if (isBlocked && context.paysAsKernel(input)) {
+  if (context.has(input, 'blocked') && context.canBlock(dy) && context.paysAsKernel(input)) {
     const { kernel, scalars } = kernelFor(info, context.blockSize as number);
     const values = [input, output, dy];
     return context.own(kernel, values, [out], [...scalars, isMasked ? 1 : 0], [...values, out], 'blocked');
   }
   const slopes = isMasked ? masked(context, dy, output) : dy;
-  if (!tilesInput(info)) return context.set(out, 'nchw', scattered(context, info, input, slopes));
-  if (isBlocked) return context.set(out, 'blocked', spreadBlocked(context, info, input, output, slopes));
-  context.set(out, 'nchw', spread(context, info, input, output, slopes));
+  const gradient = tilesInput(info)
+    ? spread(context, info, input, output, slopes)
+    : scattered(context, info, input, slopes);
+  context.set(out, 'nchw', gradient);
 };
 
 function kernelFor(info: PoolInfo, block: number): { kernel: string; scalars: number[] } {
@@ -70,43 +69,33 @@ function masked(context: LowerContext, dy: Value, output: Value): Value {
   return product;
 }
 
-/** mask(x == maximum) · dy, both maximum and dy already spread to the shape of `x`. */
-function routed(context: LowerContext, x: Name, maximum: Name, dy: Name): Name {
-  return context.op('Mul', [context.cast(context.op('Equal', [x, maximum]), 'float32'), dy]);
-}
-
-/**
- * In blocked form, spreading along the width makes whole rows, and the rows of a window broadcast: one Upsample of a vector
- * instead of a two-dimensional one.
- */
-function spreadBlocked(context: LowerContext, info: PoolInfo, input: Value, output: Value, dy: Value): Name {
-  const { batchSize, inChannels, inHeight, inWidth, outHeight, outWidth, filterHeight, filterWidth } = info;
-  const block = context.blockSize as number;
-  const planes = (batchSize * inChannels) / block;
-  const [height, width] = [outHeight * filterHeight, outWidth * filterWidth];
-  const cut = (name: Name) => (isWhole(info) ? name : context.slice(name, [0, 0], [height, width], [1, 2]));
-  const x = cut(context.reshape(context.blocked(input), [planes, inHeight, inWidth, block]));
-  const rows = (value: Value) => {
-    const wide = context.op('Upsample', [context.blocked(value)], { scales: [1, 1, 1, filterWidth] }, BLOCKED);
-    return context.reshape(wide, [planes * outHeight, 1, width * block]);
-  };
-  const windows = context.reshape(x, [planes * outHeight, filterHeight, width * block]);
-  const gradient = context.reshape(routed(context, windows, rows(output), rows(dy)), [planes, height, width, block]);
-  const whole = isWhole(info)
-    ? gradient
-    : context.pad(gradient, [0, 0, 0, 0], [0, inHeight - height, inWidth - width, 0]);
-  return context.reshape(whole, [batchSize, inChannels, inHeight, inWidth]);
-}
-
 function spread(context: LowerContext, info: PoolInfo, input: Value, output: Value, dy: Value): Name {
   const { inHeight, inWidth, outHeight, outWidth, filterHeight, filterWidth } = info;
   const [height, width] = [outHeight * filterHeight, outWidth * filterWidth];
   const x = isWhole(info) ? context.nchw(input) : context.slice(context.nchw(input), [0, 0], [height, width], [2, 3]);
+  const enlarged = enlarger(context, info);
+  const isMaximum = context.cast(context.op('Equal', [x, enlarged(context.nchw(output))]), 'float32');
+  const ranks = context.op('Mul', [isMaximum, ranksOf(context, info)]);
+  const highest = context.op('MaxPool', [ranks], windowOf(info));
+  const isFirst = context.cast(context.op('Equal', [ranks, enlarged(highest)]), 'float32');
+  const slopes = context.op('Mul', [isMaximum, enlarged(context.nchw(dy))]);
+  const gradient = context.op('Mul', [isFirst, slopes]);
+  return isWhole(info) ? gradient : context.pad(gradient, [0, 0, 0, 0], [0, 0, inHeight - height, inWidth - width]);
+}
+
+/** Repeats each pixel over a window, channels first. */
+function enlarger(context: LowerContext, { filterHeight, filterWidth }: PoolInfo): (name: Name) => Name {
   const scales = context.onnx.constant('float32', [1, 1, filterHeight, filterWidth], [4]);
   const attributes = { mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' };
-  const enlarged = (value: Value) => context.op('Resize', [context.nchw(value), '', scales], attributes);
-  const gradient = routed(context, x, enlarged(output), enlarged(dy));
-  return isWhole(info) ? gradient : context.pad(gradient, [0, 0, 0, 0], [0, 0, inHeight - height, inWidth - width]);
+  return (name) => context.op('Resize', [name, '', scales], attributes);
+}
+
+/** The places of each window counted down, so that its first has the highest number. */
+function ranksOf(context: LowerContext, { outHeight, outWidth, filterHeight, filterWidth }: PoolInfo): Name {
+  const places = filterHeight * filterWidth;
+  const ranks = Array.from({ length: places }, (_, at) => places - at);
+  const window = context.onnx.constant('float32', ranks, [1, 1, filterHeight, filterWidth]);
+  return context.op('Tile', [window, context.onnx.integers([1, 1, outHeight, outWidth])]);
 }
 
 /** False when rows or columns at the end belong to no window. */
