@@ -27,6 +27,7 @@ export const THREAD_PIECE_VALUES = 128 * BLOCK_SIZE;
 /** into = sum of all threads' sums in the range. */
 export function addThreads({ kernels, allSums }: ThreadSums, { start, end }: ElementRange, into: Int32Array): void {
   const [first, ...others] = allSums.map((sums) => sums.subarray(start, end));
+  if (others.length === 0) into.set(first);
   others.forEach((sums, index) => {
     kernels.addInt32(into, index === 0 ? first : into, sums);
   });

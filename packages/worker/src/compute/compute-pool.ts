@@ -25,7 +25,7 @@ import {
   tallyParts,
   type WireFormat,
 } from '@coord/protocol';
-import { createKernels, type Kernels, type Reduction, RING_SCRATCH_BYTES, sumOfSums } from '@coord/ring';
+import { addThreads, createKernels, type Kernels, type Reduction, RING_SCRATCH_BYTES, sumOfSums } from '@coord/ring';
 import { ComputeClient, type ComputeThread } from './compute-client.js';
 import type { ThreadBuffers } from './requests.js';
 
@@ -195,12 +195,9 @@ export class ComputePool {
   collectBucket(bucket: number, samples: number): Reduction {
     this.#clearIdle();
     const range = this.buckets[bucket];
-    const inRange = (sums: Int32Array) => sums.subarray(range.start, range.end);
     const [{ total, allSums }] = this.buffers;
-    const [own, ...others] = allSums.map(inRange);
-    others.forEach((sums, index) => {
-      this.#kernels.addInt32(inRange(total), index === 0 ? own : inRange(total), sums);
-    });
+    // One thread's sums are the total already.
+    if (this.size > 1) addThreads({ kernels: this.#kernels, allSums }, range, total.subarray(range.start, range.end));
     return this.#meanOf(range, samples);
   }
 
