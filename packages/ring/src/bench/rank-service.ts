@@ -1,6 +1,12 @@
 /** One rank of the bench: links itself with the others, and reduces when it is told to. */
 import type { SocketEndpoint, WireFormat } from '@coord/protocol';
-import { createPeerListener, dialSegments, type PeerListener } from '@coord/transport';
+import {
+  createPeerListener,
+  dialSegments,
+  type PeerListener,
+  type SegmentReceiver,
+  type SegmentSender,
+} from '@coord/transport';
 import { createCertificate } from '@coord/transport/certificate';
 import { acceptNatsSegments, dialNatsSegments, openNats } from '@coord/transport/nats';
 import { doublingPartners, type Partners } from '../doubling.js';
@@ -32,6 +38,12 @@ export interface RankSetup {
 }
 
 type Links = Pick<RingContext, 'next' | 'prev' | 'partners'>;
+
+/** How a rank comes by its links: it takes what it sends through, and dials what it receives from. */
+interface Ways {
+  accept(peer: number): Promise<SegmentSender>;
+  dial(peer: number): Promise<SegmentReceiver>;
+}
 
 export const RING_TIMEOUT_MS = 60_000;
 
@@ -82,24 +94,16 @@ export class RankService {
     await this.nats?.close();
   }
 
-  private openLinks(endpoints: readonly SocketEndpoint[], key: string): Promise<Links> {
-    return this.nats ? this.natsLinks(this.nats, key) : this.socketLinks(endpoints, key);
-  }
-
   /** To and from the neighbours and the partners of recursive doubling, as in training. */
-  private async socketLinks(endpoints: readonly SocketEndpoint[], key: string): Promise<Links> {
+  private async openLinks(endpoints: readonly SocketEndpoint[], key: string): Promise<Links> {
     const { rank, ranks: size } = this.setup;
-    const options = { generation: 1, key, timeoutMs: RING_TIMEOUT_MS };
     const [next, prev] = [(rank + 1) % size, (rank + size - 1) % size];
     const partnerRanks = doublingPartners({ rank, size });
-    const accept = async (peer: number) =>
-      [peer, await this.listener.acceptSegments({ ...options, rank: peer })] as const;
-    const dial = async (peer: number) => [peer, await dialSegments(endpoints[peer], { ...options, rank })] as const;
-    const [to, from] = await Promise.all([
-      Promise.all([...new Set([next, ...partnerRanks])].map(accept)),
-      Promise.all([...new Set([prev, ...partnerRanks])].map(dial)),
+    const { accept, dial } = this.nats ? this.overNats(this.nats, key) : this.overSockets(endpoints, key);
+    const [senders, receivers] = await Promise.all([
+      linksWith([next, ...partnerRanks], accept),
+      linksWith([prev, ...partnerRanks], dial),
     ]);
-    const [senders, receivers] = [new Map(to), new Map(from)];
     const partners: Partners = new Map(
       partnerRanks.flatMap((peer) => {
         const [sender, receiver] = [senders.get(peer), receivers.get(peer)];
@@ -109,14 +113,29 @@ export class RankService {
     return { next: senders.get(next), prev: receivers.get(prev), partners };
   }
 
-  private async natsLinks(connection: NonNullable<typeof this.nats>, key: string): Promise<Links> {
-    const { rank, ranks: size, natsPrefix: prefix = 'coord.bench' } = this.setup;
-    const options = { generation: 1, key, timeoutMs: RING_TIMEOUT_MS, connection, prefix };
-    const [nextRank, prevRank] = [(rank + 1) % size, (rank + size - 1) % size];
-    const [next, prev] = await Promise.all([
-      acceptNatsSegments({ ...options, senderRank: rank, rank: nextRank }),
-      dialNatsSegments({ ...options, senderRank: prevRank, rank }),
-    ]);
-    return { next, prev };
+  private overSockets(endpoints: readonly SocketEndpoint[], key: string): Ways {
+    const options = { generation: 1, key, timeoutMs: RING_TIMEOUT_MS };
+    return {
+      accept: (peer) => this.listener.acceptSegments({ ...options, rank: peer }),
+      dial: (peer) => dialSegments(endpoints[peer], { ...options, rank: this.setup.rank }),
+    };
   }
+
+  private overNats(connection: NonNullable<typeof this.nats>, key: string): Ways {
+    const { rank, natsPrefix: prefix = 'coord.bench' } = this.setup;
+    const options = { generation: 1, key, timeoutMs: RING_TIMEOUT_MS, connection, prefix };
+    return {
+      accept: (peer) => acceptNatsSegments({ ...options, senderRank: rank, rank: peer }),
+      dial: (peer) => dialNatsSegments({ ...options, senderRank: peer, rank }),
+    };
+  }
+}
+
+/** One link with each of these ranks, though some stand there twice. */
+async function linksWith<Link>(
+  ranks: readonly number[],
+  open: (peer: number) => Promise<Link>,
+): Promise<Map<number, Link>> {
+  const opening = [...new Set(ranks)].map(async (peer) => [peer, await open(peer)] as const);
+  return new Map(await Promise.all(opening));
 }
