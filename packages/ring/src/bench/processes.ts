@@ -1,5 +1,6 @@
 /** Our ring as a contender: one process a rank, linked over loopback or Unix-domain sockets or a NATS server. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { CoordError, type SocketEndpoint } from '@coord/protocol';
 import type { Contender, Timing } from './contender.js';
@@ -79,7 +80,8 @@ export async function startProcesses(
   placeOf?: (rank: number) => RankPlace,
 ): Promise<Contender> {
   const { ranks, natsUrl, localSocket } = setup;
-  const natsPrefix = `coord.bench.${process.pid}`;
+  // A group for each wire format, and other benches, may share the server.
+  const natsPrefix = `coord.bench.${randomUUID()}`;
   const group = Array.from({ length: ranks }, (_, rank) => {
     const place = placeOf?.(rank);
     return new RankProcess({ ...setup, natsPrefix, rank, host: place?.host }, place?.prefix);
