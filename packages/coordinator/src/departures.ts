@@ -19,6 +19,9 @@ export interface DepartureParts {
 }
 
 export class Departures {
+  /** Asked to leave; whoever is still there does so with the step in progress. */
+  private readonly leaving = new WeakSet<WorkerSession>();
+
   constructor(private readonly parts: DepartureParts) {}
 
   /**
@@ -26,15 +29,16 @@ export class Departures {
    *
    * @param who its id, or its name where only one has it.
    * @returns its label; undefined when nobody is called so.
-   * @throws CoordError USAGE when it is the last one: its state would be lost.
+   * @throws CoordError USAGE when it is the last one that stays: its state would be lost.
    */
   drain(who: string): string | undefined {
     const { roster, chronicle } = this.parts;
     const named = roster.all.filter(({ hello }) => hello.name === who);
     const session = roster.get(who) ?? (named.length === 1 ? named[0] : undefined);
     if (!session) return undefined;
-    const others = roster.participants().filter((other) => other !== session);
+    const others = roster.participants().filter((other) => other !== session && !this.leaving.has(other));
     if (others.length === 0) throw lastWorkerError(session.label);
+    this.leaving.add(session);
     chronicle.log.info({ workerId: session.workerId }, 'drained');
     session.tell({ type: 'drain', reason: 'drained by an operator' });
     return session.label;

@@ -53,6 +53,10 @@ export function lastCheckpointError(cause: unknown): CoordError {
 
 /** Nobody is left to go on from its state. */
 export const lastWorkerError = (label: string): CoordError =>
-  new CoordError('USAGE', `${label} is the only worker: without it the steps since the last checkpoint are lost`, {
-    hint: 'Add another worker first, or end the run with Ctrl-C at `coord start`, which writes a checkpoint.',
-  });
+  new CoordError(
+    'USAGE',
+    `${label} is the only worker that stays: without it the steps since the last checkpoint are lost`,
+    {
+      hint: 'Add another worker first, or end the run with Ctrl-C at `coord start`, which writes a checkpoint.',
+    },
+  );

@@ -54,8 +54,12 @@ export async function lockRun(runDir: string): Promise<RunLock> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const highest = await findHighest(runDir);
     if (highest?.owner && (await lives(highest, runDir))) throw locked(runDir, highest.owner);
-    const taken = await take(runDir, (highest?.number ?? 0) + 1, owner);
-    if (taken !== undefined) return hold(taken, owner, highest);
+    const number = (highest?.number ?? 0) + 1;
+    const taken = await take(runDir, number, owner);
+    if (taken === undefined) continue;
+    if ((await findHighest(runDir))?.number === number) return hold(taken, owner, highest);
+    // Others have come and gone since the highest was looked for, so that this number was free again; theirs count.
+    unlinkQuietly(taken);
   }
   throw new Error(`${runDir}: its lock changes hands too fast`);
 }

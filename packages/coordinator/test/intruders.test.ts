@@ -160,6 +160,16 @@ describe('who knows no token', () => {
       .toBeDefined();
   });
 
+  it('is turned away while 64 others are in the middle of joining, and with a head of more than 8 KiB', async () => {
+    const { url } = await start();
+    const others = await Promise.all(Array.from({ length: 64 }, () => ScriptedWorker.connect(url)));
+    for (const other of others) await other.next('challenge');
+    expect((await (await ScriptedWorker.connect(url)).next('refused')).code).toBe('COORDINATOR_BUSY');
+    const long = { 'x-long': 'x'.repeat(9000) };
+    expect((await fetch(`${url.replace('ws', 'http')}/healthz`, { headers: long })).status).toBe(431);
+    for (const other of others) await other.link.close();
+  });
+
   it('of one IPv6 network is one', () => {
     expect(networkOf('2001:db8:1:2::3')).toBe(networkOf('2001:db8:1:2:ffff::1'));
     expect(networkOf('2001:db8:1:2::3')).not.toBe(networkOf('2001:db8:1:3::3'));

@@ -1,11 +1,14 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadCheckpoint } from '@coord/checkpoint';
+import { asideOf } from '@coord/disk';
 import { isCoordError } from '@coord/protocol';
 import { describe, expect, it } from 'vitest';
 import { readLedger } from '../src/index.js';
 import { startTestCluster } from './cluster.js';
-import { hashAt, LAST_STEP, stateAt, stepReport, testRun } from './fixtures.js';
+import { hashAt, LAST_STEP, stateAt, stepReport, temporaryDirectory, testRun } from './fixtures.js';
 import type { ScriptedWorker } from './scripted-worker.js';
 
 const reportAll = (workers: readonly ScriptedWorker[], step: number): Promise<unknown> =>
@@ -210,6 +213,33 @@ describe('a run', () => {
     await first.next('goodbye');
     expect((await second.nextView()).reason).toContain('drained');
     expect(await cluster.events.nth('worker-lost')).toMatchObject({ left: true, workerId: first.workerId });
+  });
+
+  it('asks no worker to leave without which nobody would stay, though others are still there', async () => {
+    const cluster = await startTestCluster({ minWorkers: 2 });
+    const [first, second] = await cluster.training(2);
+    const drain = async ({ workerId }: { workerId: string }) => {
+      const url = `${cluster.url.replace('ws', 'http')}/drain/${workerId}`;
+      const answer = await fetch(url, { method: 'POST' });
+      return [answer.status, ((await answer.json()) as { message?: string }).message];
+    };
+    expect(await drain(first)).toEqual([200, undefined]);
+    await first.next('drain');
+    expect(await drain(second)).toEqual([409, expect.stringContaining('is the only worker that stays')]);
+    const third = await cluster.join('third');
+    await third.ready();
+    await third.nextView();
+    expect(await drain(second)).toEqual([200, undefined]);
+  });
+
+  it('removes what a killed process has left half written', async () => {
+    const runDir = await temporaryDirectory();
+    const { pid } = spawnSync(process.execPath, ['--version']);
+    const half = asideOf(join(runDir, 'tokens.json')).replace(`-${process.pid}-`, `-${pid}-`);
+    await writeFile(half, 'half of it');
+    await utimes(half, 0, 0);
+    await startTestCluster({ runDir });
+    expect(existsSync(half)).toBe(false);
   });
 
   it('keeps generations and worker numbers growing over a restart of the same run', async () => {

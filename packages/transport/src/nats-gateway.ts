@@ -27,7 +27,7 @@ export class NatsGateway {
 
   /** The connection that lives now. @throws CoordError UNREACHABLE while there is none. */
   get connection(): NatsConnection {
-    if (this.#live) return this.#live;
+    if (this.#live && !this.#live.isClosed()) return this.#live;
     const { servers } = this.options;
     throw new CoordError('UNREACHABLE', `the NATS server at ${servers} cannot be reached`, { facts: { servers } });
   }

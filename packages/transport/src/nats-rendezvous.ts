@@ -85,6 +85,7 @@ export async function connectNatsLink(connection: NatsConnection, options: NatsC
   const link = new NatsLink({ connection, remote, receiveSubject, sendSubject, maxMessageBytes, keepAliveMs });
   const ask = async () => {
     await link.ready();
+    signal?.throwIfAborted();
     const answer = await connection.request(subject, JSON.stringify({ id }), { timeout: timeoutMs });
     requireAccepted(answer.string(), subject);
   };

@@ -11,7 +11,7 @@ import { z } from 'zod';
 import type { LinkClosed } from './link.js';
 import { linkClosedError } from './link.js';
 import { NatsChannel } from './nats-channel.js';
-import { isNoResponders } from './nats-errors.js';
+import { isNoResponders, isOfConnection } from './nats-errors.js';
 import { PartsInbox } from './parts-inbox.js';
 import {
   DEFAULT_PURPOSE,
@@ -55,8 +55,25 @@ type Dial = z.infer<typeof dialSchema>;
 /** A dial is shorter than this. */
 const MAX_DIAL_BYTES = 256;
 
-/** @throws CoordError LINK_TIMEOUT, or the signal's reason. */
-export async function acceptNatsSegments(options: NatsSegmentOptions): Promise<SegmentSender> {
+/** @throws CoordError LINK_TIMEOUT, LINK_CLOSED (the server is lost), or the signal's reason. */
+export const acceptNatsSegments = (options: NatsSegmentOptions): Promise<SegmentSender> =>
+  orLinkClosed(accept(options), `rank ${options.rank}`);
+
+/** @throws CoordError RING_BROKEN (refused), LINK_TIMEOUT, LINK_CLOSED (the server is lost), or the signal's reason. */
+export const dialNatsSegments = (options: NatsSegmentOptions): Promise<SegmentReceiver> =>
+  orLinkClosed(dial(options), `rank ${options.senderRank}`);
+
+/** With the server a link is lost, no more: callers open another one when it is back. */
+async function orLinkClosed<T>(opening: Promise<T>, remote: string): Promise<T> {
+  try {
+    return await opening;
+  } catch (error) {
+    if (!isOfConnection(error)) throw error;
+    throw linkClosedError(remote, { reason: `the NATS server is lost: ${error.message}`, clean: false });
+  }
+}
+
+async function accept(options: NatsSegmentOptions): Promise<SegmentSender> {
   const { connection } = options;
   const subject = subjectOf(options);
   const attempt = new Attempt(options, `rank ${options.rank} did not ask for its ring link`);
@@ -81,10 +98,10 @@ export async function acceptNatsSegments(options: NatsSegmentOptions): Promise<S
 
 /** @returns whether the dialer knows the key. */
 function answerDial(message: Msg, options: NatsSegmentOptions): boolean {
-  const dial = parseSegmentDial(message.data);
+  const question = parseSegmentDial(message.data);
   const { key } = options;
-  const identity = identityOf(options, dial?.nonce ?? '');
-  if (!dial || !isLinkProof(dial.proof, 'dial', key, identity)) {
+  const identity = identityOf(options, question?.nonce ?? '');
+  if (!question || !isLinkProof(question.proof, 'dial', key, identity)) {
     message.respond('refused');
     return false;
   }
@@ -102,8 +119,7 @@ export function parseSegmentDial(data: Uint8Array): Dial | undefined {
   }
 }
 
-/** @throws CoordError RING_BROKEN (refused), LINK_TIMEOUT, or the signal's reason. */
-export async function dialNatsSegments(options: NatsSegmentOptions): Promise<SegmentReceiver> {
+async function dial(options: NatsSegmentOptions): Promise<SegmentReceiver> {
   const { connection } = options;
   const attempt = new Attempt(options, `rank ${options.senderRank} did not answer the dial of its ring link`);
   const receiver = new NatsSegmentReceiver(options);
@@ -126,9 +142,9 @@ export async function dialNatsSegments(options: NatsSegmentOptions): Promise<Seg
 async function askForLink(options: NatsSegmentOptions): Promise<boolean> {
   const { connection, key, generation, rank, senderRank, timeoutMs } = options;
   const identity = identityOf(options, createDialNonce());
-  const dial: Dial = { nonce: identity.nonce, proof: linkProof('dial', key, identity) };
+  const question: Dial = { nonce: identity.nonce, proof: linkProof('dial', key, identity) };
   try {
-    const answer = await connection.request(subjectOf(options), JSON.stringify(dial), { timeout: timeoutMs });
+    const answer = await connection.request(subjectOf(options), JSON.stringify(question), { timeout: timeoutMs });
     if (isLinkProof(answer.string(), 'accept', key, identity)) return true;
   } catch (error) {
     if (isNoResponders(error)) return false;

@@ -101,4 +101,24 @@ describe.skipIf(natsServerProgram === undefined)('over NATS (skipped where there
     controller.abort();
     await expect(accepted).rejects.toMatchObject({ code: 'LINK_CLOSED' });
   });
+
+  it('are closed links, no errors of the client, when the server is lost while they are made, and after it', async () => {
+    const own = await startNatsServer();
+    const connection = await openNats({ servers: own.url, timeoutMs: 5000 });
+    const [{ connection: _, ...options }] = await ends();
+    // Whoever is asked does not answer.
+    let isAsked = () => {};
+    const asked = new Promise<void>((resolve) => {
+      isAsked = resolve;
+    });
+    connection.subscribe(`${options.prefix}.ring.${options.generation}.0-1`, { callback: () => isAsked() });
+    await connection.flush();
+    const dialed = dialNatsSegments({ ...options, connection }).catch((error: unknown) => error);
+    await asked;
+    await own.stop('SIGKILL');
+    expect(await dialed).toMatchObject({ code: 'LINK_CLOSED' });
+    await connection.closed();
+    for (const late of [acceptNatsSegments({ ...options, connection }), dialNatsSegments({ ...options, connection })])
+      await expect(late).rejects.toMatchObject({ code: 'LINK_CLOSED' });
+  });
 });

@@ -66,3 +66,14 @@ export async function feedThread<Loaded>(
     await Promise.allSettled(inWork);
   }
 }
+
+/**
+ * Feeds all threads at once.
+ *
+ * @throws an error of one of them, when nothing is in work on any: a grain that were added to the sums later would be computed by
+ *   others too.
+ */
+export async function feedThreads(threads: number, feed: (thread: number) => Promise<void>): Promise<void> {
+  const fed = await Promise.allSettled(Array.from({ length: threads }, (_, thread) => feed(thread)));
+  for (const one of fed) if (one.status === 'rejected') throw one.reason;
+}

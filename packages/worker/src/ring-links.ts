@@ -56,13 +56,15 @@ async function openLinks(
     signal: AbortSignal.any([signal, giveUp.signal]),
   };
   const keyTo = (peer: number) => keys.pairKey(view.members[peer].linkKey, view);
-  const accepting = to.map(async (peer) =>
-    network.acceptSegments({ ...link, key: keyTo(peer), senderRank: rank, rank: peer }),
-  );
+  const labelOf = (peer: number) => `worker ${view.members[peer].name} (rank ${peer})`;
+  const accepting = to.map(async (peer) => {
+    const accepted = network.acceptSegments({ ...link, key: keyTo(peer), senderRank: rank, rank: peer });
+    return orPeerLoss(accepted, peer, labelOf(peer));
+  });
   const dialing = from.map(async (peer) => {
-    const { endpoint, name } = view.members[peer];
+    const { endpoint } = view.members[peer];
     const dialed = network.dialSegments(endpoint, { ...link, key: keyTo(peer), senderRank: peer, rank });
-    return orPeerLoss(dialed, peer, `worker ${name} (rank ${peer})`);
+    return orPeerLoss(dialed, peer, labelOf(peer));
   });
   try {
     const [senders, receivers] = await Promise.all([Promise.all(accepting), Promise.all(dialing)]);

@@ -11,7 +11,7 @@ import { quantaFor, type Ring } from '@coord/ring';
 import { BucketedSum } from './bucketed-sum.js';
 import { evaluate } from './evaluation.js';
 import { assignGrains, NOTHING_HELD } from './grain-book.js';
-import { feedThread, GrainDeal } from './grain-feed.js';
+import { feedThread, feedThreads, GrainDeal } from './grain-feed.js';
 import type { Host } from './host.js';
 import type { ActiveView } from './membership.js';
 import { Overlap } from './overlap.js';
@@ -173,9 +173,7 @@ async function computeGrains(
       progress.outcomes.set(grain.index, await compute.addGrain(thread, place, batch, onBucket));
       await host.fault.afterGrain();
     });
-  await timer.measure('computeMs', () =>
-    Promise.all(Array.from({ length: compute.size }, (_, thread) => feed(thread))),
-  );
+  await timer.measure('computeMs', () => feedThreads(compute.size, feed));
 }
 
 function prefetchNext({ host, active, shares }: Session, plan: StepPlan): void {

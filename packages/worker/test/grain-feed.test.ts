@@ -1,7 +1,7 @@
 import type { Grain } from '@coord/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { feedThread, GrainDeal } from '../src/grain-feed.js';
+import { feedThread, feedThreads, GrainDeal } from '../src/grain-feed.js';
 
 const grainsOf = (count: number): Grain[] =>
   Array.from({ length: count }, (_, index) => ({ index, epoch: 0, position: index, count: 1 }));
@@ -76,5 +76,22 @@ describe('feeding a thread', () => {
     );
     await expect(feeding).rejects.toThrow('grain 0 is bad');
     expect(inWork).toBe(0);
+  });
+
+  it('fails with all others when one gets no samples, once nothing is in work on any of them', async () => {
+    let inWork = 0;
+    const deal = new GrainDeal(grainsOf(6), 2, () => {});
+    const load = async (thread: number) => {
+      if (thread === 0) throw new Error('no samples');
+    };
+    const compute = async () => {
+      inWork++;
+      await pause(10);
+      inWork--;
+    };
+    const feeding = feedThreads(2, (thread) => feedThread(deal, thread, () => load(thread), compute));
+    await expect(feeding).rejects.toThrow('no samples');
+    expect(inWork).toBe(0);
+    expect([deal.take(1), inWork]).toEqual([undefined, 0]);
   });
 });

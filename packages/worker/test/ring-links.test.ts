@@ -1,6 +1,8 @@
 import { createArena, type View } from '@coord/protocol';
 import { doublingPartners, RING_SCRATCH_BYTES, type Ring } from '@coord/ring';
 import { createWsNetwork, type PeerNetwork } from '@coord/transport';
+import { createNatsNetwork, NatsGateway } from '@coord/transport/nats';
+import { natsServerProgram, startNatsServer } from '@coord/transport/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import { LinkKeys } from '../src/link-keys.js';
 import type { ActiveView } from '../src/membership.js';
@@ -125,5 +127,26 @@ describe('the links of a view', () => {
     const buffers = rings.map(() => new Int32Array(SMALL).fill(1));
     await Promise.all(rings.map((ring, rank) => ring.allReduceSum(buffers[rank])));
     expect(buffers.every((buffer) => buffer.every((value) => value === 4))).toBe(true);
+  });
+});
+
+describe.skipIf(natsServerProgram === undefined)('the links of a view over NATS (skipped: no nats-server)', () => {
+  it('are lost with the server, which ends the view and no worker', async () => {
+    const server = await startNatsServer();
+    const gateway = await NatsGateway.open({ servers: server.url, timeoutMs: TIMEOUT_MS });
+    opened.push(gateway);
+    const networks = [1, 2].map(() => createNatsNetwork(gateway, 'coord.test'));
+    for (const network of networks) keysOf.set(network, new LinkKeys());
+    await server.stop('SIGKILL');
+    const isThere = () => {
+      try {
+        return gateway.connection !== undefined;
+      } catch {
+        return false;
+      }
+    };
+    await expect.poll(isThere).toBe(false);
+    const opening = open(viewOver(networks), 0, networks[0]);
+    await expect(opening).rejects.toMatchObject({ code: 'LINK_CLOSED', facts: { peer: 1 } });
   });
 });

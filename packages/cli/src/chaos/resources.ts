@@ -34,7 +34,7 @@ export interface Growth {
   readonly grows: boolean;
 }
 
-/** What a quantity may grow by between the two halves of a life, warm-up left out: allocators and ledgers breathe. */
+/** What a quantity may grow by from the middle of a life to its end: allocators and ledgers breathe. */
 const ALLOWANCE: Readonly<Record<Quantity, { readonly share: number; readonly amount: number }>> = {
   rssBytes: { share: 0.2, amount: 48 * 1024 * 1024 },
   heapBytes: { share: 0.3, amount: 24 * 1024 * 1024 },

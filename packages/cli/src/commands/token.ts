@@ -42,7 +42,8 @@ export async function runTokenRevoke(
     const revoked = await desk.revoke(who, options.disconnect === true);
     if (options.json)
       writeJson(io.stdout, { event: 'token-revoked', ...revoked.token, disconnected: revoked.disconnected });
-    else writeLine(io.stdout, `${revoked.token.id} (${revoked.token.name}) is revoked${farewell(revoked, desk)}`);
+    else
+      writeLine(io.stdout, `${revoked.token.id} (${revoked.token.name}) is revoked${farewell(revoked, desk, options)}`);
     return EXIT_CODE.ok;
   });
 }
@@ -59,7 +60,7 @@ export async function runTokenRotate(
     if (options.json) writeJson(io.stdout, { event: 'token-rotated', ...token, text, old, disconnected });
     else {
       const until = old.expiresAt === undefined ? 'is revoked' : `works until ${old.expiresAt}`;
-      writeLine(io.stdout, `${old.id} (${old.name}) ${until}${farewell({ token: old, disconnected }, desk)}`);
+      writeLine(io.stdout, `${old.id} (${old.name}) ${until}${farewell({ token: old, disconnected }, desk, options)}`);
       writeLine(io.stdout, `${sentenceOf(token)}:\n  ${text}`);
     }
     return EXIT_CODE.ok;
@@ -69,8 +70,13 @@ export async function runTokenRotate(
 const sentenceOf = ({ id, name, role, expiresAt }: ShownToken): string =>
   `${id} (${name}), for a ${role}${expiresAt === undefined ? '' : `, valid until ${expiresAt}`}`;
 
-function farewell({ disconnected }: Pick<RevokedToken, 'disconnected' | 'token'>, { isLive }: TokenDesk): string {
+function farewell(
+  { disconnected }: Pick<RevokedToken, 'disconnected' | 'token'>,
+  { isLive }: TokenDesk,
+  { disconnect }: TokenRevokeOptions,
+): string {
   if (disconnected > 0)
     return `; ${plural(disconnected, 'worker')} that joined with it ${disconnected === 1 ? 'was' : 'were'} sent away`;
-  return isLive ? '; who has joined with it stays' : '';
+  if (!isLive) return '';
+  return disconnect ? '; nobody was there who had joined with it' : '; who has joined with it stays';
 }
