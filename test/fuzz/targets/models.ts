@@ -22,8 +22,8 @@ const VALUES = [
 ];
 const NAMING = { file: 'model.json', name: 'model', known: knownClasses() };
 
-/** Building counts tensors' names up for as long as the process lives, in tfjs, so it is done for some. */
-const BUILT_OF = 16;
+/** Building counts tensors' names up for as long as the process lives, in tfjs (about 1 KB a model), so it is done for some. */
+const BUILT_OF = 64;
 
 function read(topology: string): void {
   const text = portable(topology, NAMING);
