@@ -24,6 +24,9 @@ export class MembershipRunner {
   private current: MembershipState;
   private cancelTick: () => void = () => {};
   private lastReason = '';
+  /** What has been decided and not been carried out yet. */
+  private readonly due: (() => void)[] = [];
+  private isActing = false;
 
   constructor(
     private readonly clock: Clock,
@@ -49,8 +52,23 @@ export class MembershipRunner {
       this.lastReason = reason;
       this.actions.explain(reason);
     }
-    for (const decision of decisions) this.carryOut(decision);
-    if (wasAwaiting && !isAwaitingReturns(state)) this.actions.returnsEnded();
+    for (const decision of decisions) this.due.push(() => this.carryOut(decision));
+    if (wasAwaiting && !isAwaitingReturns(state)) this.due.push(() => this.actions.returnsEnded());
+    this.act();
+  }
+
+  /**
+   * In the order in which it was decided: what is carried out may lead to further events (an expelled worker's last step is settled, and
+   * the grains are dealt out anew), and a view that they form must not come before the one that was decided first.
+   */
+  private act(): void {
+    if (this.isActing) return;
+    this.isActing = true;
+    try {
+      for (let next = this.due.shift(); next; next = this.due.shift()) next();
+    } finally {
+      this.isActing = false;
+    }
   }
 
   close(): void {
