@@ -1,4 +1,5 @@
 /** A local worker that an earlier `coord start` launched and that came back to this one: a process, but not our child. */
+import { isRunning } from '@coord/disk';
 import type { LocalProcess } from './local-workers.js';
 
 /** The system tells nobody but a parent that a process has ended. */
@@ -18,16 +19,13 @@ export function adoptProcess(name: string, pid: number, onGone: () => void): Loc
     onGone();
   }, LOOK_EVERY_MS);
   timer.unref();
-  return { name, gone, isRunning: () => running && isRunning(pid), kill: () => signal(pid, 'SIGKILL') };
+  return { name, gone, isRunning: () => running && isRunning(pid), kill: () => end(pid) };
 }
 
-const isRunning = (pid: number): boolean => signal(pid, 0);
-
-/** False when there is no such process. */
-function signal(pid: number, what: NodeJS.Signals | 0): boolean {
+function end(pid: number): void {
   try {
-    return process.kill(pid, what);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It is gone already.
   }
 }

@@ -11,7 +11,7 @@ import { closeSync, openSync, readFileSync, unlinkSync, writeFileSync, writeSync
 import { link, readdir, stat, unlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { asideOf, errnoOf, readTextLimited, writing } from '@coord/disk';
+import { asideOf, errnoOf, isRunning, readTextLimited, writing } from '@coord/disk';
 import { CoordError } from '@coord/protocol';
 import { z } from 'zod';
 
@@ -161,14 +161,6 @@ async function ageMs(file: string, runDir: string): Promise<number> {
     return now.mtimeMs - touched.mtimeMs;
   } finally {
     await unlink(probe).catch(() => {});
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 

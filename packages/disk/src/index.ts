@@ -6,6 +6,7 @@ export {
   syncDirectory,
   writeDurably,
 } from './durable.js';
+export { isRunning } from './is-running.js';
 export { asideOf, sweepLeftovers } from './leftovers.js';
 export { readLimited, readTextLimited } from './read-limited.js';
 export { replaceFile } from './replace-file.js';

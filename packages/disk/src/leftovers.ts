@@ -6,7 +6,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readdir, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { errnoOf } from './write-failed.js';
+import { isRunning } from './is-running.js';
 
 const MACHINE = createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
 const ASIDE = /\.([\da-f]{8})-([1-9]\d{0,9})-[\da-f]{12}\.tmp$/;
@@ -41,14 +41,6 @@ export async function sweepLeftovers(directory: string, nowUnixMs = Date.now()):
 function isOfNobody(file: string): boolean {
   const [, machine, pid] = ASIDE.exec(file) ?? [];
   return machine === MACHINE && !isRunning(Number(pid));
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return errnoOf(error) !== 'ESRCH';
-  }
 }
 
 const isQuiet = (file: string, nowUnixMs: number): Promise<boolean> =>
