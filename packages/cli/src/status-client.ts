@@ -1,9 +1,9 @@
 /** Questions to a running coordinator over HTTP, through TLS where it speaks it. */
 import { type IncomingMessage, type RequestOptions, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
-import { CoordError, isCoordError, parseToken } from '@coord/protocol';
+import { CoordError, type ErrorFacts, isCoordError, knownErrorCode, parseToken } from '@coord/protocol';
 import { connectTls } from '@coord/transport';
-import type { z } from 'zod';
+import { z } from 'zod';
 
 const TIMEOUT_MS = 10_000;
 /** The status of some thousand workers is smaller. */
@@ -53,6 +53,16 @@ export async function askCoordinator(url: URL, token: string | undefined, questi
   if (status === 401 || status === 403) throw refused(url, body);
   if (status === 429) throw new CoordError('COORDINATOR_BUSY', messageOf(body) ?? `${url.host} is busy`);
   return { status, body };
+}
+
+const refusalSchema = z.object({ code: z.string().optional(), message: z.string(), hint: z.string().optional() });
+
+/** Why the coordinator did not do what it was asked. @param otherwise what to say where its answer is none of coord's. */
+export function refusalIn(body: unknown, otherwise: string, facts?: ErrorFacts): CoordError {
+  const known = refusalSchema.safeParse(body);
+  if (!known.success) return new CoordError('USAGE', otherwise, { facts });
+  const { code = '', message, hint } = known.data;
+  return new CoordError(knownErrorCode(code) ?? 'USAGE', message, { hint, facts });
 }
 
 /** The status, as far as `schema` reads it. @throws CoordError USAGE (no URL), UNREACHABLE, TOKEN_WRONG. */

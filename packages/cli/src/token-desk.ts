@@ -5,15 +5,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { LEDGER_FILE, lockRun, openLedger, openTokenBook, type TokenBook, type TokenRecord } from '@coord/coordinator';
-import {
-  CoordError,
-  ERROR_RULES,
-  type ErrorCode,
-  formatToken,
-  isCoordError,
-  parseToken,
-  systemClock,
-} from '@coord/protocol';
+import { CoordError, formatToken, isCoordError, parseToken, systemClock } from '@coord/protocol';
 import { z } from 'zod';
 import { loadCertificate } from './certificate-files.js';
 import { readCoordinatorRecord } from './coordinator-file.js';
@@ -21,7 +13,7 @@ import type { CommandIo } from './io.js';
 import { parseListen } from './listen.js';
 import type { TokenOptions } from './options.js';
 import { readRunRecord } from './run-directory.js';
-import { askCoordinator, coordinatorUrl, type Question } from './status-client.js';
+import { askCoordinator, coordinatorUrl, type Question, refusalIn } from './status-client.js';
 import { findToken, requireToken } from './token.js';
 
 const shownSchema = z.object({
@@ -98,7 +90,7 @@ function liveDesk(address: string, token: string): TokenDesk {
     const { status, body } = await askCoordinator(coordinatorUrl(address, path, token), token, question);
     const answer = schema.safeParse(body);
     if (status === 200 && answer.success) return answer.data;
-    throw refused(body);
+    throw refusalIn(body, 'the coordinator did not do it');
   };
   const post = <S extends z.ZodType>(path: string, schema: S, body: object) =>
     ask(path, schema, { method: 'POST', body });
@@ -110,15 +102,6 @@ function liveDesk(address: string, token: string): TokenDesk {
     revoke: (who, disconnect) => post(`${of(who)}/revoke`, revokedSchema, { disconnect }),
     rotate: (who, graceMs, disconnect) => post(`${of(who)}/rotate`, rotatedSchema, { graceMs, disconnect }),
   };
-}
-
-const refusalSchema = z.object({ code: z.string().optional(), message: z.string(), hint: z.string().optional() });
-
-function refused(body: unknown): CoordError {
-  const known = refusalSchema.safeParse(body);
-  if (!known.success) return new CoordError('USAGE', 'the coordinator did not do it');
-  const { code = '', message, hint } = known.data;
-  return new CoordError(Object.hasOwn(ERROR_RULES, code) ? (code as ErrorCode) : 'USAGE', message, { hint });
 }
 
 /** Nobody starts the run while its tokens change; what is done stands in the ledger, as if a coordinator had done it. */

@@ -3,8 +3,8 @@ import {
   type Clock,
   CoordError,
   ERROR_RULES,
-  type ErrorCode,
   EXIT_CODE,
+  knownErrorCode,
   type Purpose,
   tallyParts,
   tallySize,
@@ -200,7 +200,7 @@ export class WorkerMessages {
   }
 
   private onFailed(session: WorkerSession, { code, message, hint }: WorkerMessageOf<'failed'>): void {
-    const known = code in ERROR_RULES ? (code as ErrorCode) : undefined;
+    const known = knownErrorCode(code);
     if (known && ERROR_RULES[known].exitCode === EXIT_CODE.training) {
       const facts = { workerId: session.workerId, worker: session.hello.name, step: session.step };
       this.parts.fail(new CoordError(known, `${session.label}: ${message}`, { hint, facts }));

@@ -119,6 +119,10 @@ export function isRecoverable(error: unknown): boolean {
   return error instanceof CoordError && error.family === 'recoverable';
 }
 
+/** The code that another process named, if this version has it: names of others are not to be looked up in objects. */
+export const knownErrorCode = (code: string): ErrorCode | undefined =>
+  Object.hasOwn(ERROR_RULES, code) ? (code as ErrorCode) : undefined;
+
 /** Form of an error that may cross a thread or a wire. */
 export interface ErrorRecord {
   readonly code: ErrorCode | 'UNEXPECTED';

@@ -203,3 +203,11 @@ describe('join proof', () => {
     expect(p.isJoinProof(proof, 'secret', 'worker', { ...nonces, serverNonce: p.createNonce() })).toBe(false);
   });
 });
+
+describe('the code of an error that another process names', () => {
+  it('is one of ours, or none: what every object has is no code', () => {
+    expect(p.knownErrorCode('TOKEN_WRONG')).toBe('TOKEN_WRONG');
+    for (const code of ['', 'UNEXPECTED', 'constructor', 'toString', '__proto__'])
+      expect(p.knownErrorCode(code), code).toBeUndefined();
+  });
+});

@@ -7,12 +7,12 @@ import {
   createNonce,
   decodeMessage,
   ERROR_RULES,
-  type ErrorCode,
   encodeMessage,
   type Hello,
   isCoordError,
   isJoinProof,
   joinProof,
+  knownErrorCode,
   PROTOCOL_VERSION,
   type StateMessage,
   type View,
@@ -239,7 +239,7 @@ function requireVersion(theirs: number, remote: string): void {
 function refusal(message: CoordinatorMessageOf<'refused'> | CoordinatorMessageOf<'expelled'>): CoordError {
   // Silence is nobody's fault (a stopped process, a cut network): whoever can hear this may come back.
   if (message.type === 'expelled' && message.code === 'LINK_TIMEOUT') return coordinatorLost(message.message);
-  const code = message.code in ERROR_RULES ? (message.code as ErrorCode) : 'JOIN_REFUSED';
+  const code = knownErrorCode(message.code) ?? 'JOIN_REFUSED';
   const hint = message.type === 'refused' ? message.hint : "See the coordinator's log and ledger for the evidence.";
   return new CoordError(ERROR_RULES[code].family === 'fatal' ? code : 'JOIN_REFUSED', message.message, { hint });
 }

@@ -1,12 +1,11 @@
-import { CoordError, EXIT_CODE } from '@coord/protocol';
+import { EXIT_CODE } from '@coord/protocol';
 import { z } from 'zod';
 import { type CommandIo, writeJson, writeLine } from '../io.js';
 import type { DrainOptions } from '../options.js';
-import { askCoordinator, coordinatorUrl } from '../status-client.js';
+import { askCoordinator, coordinatorUrl, refusalIn } from '../status-client.js';
 import { findToken } from '../token.js';
 
 const drainingSchema = z.object({ draining: z.string() });
-const refusalSchema = z.object({ message: z.string(), hint: z.string().optional() });
 
 /** @throws CoordError USAGE (no such worker, the last worker), UNREACHABLE, TOKEN_WRONG. */
 export async function runDrain(worker: string, options: DrainOptions, io: CommandIo): Promise<number> {
@@ -14,15 +13,11 @@ export async function runDrain(worker: string, options: DrainOptions, io: Comman
   const url = coordinatorUrl(options.url, `/drain/${encodeURIComponent(worker)}`, token);
   const { status, body } = await askCoordinator(url, token, { method: 'POST' });
   const answer = drainingSchema.safeParse(body);
-  if (status !== 200 || !answer.success) throw refused(worker, body);
+  if (status !== 200 || !answer.success) {
+    throw refusalIn(body, `${worker} was not drained`, { worker });
+  }
   const { draining } = answer.data;
   if (options.json) writeJson(io.stdout, { event: 'draining', worker: draining });
   else writeLine(io.stdout, `${draining} leaves after the step in progress; the others go on`);
   return EXIT_CODE.ok;
-}
-
-function refused(worker: string, body: unknown): CoordError {
-  const known = refusalSchema.safeParse(body);
-  const { message, hint } = known.success ? known.data : { message: `${worker} was not drained`, hint: undefined };
-  return new CoordError('USAGE', message, { hint, facts: { worker } });
 }

@@ -3,9 +3,8 @@ import {
   CoordError,
   createNonce,
   type Endpoint,
-  ERROR_RULES,
-  type ErrorCode,
   isCoordError,
+  knownErrorCode,
   LIMITS,
   type SocketEndpoint,
   toErrorRecord,
@@ -121,8 +120,10 @@ async function localRank(setup: RankSetup, key: string): Promise<RankHandle> {
 
 /** What a joined machine failed with, as that machine called it. */
 function failureOf(remote: string, { code, message }: { code: string; message: string }): CoordError {
-  const known = Object.hasOwn(ERROR_RULES, code) ? (code as ErrorCode) : 'ENGINE_FAILED';
-  return new CoordError(known, `${remote} could not go on with the bench: ${message}`, { facts: { remote } });
+  return new CoordError(knownErrorCode(code) ?? 'LINK_CLOSED', `${remote} could not go on with the bench: ${message}`, {
+    hint: 'Look at what it printed itself; both machines need the same version of coord.',
+    facts: { remote },
+  });
 }
 
 async function remoteRank(
