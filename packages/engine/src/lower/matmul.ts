@@ -15,26 +15,26 @@ const isMatrix = (value: Value): boolean => value.shape.slice(0, -2).every((exte
 const matrixOf = (context: LowerContext, value: Value): Name =>
   value.shape.length === 2 ? context.plain(value) : context.reshape(context.plain(value), value.shape.slice(-2));
 
-/** Rows of a product that stay in the cache while its shared axis is walked. */
-const BAND_ROWS = 256;
+/** A strip: rows of a product that stay in the cache while its shared axis is walked. */
+const STRIP_ROWS = 256;
 const MIN_DEEP = 512;
 
 /**
  * Where the shared axis is the longest, ONNX Runtime's kernel passes over the result many times, and a tall one does not stay
- * in the cache meanwhile: then bands of rows are a tenth quicker.
+ * in the cache meanwhile: then strips of it are a tenth quicker.
  */
-function paysInBands(a: Value, b: Value, { transposeA, transposeB }: ProductAttrs): boolean {
+function paysInStrips(a: Value, b: Value, { transposeA, transposeB }: ProductAttrs): boolean {
   const [rows, depth] = a.shape.slice(-2);
   const columns = b.shape.at(transposeB ? -2 : -1) as number;
-  return !transposeA && depth >= MIN_DEEP && depth > columns && rows > BAND_ROWS && rows % BAND_ROWS === 0;
+  return !transposeA && depth >= MIN_DEEP && depth > columns && rows > STRIP_ROWS && rows % STRIP_ROWS === 0;
 }
 
 /** The axis more in the right matrix keeps ONNX Runtime from making one product of it again. */
-function productInBands(context: LowerContext, a: Value, b: Value, transposes: Attributes): Name {
+function productInStrips(context: LowerContext, a: Value, b: Value, transposes: Attributes): Name {
   const [rows, depth] = a.shape.slice(-2);
-  const bands = context.reshape(context.plain(a), [rows / BAND_ROWS, BAND_ROWS, depth]);
+  const strips = context.reshape(context.plain(a), [rows / STRIP_ROWS, STRIP_ROWS, depth]);
   const right = context.reshape(context.plain(b), [1, 1, ...b.shape.slice(-2)]);
-  return context.op('FusedMatMul', [bands, right], transposes, MICROSOFT);
+  return context.op('FusedMatMul', [strips, right], transposes, MICROSOFT);
 }
 
 const batchMatMul: KernelRule = (node, context) => {
@@ -49,8 +49,8 @@ const batchMatMul: KernelRule = (node, context) => {
     return context.set(out, 'plain', activated(context, sum, node));
   }
   if (isLinear(node) && lowerBanded(context, node.inputs, attrs, out)) return;
-  if (paysInBands(a, b, attrs)) {
-    const product = context.reshape(productInBands(context, a, b, transposes), out.shape);
+  if (paysInStrips(a, b, attrs)) {
+    const product = context.reshape(productInStrips(context, a, b, transposes), out.shape);
     const sum = bias ? context.op('Add', [product, ...addends]) : product;
     return context.set(out, 'plain', activated(context, sum, node));
   }
