@@ -3,14 +3,10 @@ import { createModel, topologyOf } from '@coord/models';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { describe, expect, it } from 'vitest';
 import type { StepSpec } from '../src/engine.js';
-import { KERNEL_BYTES, loadKernels } from '../src/kernels/wasm.js';
-import { lower } from '../src/lower/lower.js';
 import { createOrtEngine, KERNELS_FROM } from '../src/ort/ort-engine.js';
-import { optimise } from '../src/passes/optimise.js';
-import { prepareStep } from '../src/step/prepare.js';
-import { traceGradient } from '../src/step/trace-step.js';
 import { withBackend } from '../src/tensors.js';
 import { createEagerEngine } from '../src/tfjs/eager-engine.js';
+import { callKernel, loweredOf } from './lowering.js';
 import {
   gradientOf,
   inputField,
@@ -21,6 +17,7 @@ import {
   worstDifference,
 } from './support.js';
 
+const BAND = 16;
 const LENGTH = 64;
 const TRANSFORMER = { vocabulary: 256, length: LENGTH, width: 256, heads: 4, blocks: 1, feedForward: 320 };
 const tokens = inputField([LENGTH], 'int32');
@@ -64,12 +61,6 @@ const CASES: readonly (readonly [string, StepSpec, string[]])[] = [
   ['dense layers on sequences', perceptron(), []],
 ];
 
-function loweredFor(spec: StepSpec, count: number) {
-  const { graph } = traceGradient(prepareStep(spec), count);
-  optimise(graph);
-  return lower(graph, { blockSize: 16, kernelsFrom: KERNELS_FROM });
-}
-
 /** Pixels of one image: [1, columns, rows, 1]. */
 const isBand = ({ dims }: { dims: readonly number[] }, rows: number) =>
   dims.length === 4 && dims[0] === 1 && dims[2] === rows && dims[3] === 1;
@@ -81,7 +72,8 @@ const plainEngine = await createOrtEngine({ threads: 1, layout: 'plain', kernels
 describe('products in bands have the gradients of eager tfjs, or of plain products', () => {
   it.each(CASES)('%s', async (_, spec, kernels) => {
     const count = 4;
-    const inBands = loweredFor(spec, count).ownNodes.filter(({ inputs, outputs }) =>
+    const { ownNodes } = loweredOf(spec, count, { blockSize: BAND, kernelsFrom: KERNELS_FROM });
+    const inBands = ownNodes.filter(({ inputs, outputs }) =>
       [...inputs, ...outputs].some((value) => isBand(value, count * LENGTH)),
     );
     expect([...new Set(inBands.map(({ kernel }) => kernel))].sort()).toEqual(kernels);
@@ -98,10 +90,8 @@ describe('products in bands have the gradients of eager tfjs, or of plain produc
 
   it('only with blocks of sixteen, whole bands and rows enough', () => {
     const spec = CASES[0][1];
-    const hasBands = (count: number, blockSize = 16) => {
-      const { graph } = traceGradient(prepareStep(spec), count);
-      optimise(graph);
-      const { ownNodes } = lower(graph, { blockSize, kernelsFrom: KERNELS_FROM });
+    const hasBands = (count: number, blockSize = BAND) => {
+      const { ownNodes } = loweredOf(spec, count, { blockSize, kernelsFrom: KERNELS_FROM });
       return ownNodes.some(({ inputs }) => inputs.some((value) => isBand(value, count * LENGTH)));
     };
     expect(hasBands(4)).toBe(true);
@@ -110,24 +100,9 @@ describe('products in bands have the gradients of eager tfjs, or of plain produc
   });
 });
 
-const [COUNT, PLACES, HEADS, DEPTH, BAND] = [2, 5, 3, 32, 16];
+const [COUNT, PLACES, HEADS, DEPTH] = [2, 5, 3, 32];
 const ROWS = COUNT * PLACES;
 const COLUMNS = 3 * HEADS * DEPTH;
-
-function call(kernel: string, inputs: readonly Float32Array[], lengths: readonly number[], scalars: readonly number[]) {
-  const memory = new WebAssembly.Memory({ initial: 8, maximum: 8 });
-  let at = KERNEL_BYTES;
-  const views = [...inputs.map(({ length }) => length), ...lengths].map((length) => {
-    const view = new Float32Array(memory.buffer, at, length);
-    at += 4 * length;
-    return view;
-  });
-  inputs.forEach((input, index) => {
-    views[index].set(input);
-  });
-  loadKernels(memory)[kernel](...views.map(({ byteOffset }) => byteOffset), ...scalars);
-  return views.slice(inputs.length);
-}
 
 /** Rows in the usual order, as bands. */
 const banded = (rows: Float32Array): Float32Array =>
@@ -147,21 +122,21 @@ describe('kernels compute the same bits in bands', () => {
 
   it('geluGradient', () => {
     const [x, dy] = [drawn(size, 1), drawn(size, 2)];
-    const [dx, sums] = call('geluGradient', [x, dy], [size, COLUMNS], [ROWS, COLUMNS, COLUMNS]);
-    const inBands = call('geluGradient', [banded(x), banded(dy)], [size, COLUMNS], [ROWS, COLUMNS, BAND]);
+    const [dx, sums] = callKernel('geluGradient', [x, dy], [size, COLUMNS], [ROWS, COLUMNS, COLUMNS]);
+    const inBands = callKernel('geluGradient', [banded(x), banded(dy)], [size, COLUMNS], [ROWS, COLUMNS, BAND]);
     expect(inBands).toEqual([banded(dx), sums]);
   });
 
   it('splitHeads', () => {
     const joined = drawn(size, 3);
     const thirds = [size / 3, size / 3, size / 3];
-    const parts = call('splitHeads', [joined], thirds, [...heads, COLUMNS]);
-    expect(call('splitHeads', [banded(joined)], thirds, [...heads, BAND])).toEqual(parts);
+    const parts = callKernel('splitHeads', [joined], thirds, [...heads, COLUMNS]);
+    expect(callKernel('splitHeads', [banded(joined)], thirds, [...heads, BAND])).toEqual(parts);
   });
 
   it('joinHeads', () => {
     const parts = [4, 5, 6].map((seed) => drawn(size / 3, seed));
-    const [joined, sums] = call('joinHeads', parts, [size, COLUMNS], [...heads, COLUMNS]);
-    expect(call('joinHeads', parts, [size, COLUMNS], [...heads, BAND])).toEqual([banded(joined), sums]);
+    const [joined, sums] = callKernel('joinHeads', parts, [size, COLUMNS], [...heads, COLUMNS]);
+    expect(callKernel('joinHeads', parts, [size, COLUMNS], [...heads, BAND])).toEqual([banded(joined), sums]);
   });
 });

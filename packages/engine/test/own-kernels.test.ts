@@ -4,16 +4,13 @@ import { sizeOfShape } from '@coord/protocol';
 import * as tfl from '@tensorflow/tfjs-layers';
 import { describe, expect, it } from 'vitest';
 import type { StepSpec } from '../src/engine.js';
-import { KERNEL_BYTES, loadKernels } from '../src/kernels/wasm.js';
 import { lower } from '../src/lower/lower.js';
 import { probeBlockSize } from '../src/ort/block-size.js';
 import { createOrtEngine } from '../src/ort/ort-engine.js';
-import { optimise } from '../src/passes/optimise.js';
-import { prepareStep } from '../src/step/prepare.js';
-import { traceGradient } from '../src/step/trace-step.js';
 import { tf, withBackend } from '../src/tensors.js';
 import { createEagerEngine } from '../src/tfjs/eager-engine.js';
 import { apply, chain, type LayerCase, one } from './layer-cases/case.js';
+import { callKernel, graphOf, kernelsOf, loweredOf } from './lowering.js';
 import {
   gradientOf,
   inputField,
@@ -97,12 +94,6 @@ function specOf({ inputShape, build }: LayerCase): StepSpec {
   return { topology, loss: 'categoricalCrossentropy', seed: 9, ...fields };
 }
 
-function kernelsOf(spec: StepSpec, count: number): string[] {
-  const { graph } = traceGradient(prepareStep(spec), count);
-  optimise(graph);
-  return lower(graph, { kernelsFrom: 0, blockSize }).ownNodes.map(({ kernel }) => kernel);
-}
-
 const reference = createEagerEngine();
 const engine = await createOrtEngine({ threads: 1, kernelsFrom: 0 });
 
@@ -110,7 +101,7 @@ describe('layers with kernels of ours have the gradients of eager tfjs', () => {
   it.each(CASES.map((one) => [one.title, one] as const))('%s', async (_, { kernels, without = [], ...layerCase }) => {
     const spec = specOf(layerCase);
     const weights = randomWeights(spec.topology, 4);
-    const used = kernelsOf(spec, 3);
+    const used = kernelsOf(spec, 3, { kernelsFrom: 0, blockSize });
     expect(used).toEqual(expect.arrayContaining(kernels));
     expect(used.filter((kernel) => without.includes(kernel))).toEqual([]);
     for (const count of [1, 3, 16]) {
@@ -127,22 +118,15 @@ describe('layers with kernels of ours have the gradients of eager tfjs', () => {
 
 describe('a model with kernels of ours', () => {
   const spec = specOf(CASES[0]);
-  const graphOf = (count: number) => {
-    const { graph } = traceGradient(prepareStep(spec), count);
-    optimise(graph);
-    return graph;
-  };
   const touchedBytes = (count: number) => {
-    const { ownNodes } = lower(graphOf(count), { kernelsFrom: 0 });
+    const { ownNodes } = loweredOf(spec, count, { kernelsFrom: 0 });
     const values = ownNodes.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]);
     const sizes = new Map(values.map(({ name, dims }) => [name, 4 * sizeOfShape(dims)]));
     return [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0);
   };
 
   it('adds the gradient around a residual block where that of the layer norm inside is computed', () => {
-    const { graph } = traceGradient(prepareStep(specOf(CASES[1])), 3);
-    optimise(graph);
-    const { ownNodes } = lower(graph, { kernelsFrom: 0 });
+    const { ownNodes } = loweredOf(specOf(CASES[1]), 3, { kernelsFrom: 0 });
     const addends = ownNodes
       .filter(({ kernel }) => kernel === 'layerNormGradient')
       .map(({ scalars }) => scalars.at(-1));
@@ -151,32 +135,13 @@ describe('a model with kernels of ours', () => {
 
   it('does without them where what they touch exceeds the 4 GiB that WebAssembly can address', () => {
     const most = Math.floor((2 ** 32 / (touchedBytes(2000) - touchedBytes(1000))) * 1000);
-    expect(kernelsOf(spec, most - 1000)).toContain('geluGradient');
-    const beyond = graphOf(most + 1000);
+    expect(kernelsOf(spec, most - 1000, { kernelsFrom: 0, blockSize })).toContain('geluGradient');
+    const beyond = graphOf(spec, most + 1000);
     const { ownNodes, bytes } = lower(beyond, { kernelsFrom: 0 });
     expect(ownNodes).toEqual([]);
     expect(bytes).toEqual(lower(beyond, {}).bytes);
   });
 });
-
-/** Kernels over arrays of float32: inputs are copied in, outputs copied out. */
-function call(kernel: string, inputs: readonly Float32Array[], lengths: readonly number[], scalars: readonly number[]) {
-  const memory = new WebAssembly.Memory({ initial: 64, maximum: 64 });
-  let at = KERNEL_BYTES;
-  const place = (length: number): Float32Array => {
-    const view = new Float32Array(memory.buffer, at, length);
-    at += 4 * length;
-    return view;
-  };
-  const given = inputs.map((input) => {
-    const view = place(input.length);
-    view.set(input);
-    return view;
-  });
-  const outputs = lengths.map((length) => place(length).fill(Number.NaN));
-  loadKernels(memory)[kernel](...[...given, ...outputs].map(({ byteOffset }) => byteOffset), ...scalars);
-  return outputs;
-}
 
 /** Values in [−range, range) and some that are extreme. */
 function drawn(length: number, range: number, seed: number): Float32Array {
@@ -259,9 +224,9 @@ function expectPoolGradient(pooling: Pooling, isMasked: boolean): void {
   const perPlane = windows.length / planes;
   const columns = Math.floor((width + 2 * pad[1] - window[1]) / stride[1] + 1);
   const general = [...image, perPlane / columns, columns, ...window, ...stride, ...pad, isMasked ? 1 : 0];
-  expect(call('maxPoolGradient', [x, y, dy], [x.length], general)[0]).toEqual(expected);
+  expect(callKernel('maxPoolGradient', [x, y, dy], [x.length], general)[0]).toEqual(expected);
   if (`${window} ${stride} ${pad}` !== '2,2 2,2 0,0') return;
-  expect(call('maxPoolGradient2x2', [x, y, dy], [x.length], [...image, isMasked ? 1 : 0])[0]).toEqual(expected);
+  expect(callKernel('maxPoolGradient2x2', [x, y, dy], [x.length], [...image, isMasked ? 1 : 0])[0]).toEqual(expected);
 }
 
 describe('kernels of ours', () => {
@@ -269,7 +234,7 @@ describe('kernels of ours', () => {
     const [rows, width] = [24, 32];
     const x = drawn(rows * width, range, range);
     const dy = drawn(rows * width, 1, 7).map((value) => Math.fround(Math.max(-1, Math.min(1, value))));
-    const [dx, sums] = call('geluGradient', [x, dy], [rows * width, width], [rows, width, width]);
+    const [dx, sums] = callKernel('geluGradient', [x, dy], [rows * width, width], [rows, width, width]);
     const exact = Float64Array.from(x, (value, at) => {
       const density = Math.exp((-value * value) / 2) / Math.sqrt(2 * Math.PI);
       return dy[at] * (normalDistribution(value) + value * density);
@@ -289,13 +254,13 @@ describe('kernels of ours', () => {
     const labels = Int32Array.from({ length: rows }, (_, row) => [row, 19, -1, 20][row % 4]);
     const slopes = drawn(rows, 1, 5).map((value) => Math.max(-1, Math.min(1, value)));
     const bits = new Float32Array(labels.buffer);
-    const [losses, largests, inverses, likeliest] = call(
+    const [losses, largests, inverses, likeliest] = callKernel(
       'crossEntropy',
       [logits, bits],
       [rows, rows, rows, rows],
       [rows, width],
     );
-    const [dx] = call(
+    const [dx] = callKernel(
       'crossEntropyGradient',
       [logits, bits, largests, inverses, slopes],
       [rows * width],
@@ -322,7 +287,7 @@ describe('kernels of ours', () => {
     logits[2] = Number.NaN;
     logits[width + 7] = Number.POSITIVE_INFINITY;
     const labels = Int32Array.from([-1, 8, 9, 3]);
-    const [losses] = call(
+    const [losses] = callKernel(
       'crossEntropy',
       [logits, new Float32Array(labels.buffer)],
       [rows, rows, rows, rows],
@@ -341,7 +306,7 @@ describe('kernels of ours', () => {
     const [rows, width] = [12, 20];
     const dy = drawn(rows * width, 1, 3);
     const y = drawn(rows * width, 1, 5).map((value) => Math.min(1, Math.abs(value)));
-    const [dx] = call('softmaxGradient', [dy, y], [rows * width], [rows, width]);
+    const [dx] = callKernel('softmaxGradient', [dy, y], [rows * width], [rows, width]);
     dx.forEach((value, at) => {
       const start = at - (at % width);
       const products = Array.from({ length: width }, (_, column) => dy[start + column] * y[start + column]);
@@ -356,7 +321,7 @@ describe('kernels of ours', () => {
     const [dy, x, addend] = [3, 5, 7].map((seed) => drawn(rows * width, 1, seed).map((value) => value % 1));
     const [mean, inverse] = [drawn(rows, 1, 9).map((value) => value % 1), new Float32Array(rows).fill(1.5)];
     const scale = drawn(width, 1, 11).map((value) => value % 1);
-    const results = call(
+    const results = callKernel(
       'layerNormGradient',
       [dy, x, mean, inverse, scale, addend],
       [rows * width, width, width, width],
@@ -413,16 +378,16 @@ describe('kernels of ours', () => {
           const vector = new Float32Array(width).fill(1);
           const ones = new Float32Array(rows * width).fill(1);
           const results = {
-            crossEntropy: () => call('crossEntropy', [x, new Float32Array(rows)], [2, 2, 2, 2], [rows, width])[0],
-            softmaxGradient: () => call('softmaxGradient', [x, ones], [rows * width], [rows, width])[0],
+            crossEntropy: () => callKernel('crossEntropy', [x, new Float32Array(rows)], [2, 2, 2, 2], [rows, width])[0],
+            softmaxGradient: () => callKernel('softmaxGradient', [x, ones], [rows * width], [rows, width])[0],
             layerNormGradient: () =>
-              call(
+              callKernel(
                 'layerNormGradient',
                 [ones, x, column, column, vector, ones],
                 [rows * width, width, width, width],
                 [rows, width, 0],
               )[0],
-            geluGradient: () => call('geluGradient', [x, ones], [rows * width, width], [rows, width, width])[0],
+            geluGradient: () => callKernel('geluGradient', [x, ones], [rows * width, width], [rows, width, width])[0],
           }[kernel]?.() as Float32Array;
           expect(results.some((result) => !Number.isFinite(result))).toBe(true);
         }

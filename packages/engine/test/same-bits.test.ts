@@ -8,13 +8,10 @@ import * as tfl from '@tensorflow/tfjs-layers';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { StepSpec } from '../src/engine.js';
 import { initialWeights } from '../src/initial-weights.js';
-import { lower } from '../src/lower/lower.js';
 import { probeBlockSize } from '../src/ort/block-size.js';
 import { createOrtEngine, KERNELS_FROM } from '../src/ort/ort-engine.js';
-import { optimise } from '../src/passes/optimise.js';
-import { prepareStep } from '../src/step/prepare.js';
-import { traceGradient } from '../src/step/trace-step.js';
 import { withBackend } from '../src/tensors.js';
+import { kernelsOf } from './lowering.js';
 import { gradientOf, inputField, labelField, randomBatch, randomWeights, stepOf, worstDifference } from './support.js';
 
 const PROGRAM = fileURLToPath(new URL('./fixtures/gradient-hash.mjs', import.meta.url));
@@ -92,9 +89,7 @@ describe.each(Object.entries(CASES))(
     });
 
     it('computed by the kernels that it should be', () => {
-      const { graph } = traceGradient(prepareStep(spec), count);
-      optimise(graph);
-      const used = lower(graph, { kernelsFrom: KERNELS_FROM, blockSize }).ownNodes.map(({ kernel }) => kernel);
+      const used = kernelsOf(spec, count, { kernelsFrom: KERNELS_FROM, blockSize });
       expect([...new Set(used)].sort()).toEqual(kernels);
     });
 
