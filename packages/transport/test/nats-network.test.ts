@@ -1,11 +1,12 @@
+import type { NatsConnection } from '@nats-io/transport-node';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Link } from '../src/link.js';
 import { openNats } from '../src/nats-connection.js';
 import { NatsGateway } from '../src/nats-gateway.js';
 import { createNatsNetwork } from '../src/nats-network.js';
-import type { PeerNetwork } from '../src/peer-network.js';
 import { natsServerProgram, startNatsServer, type TestNatsServer } from '../src/test-nats-server.js';
 
+const PREFIX = 'coord.run';
 const STATE = 'state';
 const DIAL = { timeoutMs: 5000 };
 
@@ -26,15 +27,16 @@ describe.skipIf(natsServerProgram === undefined)(
       return server;
     };
 
-    const networkAt = async (url: string): Promise<PeerNetwork> => {
+    const gatewayTo = async (url: string): Promise<NatsGateway> => {
       const gateway = await NatsGateway.open({ servers: url, timeoutMs: 5000 });
       gateways.push(gateway);
-      return createNatsNetwork(gateway, 'coord.run');
+      return gateway;
     };
 
     it('gives a dial up as soon as its signal says so, and tells why', async () => {
       const { url } = await serve();
-      const [network, silent] = [await networkAt(url), await openNats({ servers: url, timeoutMs: 5000 })];
+      const network = createNatsNetwork(await gatewayTo(url), PREFIX);
+      const silent = await openNats({ servers: url, timeoutMs: 5000 });
       const peer = { natsSubject: 'coord.run.host.silent' };
       const asked = new Promise<void>((resolve) =>
         silent.subscribe(`${peer.natsSubject}.${STATE}`, { callback: () => resolve() }),
@@ -54,32 +56,36 @@ describe.skipIf(natsServerProgram === undefined)(
     it('listens again after each loss of the server, and nowhere once it is closed', async () => {
       const first = await serve();
       const port = Number(new URL(first.url).port);
-      const [listening, dialing] = [await networkAt(first.url), await networkAt(first.url)];
+      const ends = [await gatewayTo(first.url), await gatewayTo(first.url)];
+      const [listening, dialing] = ends.map((gateway) => createNatsNetwork(gateway, PREFIX));
       const taken: Link[] = [];
       listening.onLink(STATE, (link) => taken.push(link));
-      for (let round = 1; round <= 3; round++) {
-        const link = await dialUntilThere(dialing, listening);
-        await link.close();
-        expect(taken).toHaveLength(round);
+      const dial = async () => (await dialing.dialLink(listening.endpoint, STATE, DIAL)).close();
+      await dial();
+      for (let loss = 1; loss <= 3; loss++) {
+        const back = ends.map(nextConnection);
         await servers.pop()?.stop('SIGKILL');
         await serve(port);
+        const [toListen] = await Promise.all(back);
+        // The server knows of the subscription.
+        await toListen.flush();
+        await dial();
+        expect(taken).toHaveLength(1 + loss);
       }
-      await (await dialUntilThere(dialing, listening)).close();
       await listening.close();
-      const nobody = dialing.dialLink(listening.endpoint, STATE, DIAL);
-      await expect(nobody).rejects.toMatchObject({ code: 'UNREACHABLE', message: expect.stringContaining('nobody') });
+      await expect(dial()).rejects.toMatchObject({ code: 'UNREACHABLE', message: expect.stringContaining('nobody') });
     });
   },
 );
 
-/** The gateways of both ends come back by themselves, each when it can. */
-async function dialUntilThere(from: PeerNetwork, to: PeerNetwork): Promise<Link> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await from.dialLink(to.endpoint, STATE, DIAL);
-    } catch (error) {
-      if (attempt === 100) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-  }
+/** The one that a gateway makes by itself when it has lost what it has now. */
+function nextConnection(gateway: NatsGateway): Promise<NatsConnection> {
+  const before = gateway.connection;
+  return new Promise((resolve) => {
+    const forget = gateway.onConnection((connection) => {
+      if (connection === before) return;
+      forget();
+      resolve(connection);
+    });
+  });
 }
