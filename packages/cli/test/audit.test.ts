@@ -64,6 +64,8 @@ async function forged(change: (records: LedgerRecord[]) => LedgerRecord[]): Prom
   return run;
 }
 
+const IDENTITY = { engine: 'ort', engineVersion: '1', loweringVersion: 1, device: 'none', threads: 1 };
+
 const isStep = (record: LedgerRecord, step: number): boolean =>
   record.entry.type === 'step' && record.entry.step === step;
 
@@ -123,6 +125,21 @@ describe('an audit of a ledger whose chain was forged anew finds', () => {
     );
     const report = await auditRun(run, 7);
     expect(report).toMatchObject({ unreported: 1, findings: [], execution: { step: 7, outcome: 'equal' } });
+  });
+
+  it('a step that came again, otherwise on mixed engines, though the run had not gone back', async () => {
+    const withFiveAgain = (between: readonly LedgerRecord['entry'][]) => (records: LedgerRecord[]) => {
+      const at = records.findIndex((record) => isStep(record, 6));
+      const [five] = records.filter((record) => isStep(record, 5));
+      const ready = records.find(({ entry }) => entry.type === 'worker-ready') as LedgerRecord;
+      const other = edited(5, { weightsSha256: 'f'.repeat(64) })([five]);
+      const mixed = { ...ready, entry: { ...ready.entry, identity: { ...IDENTITY, engine: 'other' } } } as LedgerRecord;
+      const gone = between.map((entry) => ({ ...five, entry }));
+      return [...records.slice(0, at), mixed, ...gone, ...other, ...records.slice(at)];
+    };
+    expect(await kindsOf(await forged(withFiveAgain([])))).toEqual(['step-doubled']);
+    const rewound = { type: 'rewound', step: 4, reason: 'everybody who held more was lost' } as const;
+    expect(await kindsOf(await forged(withFiveAgain([rewound])))).toEqual([]);
   });
 
   it('a doubled step', async () => {

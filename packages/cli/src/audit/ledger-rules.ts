@@ -27,7 +27,7 @@ export interface LedgerSummary {
 interface Walk {
   lastStep: number;
   generation: number;
-  /** Steps up to `lastStep` may come again: the run was resumed or went back since it got there. */
+  /** Steps up to `lastStep` may come again: the run was resumed or went back since it was there. */
   mayRepeat: boolean;
   views: number;
   rewinds: number;
@@ -109,8 +109,10 @@ function visitStep(walk: Walk, line: number, entry: LedgerEntryOf<'step'>): void
     const message = `step ${step} was made in generation ${generation}, which no view on record has`;
     walk.findings.push(finding('generation', line, message));
   }
-  if (step > walk.lastStep) requireNoGap(walk, line, step);
-  else judgeRepeat(walk, line, step, weightsSha256);
+  if (step > walk.lastStep) {
+    requireNoGap(walk, line, step);
+    walk.mayRepeat = false;
+  } else judgeRepeat(walk, line, step, weightsSha256);
   remember(walk, line, entry);
 }
 
