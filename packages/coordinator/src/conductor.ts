@@ -2,7 +2,7 @@
  * Conductor: leads one run from the first worker to the last goodbye. It reads what workers say, lets the membership rules
  * and the step book decide, and carries their decisions out. It never touches a gradient.
  */
-import { type Clock, CoordError, type Hello, LIMITS, systemClock, type View } from '@coord/protocol';
+import { type Clock, type CoordError, systemClock, type View } from '@coord/protocol';
 import type { Link } from '@coord/transport';
 import type { TokenRecord } from './access/token-record.js';
 import { Checkpointer } from './checkpointer.js';
@@ -17,9 +17,10 @@ import type { CoordinatorOptions, Timings } from './options.js';
 import { Orders } from './orders.js';
 import type { FormerWorker, RunPast } from './past.js';
 import { Progress, type ProgressActions } from './progress.js';
+import { Reception } from './reception.js';
 import { Returns } from './returns.js';
 import { Roster } from './roster.js';
-import { closedError, endingError, fullError, workersLostError } from './run-errors.js';
+import { closedError, workersLostError } from './run-errors.js';
 import { RunStage } from './run-stage.js';
 import { isCheckpointDue, totalStepsOf } from './schedule.js';
 import { ShareKeeper } from './share-keeper.js';
@@ -28,7 +29,6 @@ import { StepBook } from './step-book.js';
 import { StragglerWatch } from './straggler-watch.js';
 import type { Straggler } from './stragglers.js';
 import { WorkerMessages } from './worker-messages.js';
-import { WorkerSession } from './worker-session.js';
 
 export interface ConductorOptions extends Omit<CoordinatorOptions, 'listen' | 'logger' | 'timings' | 'onEvent'> {
   readonly timings: Timings;
@@ -54,6 +54,7 @@ export class Conductor {
   private readonly divergences: Divergences;
   private readonly departures: Departures;
   private readonly orders: Orders;
+  private readonly reception: Reception;
   private readonly returns = new Returns();
   private readonly shares: ShareKeeper;
   private readonly watch: StragglerWatch;
@@ -85,6 +86,9 @@ export class Conductor {
       remove: (session, left, reason) => this.departures.remove(session, left, reason),
       fail: (error) => this.endings.fail(error),
     });
+    const { messages, divergences, departures } = this;
+    const settledStep = () => this.settledStep;
+    this.reception = new Reception({ ...parts, messages, divergences, departures, settledStep });
     if (!this.roster.isAwaitingReturns) this.returns.end([]);
   }
 
@@ -112,38 +116,14 @@ export class Conductor {
     return this.returns.promise;
   }
 
-  /** Takes a worker that has proved that it knows the token; resolves when it is gone. */
-  async serve(link: Link, { hello, proof, tokenId }: Admission): Promise<void> {
-    const { run } = this.options;
-    this.releasePlace(hello);
-    const workerId = this.roster.nextWorkerId;
-    const session = new WorkerSession(workerId, hello, link, run.runId, tokenId);
-    this.roster.add(session);
-    if (session.returns) this.divergences.cameBack(workerId, session.returns.workerId);
-    this.chronicle.joined(session);
-    const { heartbeatIntervalMs, ringTimeoutMs } = this.options.timings;
-    const { settledStep } = this;
-    const returnKey = this.options.tokens.returnKey(workerId);
-    session.settledTold = settledStep;
-    try {
-      const times = { heartbeatIntervalMs, ringTimeoutMs };
-      await session.send({ type: 'welcome', proof, workerId, returnKey, run, ...times, settledStep });
-      for (;;) {
-        const message = await session.receive();
-        // What an expelled worker said before it noticed means nothing any more.
-        if (!this.roster.has(session) || this.stage.phase === 'ended') return;
-        this.messages.handle(session, message);
-      }
-    } catch (error) {
-      this.departures.dismiss(session, error);
-    }
+  /** As `Reception.serve`. */
+  serve(link: Link, admission: Admission): Promise<void> {
+    return this.reception.serve(link, admission);
   }
 
-  /** Why a worker cannot join now; undefined when it can. */
+  /** As `Reception.refusal`. */
   get refusal(): CoordError | undefined {
-    const { phase } = this.stage;
-    if (phase !== 'waiting' && phase !== 'training') return endingError(this.options.run.runId, phase);
-    return this.roster.size < LIMITS.members ? undefined : fullError();
+    return this.reception.refusal;
   }
 
   /** As `Departures.drain`. */
@@ -174,16 +154,6 @@ export class Conductor {
   /** Steps up to this one stand in the ledger: of this start, or of one before. */
   private get settledStep(): number {
     return Math.max(this.progress.book.step, this.options.past.lastStep);
-  }
-
-  /** A worker that lost its connection is back before the loss was noticed here: its old self goes first. */
-  private releasePlace({ returns, name, hostName, pid }: Hello): void {
-    const before = returns?.runId === this.options.run.runId ? this.roster.get(returns.workerId) : undefined;
-    if (!before || before.hello.name !== name || before.hello.hostName !== hostName || before.hello.pid !== pid) return;
-    this.departures.dismiss(
-      before,
-      new CoordError('LINK_CLOSED', 'its connection was lost; it has come back with another'),
-    );
   }
 
   private createCheckpointer(): Checkpointer {
