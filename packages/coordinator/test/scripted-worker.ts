@@ -111,3 +111,9 @@ export class ScriptedWorker {
     return this.link.close('the test is over');
   }
 }
+
+export const reportAll = (workers: readonly ScriptedWorker[], step: number): Promise<unknown> =>
+  Promise.all(workers.map((worker) => worker.report(step)));
+
+export const finishAll = (workers: readonly ScriptedWorker[], step: number, stopped = false): Promise<unknown> =>
+  Promise.all(workers.map((worker) => worker.finish(step, stopped)));

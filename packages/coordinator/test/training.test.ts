@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { readFile, utimes, writeFile } from 'node:fs/promises';
+import { utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadCheckpoint } from '@coord/checkpoint';
 import { asideOf } from '@coord/disk';
@@ -8,14 +8,8 @@ import { isCoordError } from '@coord/protocol';
 import { describe, expect, it } from 'vitest';
 import { readLedger } from '../src/index.js';
 import { startTestCluster } from './cluster.js';
-import { hashAt, LAST_STEP, stateAt, stepReport, temporaryDirectory, testRun } from './fixtures.js';
-import type { ScriptedWorker } from './scripted-worker.js';
-
-const reportAll = (workers: readonly ScriptedWorker[], step: number): Promise<unknown> =>
-  Promise.all(workers.map((worker) => worker.report(step)));
-
-const finishAll = (workers: readonly ScriptedWorker[], step: number, stopped = false): Promise<unknown> =>
-  Promise.all(workers.map((worker) => worker.finish(step, stopped)));
+import { hashAt, LAST_STEP, stateAt, temporaryDirectory, testRun } from './fixtures.js';
+import { finishAll, reportAll } from './scripted-worker.js';
 
 describe('a run', () => {
   it('goes from the first view over steps, evaluation and a last checkpoint to goodbye', async () => {
@@ -261,145 +255,6 @@ describe('a run', () => {
       code: 'CHECKPOINT_MISMATCH',
     });
   });
-
-  it('takes checkpoints when the run says so, from the lowest rank', async () => {
-    const run = testRun({ checkpoint: { everySteps: 3, everyEpochs: 1 } });
-    const cluster = await startTestCluster({ minWorkers: 2, run });
-    const workers = await cluster.training(2);
-    for (const step of [1, 2, 3]) await reportAll(workers, step);
-    await workers[0].next('state-request');
-    await workers[0].upload(stateAt(3));
-    expect(await cluster.events.nth('checkpoint')).toMatchObject({ step: 3, weightsSha256: hashAt(3) });
-    await reportAll(workers, 4);
-    await workers[0].next('state-request');
-    await workers[0].upload(stateAt(4));
-    expect(await cluster.events.nth('checkpoint', 2)).toMatchObject({ step: 4 });
-  });
-
-  it('expels a worker that delivers an older state than it has reported', async () => {
-    const run = testRun({ checkpoint: { everySteps: 2, everyEpochs: 0 } });
-    const cluster = await startTestCluster({ run });
-    const [worker] = await cluster.training(1);
-    await worker.report(1);
-    await worker.report(2);
-    await worker.next('state-request');
-    await worker.upload(stateAt(1));
-    expect((await worker.next('expelled')).message).toContain('the state of step 1 after it had reported step 2');
-  });
-
-  it('accepts a newer state than it asked for', async () => {
-    const run = testRun({ checkpoint: { everySteps: 3, everyEpochs: 0 } });
-    const cluster = await startTestCluster({ run });
-    const workers = await cluster.training(1);
-    for (const step of [1, 2, 3]) await reportAll(workers, step);
-    await workers[0].next('state-request');
-    await workers[0].upload(stateAt(4));
-    await reportAll(workers, 4);
-    expect(await cluster.events.nth('checkpoint')).toMatchObject({ step: 4 });
-  });
-
-  it('asks another worker when the first one dies over its state', async () => {
-    const run = testRun({ checkpoint: { everySteps: 1, everyEpochs: 0 } });
-    const cluster = await startTestCluster({ minWorkers: 1, run });
-    const workers = await cluster.training(3);
-    await reportAll(workers, 1);
-    await workers[0].next('state-request');
-    await workers[0].close();
-    await workers[1].next('state-request');
-    await workers[1].upload(stateAt(1));
-    expect(await cluster.events.nth('checkpoint')).toMatchObject({ step: 1 });
-  });
-
-  it('names a worker whose state is not what all agreed on, and asks another', async () => {
-    const run = testRun({ checkpoint: { everySteps: 1, everyEpochs: 0 } });
-    const cluster = await startTestCluster({ minWorkers: 1, run });
-    const workers = await cluster.training(3);
-    await reportAll(workers, 1);
-    await workers[0].next('state-request');
-    await workers[0].upload(stateAt(1, 0.5));
-    expect(await cluster.events.nth('worker-diverged')).toMatchObject({ workerId: workers[0].workerId, step: 1 });
-    await workers[1].next('state-request');
-    await workers[1].upload(stateAt(1));
-    expect(await cluster.events.nth('checkpoint')).toMatchObject({ step: 1, weightsSha256: hashAt(1) });
-  });
-
-  it('names the worker that computes something else, and expels it the second time; the majority goes on', async () => {
-    const cluster = await startTestCluster({ minWorkers: 1 });
-    const workers = await cluster.training(3);
-    for (const step of [1, 2]) {
-      await reportAll(workers.slice(0, 2), step);
-      await workers[2].report(step, 0.25);
-    }
-    expect(await cluster.events.nth('worker-diverged')).toMatchObject({ workerId: workers[2].workerId, step: 1 });
-    const expelled = await workers[2].next('expelled');
-    expect(expelled.code).toBe('REPLICA_DIVERGED');
-    expect(expelled.message).toContain(workers[2].workerId);
-    const view = await workers[0].nextView();
-    expect(view.members.map(({ workerId }) => workerId)).toEqual([workers[0].workerId, workers[1].workerId]);
-    expect(await cluster.events.nth('step')).toMatchObject({ step: 1, weightsSha256: hashAt(1) });
-    const text = await readFile(join(cluster.runDir, 'ledger.jsonl'), 'utf8');
-    expect(text).toContain('"type":"worker-diverged"');
-  });
-
-  it('names a worker whose metrics differ though its weights do not', async () => {
-    const cluster = await startTestCluster({ minWorkers: 1 });
-    const workers = await cluster.training(3);
-    await reportAll(workers.slice(0, 2), 1);
-    await workers[2].send(stepReport(1, { metrics: { loss: 1, correct: 8, samples: 16 } }));
-    expect(await cluster.events.nth('worker-diverged')).toMatchObject({ workerId: workers[2].workerId, step: 1 });
-  });
-
-  it('counts one incident once, however often it is told', async () => {
-    const cluster = await startTestCluster({ minWorkers: 1 });
-    const workers = await cluster.training(3);
-    const [first, , odd] = workers;
-    await reportAll(workers.slice(0, 2), 1);
-    await odd.report(1, 0.25);
-    const dissenters = [{ workerId: odd.workerId, weightsSha256: hashAt(1, 0.25), isIntact: true }];
-    const told = { type: 'diverged', generation: 1, step: 1, agreedSha256: hashAt(1), dissenters } as const;
-    await first.send({ ...told, differences: [] });
-    const difference = { name: 'dense/kernel', count: 3, firstIndex: 0, found: '1', expected: '2' };
-    await odd.send({ ...told, differences: [difference] });
-    await reportAll(workers, 2);
-    expect(await cluster.events.nth('step', 2)).toMatchObject({ step: 2 });
-    expect(cluster.events.of('worker-diverged')).toHaveLength(1);
-    const repaired = await cluster.events.nth('worker-repaired');
-    expect(repaired).toMatchObject({ workerId: odd.workerId, arrays: [{ count: 3 }] });
-    const evidence = await readFile(join(cluster.runDir, 'evidence', `diverged-step-1-${odd.workerId}.json`), 'utf8');
-    expect(JSON.parse(evidence)).toMatchObject({ agreedSha256: hashAt(1), differences: [difference] });
-  });
-
-  it('names the one that was wrong once workers that went back have computed the step again', async () => {
-    const cluster = await startTestCluster({ minWorkers: 1 });
-    const workers = await cluster.training(2);
-    await reportAll(workers, 1);
-    await workers[0].report(2);
-    await workers[1].report(2, 0.25);
-    const dissenters = workers.map(({ workerId }, index) => ({
-      workerId,
-      weightsSha256: hashAt(2, index * 0.25),
-      isIntact: true,
-    }));
-    for (const worker of workers) {
-      await worker.send({ type: 'diverged', generation: 1, step: 2, dissenters, differences: [], startsFrom: 0 });
-    }
-    for (const step of [1, 2]) await reportAll(workers, step);
-    expect(await cluster.events.nth('worker-diverged')).toMatchObject({ workerId: workers[1].workerId, step: 2 });
-    expect(cluster.events.of('step').map(({ step }) => step)).toEqual([1, 2]);
-  });
-
-  it('fails when no result has a majority and the workers go on nevertheless', async () => {
-    const cluster = await startTestCluster({ minWorkers: 1 });
-    const workers = await cluster.training(2);
-    await workers[0].report(1);
-    await workers[1].report(1, 0.25);
-    await workers[0].report(2);
-    const error = await cluster.coordinator.finished.catch((thrown) => thrown);
-    expect(isCoordError(error, 'REPLICA_DIVERGED')).toBe(true);
-    expect(error.exitCode).toBe(7);
-    expect(error.message).toContain('step 1');
-  });
-
   it('ends although a finished worker has lost its partners, and needs no floor for that', async () => {
     const cluster = await startTestCluster({ minWorkers: 2, floorWorkers: 2 });
     const workers = await cluster.training(2);
@@ -410,109 +265,5 @@ describe('a run', () => {
     await workers[0].next('state-request');
     await workers[0].upload(stateAt(LAST_STEP));
     expect(await cluster.coordinator.finished).toMatchObject({ step: LAST_STEP, stopped: false });
-  });
-});
-
-describe('at the end', () => {
-  it('the odd one is expelled and the majority ends the run', async () => {
-    const cluster = await startTestCluster({ minWorkers: 1 });
-    const workers = await cluster.training(3);
-    for (let step = 1; step <= LAST_STEP; step++) await reportAll(workers, step);
-    await workers[0].finish(LAST_STEP);
-    await workers[2].finish(LAST_STEP);
-    await workers[1].finish(LAST_STEP, false, 0.5);
-    expect((await workers[1].next('expelled')).code).toBe('REPLICA_DIVERGED');
-    await workers[0].next('state-request');
-    await workers[0].upload(stateAt(LAST_STEP));
-    expect(await cluster.coordinator.finished).toMatchObject({ weightsSha256: hashAt(LAST_STEP), workers: 2 });
-  });
-
-  it('a state that goes missing with every worker is computed again by others', async () => {
-    const run = testRun({ checkpoint: { everySteps: 6, everyEpochs: 0 } });
-    const cluster = await startTestCluster({ minWorkers: 1, run });
-    const [first] = await cluster.training(1);
-    for (let step = 1; step <= 6; step++) await first.report(step);
-    await first.next('state-request');
-    await first.upload(stateAt(6));
-    await cluster.events.nth('checkpoint');
-    for (const step of [7, 8]) await first.report(step);
-    await first.finish(LAST_STEP);
-    await first.next('state-request');
-    await first.close();
-    await cluster.events.nth('warning');
-    const [second] = await cluster.training(1);
-    for (const step of [7, 8]) await second.report(step);
-    await second.finish(LAST_STEP);
-    await second.next('state-request');
-    await second.upload(stateAt(LAST_STEP));
-    expect(await cluster.coordinator.finished).toMatchObject({ step: LAST_STEP, weightsSha256: hashAt(LAST_STEP) });
-    const entries = (await readLedger(join(cluster.runDir, 'ledger.jsonl'))).map(({ entry }) => entry);
-    expect(entries.filter((entry) => entry.type === 'rewound').map(({ step }) => step)).toEqual([6]);
-    expect(entries.filter((entry) => entry.type === 'step').map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
-  });
-
-  it('a state that goes missing with every worker fails a run that does not wait for others', async () => {
-    const cluster = await startTestCluster({ minWorkers: 1, waitForWorkers: false });
-    const [worker] = await cluster.training(1);
-    for (let step = 1; step <= LAST_STEP; step++) await worker.report(step);
-    await worker.finish(LAST_STEP);
-    await worker.next('state-request');
-    await worker.close();
-    await expect(cluster.coordinator.finished).rejects.toMatchObject({ code: 'WORKERS_LOST', exitCode: 7 });
-  });
-
-  it('a checkpoint that cannot be written fails the run, and names the reason', async () => {
-    const cluster = await startTestCluster({ minWorkers: 1 });
-    const [worker] = await cluster.training(1);
-    await writeFile(join(cluster.runDir, 'checkpoints'), 'a file where the directory should be');
-    for (let step = 1; step <= LAST_STEP; step++) await worker.report(step);
-    await worker.finish(LAST_STEP);
-    await worker.next('state-request');
-    await worker.upload(stateAt(LAST_STEP));
-    await expect(cluster.coordinator.finished).rejects.toMatchObject({ code: 'CHECKPOINT_WRITE_FAILED', exitCode: 4 });
-  });
-
-  it('a stop with everybody gone says which steps no checkpoint holds', async () => {
-    const cluster = await startTestCluster({ minWorkers: 1 });
-    const [worker] = await cluster.training(1);
-    await worker.report(1);
-    await cluster.events.nth('step');
-    await worker.close();
-    await cluster.events.nth('worker-lost');
-    cluster.coordinator.requestStop('Ctrl-C');
-    expect(await cluster.coordinator.finished).toMatchObject({ step: 0, stopped: true });
-    expect(cluster.events.of('warning').at(-1)?.message).toContain('holds the last step;');
-  });
-});
-
-describe('a restart of the run', () => {
-  it('computes the steps after its checkpoint again, and does not write equal ones twice', async () => {
-    const before = await startTestCluster();
-    const [first] = await before.training(1);
-    for (const step of [1, 2, 3]) await first.report(step);
-    await before.events.nth('step', 3);
-    await before.coordinator.close();
-    const after = await startTestCluster({ runDir: before.runDir, initialState: stateAt(1) });
-    const [second] = await after.training(1);
-    for (const step of [2, 3, 4]) await second.report(step);
-    await after.events.nth('step', 3);
-    await after.coordinator.close();
-    const entries = (await readLedger(join(after.runDir, 'ledger.jsonl'))).map(({ entry }) => entry);
-    expect(entries.filter((entry) => entry.type === 'step').map((entry) => entry.step)).toEqual([1, 2, 3, 4]);
-    expect(entries.filter((entry) => entry.type === 'run-started').map((entry) => entry.step)).toEqual([0, 1]);
-    expect(after.events.of('warning')).toEqual([]);
-  });
-
-  it('says so when a step comes out differently than before', async () => {
-    const before = await startTestCluster();
-    const [first] = await before.training(1);
-    await first.report(1, 0.5);
-    await before.events.nth('step');
-    await before.coordinator.close();
-    const after = await startTestCluster({ runDir: before.runDir });
-    const [second] = await after.training(1);
-    await second.report(1);
-    await after.events.nth('step');
-    expect(after.events.of('warning').at(-1)?.message).toContain('step 1 was computed again');
   });
 });

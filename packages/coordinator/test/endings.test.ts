@@ -1,0 +1,111 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readLedger } from '../src/index.js';
+import { startTestCluster } from './cluster.js';
+import { hashAt, LAST_STEP, stateAt, testRun } from './fixtures.js';
+import { reportAll } from './scripted-worker.js';
+
+describe('at the end', () => {
+  it('the odd one is expelled and the majority ends the run', async () => {
+    const cluster = await startTestCluster({ minWorkers: 1 });
+    const workers = await cluster.training(3);
+    for (let step = 1; step <= LAST_STEP; step++) await reportAll(workers, step);
+    await workers[0].finish(LAST_STEP);
+    await workers[2].finish(LAST_STEP);
+    await workers[1].finish(LAST_STEP, false, 0.5);
+    expect((await workers[1].next('expelled')).code).toBe('REPLICA_DIVERGED');
+    await workers[0].next('state-request');
+    await workers[0].upload(stateAt(LAST_STEP));
+    expect(await cluster.coordinator.finished).toMatchObject({ weightsSha256: hashAt(LAST_STEP), workers: 2 });
+  });
+
+  it('a state that goes missing with every worker is computed again by others', async () => {
+    const run = testRun({ checkpoint: { everySteps: 6, everyEpochs: 0 } });
+    const cluster = await startTestCluster({ minWorkers: 1, run });
+    const [first] = await cluster.training(1);
+    for (let step = 1; step <= 6; step++) await first.report(step);
+    await first.next('state-request');
+    await first.upload(stateAt(6));
+    await cluster.events.nth('checkpoint');
+    for (const step of [7, 8]) await first.report(step);
+    await first.finish(LAST_STEP);
+    await first.next('state-request');
+    await first.close();
+    await cluster.events.nth('warning');
+    const [second] = await cluster.training(1);
+    for (const step of [7, 8]) await second.report(step);
+    await second.finish(LAST_STEP);
+    await second.next('state-request');
+    await second.upload(stateAt(LAST_STEP));
+    expect(await cluster.coordinator.finished).toMatchObject({ step: LAST_STEP, weightsSha256: hashAt(LAST_STEP) });
+    const entries = (await readLedger(join(cluster.runDir, 'ledger.jsonl'))).map(({ entry }) => entry);
+    expect(entries.filter((entry) => entry.type === 'rewound').map(({ step }) => step)).toEqual([6]);
+    expect(entries.filter((entry) => entry.type === 'step').map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  });
+
+  it('a state that goes missing with every worker fails a run that does not wait for others', async () => {
+    const cluster = await startTestCluster({ minWorkers: 1, waitForWorkers: false });
+    const [worker] = await cluster.training(1);
+    for (let step = 1; step <= LAST_STEP; step++) await worker.report(step);
+    await worker.finish(LAST_STEP);
+    await worker.next('state-request');
+    await worker.close();
+    await expect(cluster.coordinator.finished).rejects.toMatchObject({ code: 'WORKERS_LOST', exitCode: 7 });
+  });
+
+  it('a checkpoint that cannot be written fails the run, and names the reason', async () => {
+    const cluster = await startTestCluster({ minWorkers: 1 });
+    const [worker] = await cluster.training(1);
+    await writeFile(join(cluster.runDir, 'checkpoints'), 'a file where the directory should be');
+    for (let step = 1; step <= LAST_STEP; step++) await worker.report(step);
+    await worker.finish(LAST_STEP);
+    await worker.next('state-request');
+    await worker.upload(stateAt(LAST_STEP));
+    await expect(cluster.coordinator.finished).rejects.toMatchObject({ code: 'CHECKPOINT_WRITE_FAILED', exitCode: 4 });
+  });
+
+  it('a stop with everybody gone says which steps no checkpoint holds', async () => {
+    const cluster = await startTestCluster({ minWorkers: 1 });
+    const [worker] = await cluster.training(1);
+    await worker.report(1);
+    await cluster.events.nth('step');
+    await worker.close();
+    await cluster.events.nth('worker-lost');
+    cluster.coordinator.requestStop('Ctrl-C');
+    expect(await cluster.coordinator.finished).toMatchObject({ step: 0, stopped: true });
+    expect(cluster.events.of('warning').at(-1)?.message).toContain('holds the last step;');
+  });
+});
+
+describe('a restart of the run', () => {
+  it('computes the steps after its checkpoint again, and does not write equal ones twice', async () => {
+    const before = await startTestCluster();
+    const [first] = await before.training(1);
+    for (const step of [1, 2, 3]) await first.report(step);
+    await before.events.nth('step', 3);
+    await before.coordinator.close();
+    const after = await startTestCluster({ runDir: before.runDir, initialState: stateAt(1) });
+    const [second] = await after.training(1);
+    for (const step of [2, 3, 4]) await second.report(step);
+    await after.events.nth('step', 3);
+    await after.coordinator.close();
+    const entries = (await readLedger(join(after.runDir, 'ledger.jsonl'))).map(({ entry }) => entry);
+    expect(entries.filter((entry) => entry.type === 'step').map((entry) => entry.step)).toEqual([1, 2, 3, 4]);
+    expect(entries.filter((entry) => entry.type === 'run-started').map((entry) => entry.step)).toEqual([0, 1]);
+    expect(after.events.of('warning')).toEqual([]);
+  });
+
+  it('says so when a step comes out differently than before', async () => {
+    const before = await startTestCluster();
+    const [first] = await before.training(1);
+    await first.report(1, 0.5);
+    await before.events.nth('step');
+    await before.coordinator.close();
+    const after = await startTestCluster({ runDir: before.runDir });
+    const [second] = await after.training(1);
+    await second.report(1);
+    await after.events.nth('step');
+    expect(after.events.of('warning').at(-1)?.message).toContain('step 1 was computed again');
+  });
+});
