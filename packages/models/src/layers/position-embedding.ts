@@ -19,7 +19,7 @@ export class PositionEmbedding extends tfl.layers.Layer {
   private readonly positionsInitializer: Initializer;
   private positions: tfl.LayerVariable | undefined;
 
-  constructor(args: PositionEmbeddingArgs) {
+  constructor(args: PositionEmbeddingArgs = {}) {
     super(args as ConstructorParameters<typeof tfl.layers.Layer>[0]);
     this.positionsInitializer = initializerFrom(args.positionsInitializer, smallNormal);
   }
