@@ -1,4 +1,4 @@
-import { topologyOf } from '@coord/models';
+import { layers as own, topologyOf } from '@coord/models';
 import * as tfl from '@tensorflow/tfjs-layers';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
@@ -9,6 +9,7 @@ import { createEagerEngine } from '../src/tfjs/eager-engine.js';
 import { gradientOf, inputField, labelField, randomBatch, randomWeights, worstDifference } from './support.js';
 
 const L = tfl.layers;
+const CLASSES = 4;
 
 /** One layer of a random image model; sizes are chosen so that any sequence of them fits. */
 const imageLayer = fc.oneof(
@@ -47,20 +48,53 @@ const imageLayer = fc.oneof(
   ),
 );
 
-/** Which layers are wrapped by a sum with their input, where shapes allow. */
-const block = fc.record({ layer: imageLayer, isResidual: fc.boolean() });
+/** The same for sequences: heads of every width, rows of whole vectors and not. */
+const sequenceLayer = fc.oneof(
+  fc
+    .record({
+      units: fc.constantFrom(4, 6, 12, 16, 20),
+      activation: fc.constantFrom('linear' as const, 'tanh' as const, 'relu' as const, 'gelu' as 'relu'),
+      useBias: fc.boolean(),
+    })
+    .map((options) => ({ title: `dense ${JSON.stringify(options)}`, make: () => L.dense(options) })),
+  fc.record({ heads: fc.constantFrom(1, 2), causal: fc.boolean() }).map((options) => ({
+    title: `attention ${JSON.stringify(options)}`,
+    make: () => new own.SelfAttention(options) as tfl.layers.Layer,
+  })),
+  fc.constantFrom(
+    { title: 'layer norm', make: () => L.layerNormalization({ epsilon: 0.1 }) },
+    { title: 'positions', make: () => new own.PositionEmbedding() as tfl.layers.Layer },
+    { title: 'softmax', make: () => L.softmax({ axis: -1 }) },
+    { title: 'dropout', make: () => L.dropout({ rate: 0.2 }) },
+    { title: 'conv', make: () => L.conv1d({ filters: 12, kernelSize: 3, padding: 'same' }) },
+  ),
+);
 
-const model = fc.record({
+interface Layer {
+  readonly title: string;
+  make(): tfl.layers.Layer;
+}
+
+/** Which layers are wrapped by a sum with their input, where shapes allow. */
+const blocksOf = (layer: fc.Arbitrary<Layer>) =>
+  fc.array(fc.record({ layer, isResidual: fc.boolean() }), { minLength: 1, maxLength: 5 });
+type Blocks = readonly { layer: Layer; isResidual: boolean }[];
+
+const rest = { count: fc.constantFrom(2, 3, 7, 16), seed: fc.nat(1000), isPerPlace: fc.boolean() };
+const imageModel = fc.record({
   size: fc.tuple(fc.integer({ min: 3, max: 7 }), fc.integer({ min: 3, max: 7 }), fc.constantFrom(1, 3, 16)),
-  blocks: fc.array(block, { minLength: 1, maxLength: 5 }),
-  count: fc.constantFrom(2, 3, 7, 16),
-  seed: fc.nat(1000),
+  blocks: blocksOf(imageLayer),
+  ...rest,
+  isPerPlace: fc.constant(false),
+});
+const sequenceModel = fc.record({
+  size: fc.tuple(fc.integer({ min: 2, max: 9 }), fc.constantFrom(2, 4, 6, 12, 20)),
+  blocks: blocksOf(sequenceLayer),
+  ...rest,
 });
 
-function specOf(
-  size: number[],
-  blocks: readonly { layer: { make(): tfl.layers.Layer }; isResidual: boolean }[],
-): StepSpec {
+/** @param isPerPlace one label for each place of a sequence, not for the whole sample. */
+function specOf(size: number[], blocks: Blocks, isPerPlace: boolean): StepSpec {
   const topology = withBackend('cpu', () => {
     const input = tfl.input({ shape: size });
     const body = blocks.reduce((x, { layer, isResidual }) => {
@@ -68,11 +102,13 @@ function specOf(
       const fits = isResidual && x !== y && x.shape.join() === y.shape.join();
       return fits ? (L.add().apply([x, y]) as tfl.SymbolicTensor) : y;
     }, input);
-    const pooled = L.globalAveragePooling2d({}).apply(body) as tfl.SymbolicTensor;
-    const head = L.dense({ units: 3, activation: 'softmax' }).apply(pooled) as tfl.SymbolicTensor;
+    const pooling = size.length === 3 ? L.globalAveragePooling2d({}) : L.globalAveragePooling1d({});
+    const pooled = isPerPlace ? body : (pooling.apply(body) as tfl.SymbolicTensor);
+    const head = L.dense({ units: CLASSES, activation: 'softmax' }).apply(pooled) as tfl.SymbolicTensor;
     return topologyOf(tfl.model({ inputs: input, outputs: head }));
   });
-  return { topology, loss: 'categoricalCrossentropy', inputs: [inputField(size)], targets: [labelField], seed: 4 };
+  const target = isPerPlace ? { ...labelField, shape: size.slice(0, -1) } : labelField;
+  return { topology, loss: 'categoricalCrossentropy', inputs: [inputField(size)], targets: [target], seed: 4 };
 }
 
 const reference = createEagerEngine();
@@ -82,12 +118,15 @@ const engines = [
   await createOrtEngine({ threads: 1, kernelsFrom: 0 }),
 ];
 
-it('random small models have the gradients of eager tfjs', async () => {
+it.each([
+  ['images', imageModel],
+  ['sequences', sequenceModel],
+] as const)('random small models of %s have the gradients of eager tfjs', async (_, model) => {
   await fc.assert(
-    fc.asyncProperty(model, async ({ size, blocks, count, seed }) => {
-      const spec = specOf([...size], blocks);
+    fc.asyncProperty(model, async ({ size, blocks, count, seed, isPerPlace }) => {
+      const spec = specOf([...size], blocks, isPerPlace);
       const weights = randomWeights(spec.topology, seed);
-      const batch = randomBatch(spec, count, seed, 3);
+      const batch = randomBatch(spec, count, seed, CLASSES);
       const expected = await gradientOf(reference, spec, weights, batch);
       const largest = expected.gradient.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
       for (const engine of engines) {
