@@ -97,5 +97,6 @@ describe('a schedule from a file', () => {
     expect(refuse('seed: 1\nworkers: 2\nfaults: [{kind: join, forMs: 10}]')).toContain('either atStep or atMs');
     expect(refuse('seed: 1\nworkers: 2\nfaults: [{kind: join, forMs: 10, atStep: 1, atMs: 1}]')).toContain('either');
     expect(refuse('[')).toContain('faults.yaml');
+    expect(refuse('seed: !one 1\nworkers: 2\nfaults: []')).toMatch(/Unresolved tag: !one at line 1/);
   });
 });

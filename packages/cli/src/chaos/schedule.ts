@@ -1,7 +1,7 @@
 /** A schedule of faults: data, so that a failure can be repeated. */
 import { errorText, readTextLimited } from '@coord/disk';
 import { CoordError } from '@coord/protocol';
-import { parse } from 'yaml';
+import { parseDocument } from 'yaml';
 import { z } from 'zod';
 
 const count = z.number().int().min(0).max(1_000_000_000);
@@ -94,10 +94,15 @@ export function parseSchedule(text: string, file: string): Schedule {
   return result.data;
 }
 
+/** What YAML only warns of (a tag that nobody knows, say) is a slip of the pen, too. */
 function yamlOf(text: string, file: string): unknown {
+  const document = parseDocument(text);
+  const [problem] = [...document.errors, ...document.warnings];
+  if (problem) throw invalid(file, problem.message, problem);
   try {
-    return parse(text);
+    return document.toJS();
   } catch (cause) {
+    // Aliases that lead nowhere, or explode.
     throw invalid(file, (cause as Error).message, cause);
   }
 }
