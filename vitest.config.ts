@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
+    globalSetup: 'test/support/temporary-files.ts',
     // Files at a time. Every test has directories, ports and namespaces of its own, and many wait more than they compute. Beyond
     // a few, tests of whole clusters, of several processes each, would only get into each other's way.
     maxWorkers: Math.min(4, Math.max(2, availableParallelism())),
