@@ -1,14 +1,23 @@
 /** The door: strangers come in, workers go on to the conductor, everybody else is told why not. */
-import { type Clock, CoordError, isCoordError } from '@coord/protocol';
+import { type Clock, type ErrorCode, isCoordError } from '@coord/protocol';
 import type { Link } from '@coord/transport';
 import { FailedAttempts } from './access/failed-attempts.js';
 import type { TokenBook } from './access/token-book.js';
 import type { Chronicle } from './chronicle.js';
 import type { Conductor } from './conductor.js';
 import { challengeWorker, type HandshakeOptions, refuse } from './handshake.js';
+import { Strangers } from './strangers.js';
 
-/** Connections that may be in the middle of the handshake at one time: bounds what unproven peers can make us hold. */
-const MAX_STRANGERS = 64;
+/** What comes of no worker that was given a token and an address: these count as failed attempts of the address. */
+const OF_STRANGERS = [
+  'TOKEN_WRONG',
+  'PROTOCOL_VERSION',
+  'LINK_TIMEOUT',
+  'FRAME_INVALID',
+  'FRAME_TOO_LARGE',
+  'MESSAGE_INVALID',
+  'MESSAGE_UNEXPECTED',
+] as const satisfies ErrorCode[];
 
 export interface DoorOptions {
   readonly tokens: TokenBook;
@@ -28,25 +37,18 @@ export function createDoor(options: DoorOptions): (link: Link, address?: string)
   const { tokens, clock, handshakeTimeoutMs, conductor, chronicle } = options;
   const { failures = new FailedAttempts(clock) } = options;
   const handshake: HandshakeOptions = { tokens, runId: conductor.runId, clock, timeoutMs: handshakeTimeoutMs };
-  let strangers = 0;
+  const strangers = new Strangers();
   return async (link, address) => {
     try {
-      if (strangers >= MAX_STRANGERS) throw crowded(link);
-      strangers++;
-      const admission = await challengeWorker(link, handshake).finally(() => strangers--);
+      const admission = await strangers.wait(link.remote, address, () => challengeWorker(link, handshake));
       link.admit?.();
       if (conductor.refusal) throw conductor.refusal;
       await conductor.serve(link, admission);
     } catch (error) {
-      if (isCoordError(error, 'TOKEN_WRONG') && address !== undefined) failures.note(address);
-      if (!isCoordError(error, 'LINK_CLOSED')) chronicle.warnOf(error);
+      if (isCoordError(error, ...OF_STRANGERS) && address !== undefined) failures.note(address);
+      // Who is sent away because others crowd in may do so a thousand times: the log is not for that.
+      if (!isCoordError(error, 'LINK_CLOSED', 'COORDINATOR_BUSY')) chronicle.warnOf(error);
       await refuse(link, error);
     }
   };
 }
-
-const crowded = (link: Link): CoordError =>
-  new CoordError('COORDINATOR_BUSY', `${link.remote} has to wait: ${MAX_STRANGERS} connections are joining already`, {
-    facts: { remote: link.remote },
-    hint: 'Try again in a few seconds.',
-  });

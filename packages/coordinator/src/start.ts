@@ -123,12 +123,12 @@ async function openDoors(
   };
 }
 
-/** Whoever gave too many wrong proofs is answered before anything is opened. */
+/** Whoever failed too often is answered before anything is opened. */
 function openJoins(server: Server, failures: FailedAttempts, door: ReturnType<typeof createDoor>): LinkListener {
   const addressOf = ({ socket }: IncomingMessage) => socket.remoteAddress ?? '';
   const refuse = (request: IncomingMessage) => {
     const blockedMs = failures.blockedMs(addressOf(request));
-    const reason = `too many wrong tokens; try again in ${Math.ceil(blockedMs / 1000)} s`;
+    const reason = `too many attempts without a right token; try again in ${Math.ceil(blockedMs / 1000)} s`;
     return blockedMs > 0 ? { status: 429, reason } : undefined;
   };
   const options = { path: '/join', strangerBytes: 2 * LIMITS.handshakeBytes, refuse };

@@ -86,7 +86,7 @@ export class WorkerMessages {
         );
         break;
       case 'peers-request':
-        session.tell({ type: 'peers', view: this.parts.stage.view ?? null });
+        session.queueTransfer(message.type, () => session.send({ type: 'peers', view: this.parts.stage.view ?? null }));
         break;
       case 'state-begin':
       case 'state-chunk':

@@ -49,6 +49,7 @@ export class WorkerSession {
   private upload: Upload | undefined;
   private transfers: Promise<void> = Promise.resolve();
   private waitingTransfers = 0;
+  private isEchoing = false;
 
   constructor(
     readonly workerId: string,
@@ -99,7 +100,18 @@ export class WorkerSession {
     this.lastHeartbeat = message;
     if (message.sentMs === undefined) return;
     const echoUnixMs = performance.timeOrigin + performance.now();
-    this.tell({ type: 'heartbeat-echo', sentMs: message.sentMs, echoUnixMs, recordedStep });
+    this.echo({ type: 'heartbeat-echo', sentMs: message.sentMs, echoUnixMs, recordedStep });
+  }
+
+  /** One at a time: who sends heartbeats and reads nothing must not fill this process' memory with echoes. */
+  private echo(message: CoordinatorMessage): void {
+    if (this.isEchoing) return;
+    this.isEchoing = true;
+    this.send(message)
+      .catch(() => {})
+      .finally(() => {
+        this.isEchoing = false;
+      });
   }
 
   /** @throws CoordError LINK_CLOSED, FRAME_TOO_LARGE, FRAME_INVALID, MESSAGE_INVALID, MESSAGE_UNEXPECTED */

@@ -2,7 +2,7 @@
 
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { createNonce, encodeMessage, joinProof, PROTOCOL_VERSION } from '@coord/protocol';
+import { createNonce, encodeMessage, type Hello, joinProof, PROTOCOL_VERSION } from '@coord/protocol';
 import { connectLink, type Link } from '@coord/transport';
 import { createCertificate } from '@coord/transport/certificate';
 import { connectNatsLink, openNats } from '@coord/transport/nats';
@@ -10,6 +10,8 @@ import { natsServerProgram, startNatsServer } from '@coord/transport/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { FailedAttempts, networkOf } from '../src/access/failed-attempts.js';
 import { TokenBook } from '../src/access/token-book.js';
+import { Strangers } from '../src/strangers.js';
+import { WorkerSession } from '../src/worker-session.js';
 import { startTestCluster } from './cluster.js';
 import { FakeClock } from './fake-clock.js';
 import { ScriptedWorker } from './scripted-worker.js';
@@ -160,14 +162,39 @@ describe('who knows no token', () => {
       .toBeDefined();
   });
 
-  it('is turned away while 64 others are in the middle of joining, and with a head of more than 8 KiB', async () => {
+  it('cannot keep others out by saying nothing: of 64 that are joining one gives way, of its own address', async () => {
     const { url } = await start();
-    const others = await Promise.all(Array.from({ length: 64 }, () => ScriptedWorker.connect(url)));
+    const others: ScriptedWorker[] = [];
+    for (let count = 0; count < 64; count++) others.push(await ScriptedWorker.connect(url));
     for (const other of others) await other.next('challenge');
-    expect((await (await ScriptedWorker.connect(url)).next('refused')).code).toBe('COORDINATOR_BUSY');
-    const long = { 'x-long': 'x'.repeat(9000) };
+    await ScriptedWorker.join(url, TOKEN);
+    const [longest, ...rest] = others;
+    expect((await longest.next('refused')).code).toBe('COORDINATOR_BUSY');
+    for (const other of rest) await other.link.close();
+  });
+
+  it('takes no place of another address, of which fewer are joining', async () => {
+    const strangers = new Strangers();
+    const never = () => new Promise<never>(() => {});
+    const outcomes = new Map<string, unknown>();
+    const come = (address: string) =>
+      strangers.wait(address, address, never).catch((error: unknown) => outcomes.set(address, error));
+    for (let port = 0; port < 3; port++) void come('192.0.2.1');
+    for (let count = 0; count < 200; count++) void come('192.0.2.66');
+    await expect(strangers.wait('a worker', '192.0.2.1', async () => 'welcome')).resolves.toBe('welcome');
+    expect([...outcomes.keys()]).toEqual(['192.0.2.66']);
+  });
+
+  it('is not listened to after twenty connections that said nothing in time', async () => {
+    const { url } = await startTestCluster({ tokens: TokenBook.of(TOKEN), timings: { handshakeTimeoutMs: 10 } });
+    for (let count = 0; count < 20; count++) await (await ScriptedWorker.connect(url)).next('refused');
+    await expect(connectLink(`${url}/join`, { timeoutMs: 5000 })).rejects.toMatchObject({ code: 'COORDINATOR_BUSY' });
+  });
+
+  it('is turned away with a head of more than 4 KiB', async () => {
+    const { url } = await start();
+    const long = { 'x-long': 'x'.repeat(4100) };
     expect((await fetch(`${url.replace('ws', 'http')}/healthz`, { headers: long })).status).toBe(431);
-    for (const other of others) await other.link.close();
   });
 
   it('of one IPv6 network is one', () => {
@@ -212,6 +239,17 @@ describe('who knows a token, but is no honest worker', () => {
       expect(await worker.next('expelled')).toMatchObject({ code: 'MESSAGE_INVALID' });
       await coordinator.close();
     }
+  });
+
+  it('cannot fill the memory with echoes of heartbeats that it does not read', async () => {
+    const sent: Uint8Array[] = [];
+    const unread = new Promise<never>(() => {});
+    const link = { remote: 'a glutton', send: (message: Uint8Array) => (sent.push(message), unread) } as unknown as Link;
+    const hello = { name: 'glutton', hostName: 'test', pid: 1 } as Hello;
+    const session = new WorkerSession('w1', hello, link, 'test-run', 't1');
+    const heartbeat = { type: 'heartbeat', step: 0, generation: 0, phase: 'compiling', sentMs: 1 } as const;
+    for (let count = 0; count < 1000; count++) session.hearHeartbeat(heartbeat, 0);
+    expect(sent.length).toBe(1);
   });
 
   it('gets no block of other data', async () => {

@@ -2,8 +2,8 @@
 export const LIMITS = {
   /** A control message on the wire, blocks and state chunks included. */
   messageBytes: 8 * 1024 * 1024,
-  /** Anything said before the join handshake is complete. */
-  handshakeBytes: 16 * 1024,
+  /** Anything said before the join handshake is complete: four names of 200 characters, whatever the script, and two hashes. */
+  handshakeBytes: 4 * 1024,
   blockBytes: 4 * 1024 * 1024,
   stateChunkBytes: 1024 * 1024,
   nameLength: 200,

@@ -6,7 +6,7 @@ import { type Certificate, MIN_TLS_VERSION } from './tls.js';
 
 /** For requests that are made by our own programs, browsers and scrapers; cookies and such are not spoken here. */
 const LIMITS_OF_HTTP = {
-  maxHeaderSize: 8 * 1024,
+  maxHeaderSize: 4 * 1024,
   /** Time for the head of a request. */
   headersTimeout: 10_000,
   /** Time for a whole request. */

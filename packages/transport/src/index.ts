@@ -1,4 +1,5 @@
 export { dialSegments } from './dial-segments.js';
+export { longestOfBusiest } from './giving-way.js';
 export { createGuardedServer } from './guarded-server.js';
 export type { Link, LinkClosed } from './link.js';
 export { createLinkPair, type LinkPairOptions, type MemoryLink } from './memory-link.js';

@@ -130,7 +130,7 @@ function requireAccepted(answer: string, subject: string): void {
   if (answer !== BUSY) throw unreachable(subject, new Error('it was refused'));
   throw new CoordError(
     'COORDINATOR_BUSY',
-    `${subject} takes nobody for a while: too many wrong tokens came over NATS`,
+    `${subject} takes nobody for a while: too many attempts without a right token came over NATS`,
     {
       hint: 'Check the token, and try again in a minute.',
       facts: { subject },

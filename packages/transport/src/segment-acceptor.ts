@@ -6,15 +6,16 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { CoordError } from '@coord/protocol';
-import { remoteOf } from './address.js';
+import { plainAddress, remoteOf } from './address.js';
 import { channelBindingOf } from './channel-binding.js';
+import { longestOfBusiest } from './giving-way.js';
 import { linkClosedError } from './link.js';
 import { DEFAULT_PURPOSE, givenUpError, type SegmentLinkOptions, type SegmentSender } from './segment-link.js';
 import { refuseUpgrade } from './upgrade-router.js';
 import { type DialRequest, isLinkProof, parseDialRequest, writeAcceptResponse } from './ws-handshake.js';
 import { WsSegmentSender } from './ws-segment-sender.js';
 
-/** Dials that nobody waits for yet; more are turned away. */
+/** Dials that nobody waits for yet; for more of them others are turned away. */
 const MAX_HELD_DIALS = 64;
 /** Of one link: without the key nobody can tell which of them is the right one. */
 const MAX_HELD_DIALS_OF_LINK = 4;
@@ -157,11 +158,11 @@ export class SegmentAcceptor {
   }
 
   private hold(dial: DialRequest, socket: Socket): void {
-    const isFull = this.held.size >= MAX_HELD_DIALS || this.heldFor(dial).length >= MAX_HELD_DIALS_OF_LINK;
-    if (this.isClosed || isFull) {
-      refuseUpgrade(socket, 503, 'too many dials are waiting');
+    if (this.isClosed) {
+      refuseUpgrade(socket, 503, 'this host is leaving');
       return;
     }
+    this.makeRoom(dial);
     const timer = setTimeout(() => this.turnAway(held, 408, 'nobody here waits for this link'), this.holdMs);
     // A dialer speaks only after the answer; and its hanging up shows only when somebody reads.
     const drop = () => {
@@ -180,6 +181,14 @@ export class SegmentAcceptor {
       },
     };
     this.held.add(held);
+  }
+
+  /** A peer's dial is one of few from its address; whoever has no key may send any number, and must not keep it out. */
+  private makeRoom(dial: DialRequest): void {
+    const rivals = this.heldFor(dial);
+    const crowd = rivals.length >= MAX_HELD_DIALS_OF_LINK ? rivals : this.held.size >= MAX_HELD_DIALS ? this.held : [];
+    const loser = longestOfBusiest(crowd, ({ socket }) => plainAddress(socket.remoteAddress));
+    if (loser) this.turnAway(loser, 503, 'too many dials are waiting');
   }
 
   private turnAway(held: Held, status: number, reason: string): void {

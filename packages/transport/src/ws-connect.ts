@@ -124,7 +124,7 @@ function refused(url: string, status: number): CoordError {
 const tooOften = (url: string): CoordError =>
   new CoordError(
     'COORDINATOR_BUSY',
-    `${url} does not listen to this machine for a while: too many wrong tokens came from it`,
+    `${url} does not listen to this machine for a while: too many attempts without a right token came from it`,
     {
       hint: 'Check the token, and try again in a minute.',
       facts: { url },

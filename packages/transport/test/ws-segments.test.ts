@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { dialSegments } from '../src/dial-segments.js';
 import { createPeerListener } from '../src/peer-listener.js';
 import { connectLink } from '../src/ws-connect.js';
@@ -143,6 +143,26 @@ describe('bringing dial and accept together', () => {
       code: 'LINK_TIMEOUT',
       facts: { rank: 1, generation: 3 },
     });
+  });
+
+  it.each([
+    ['of one link', 4, () => link()],
+    ['of any links', 64, (index: number) => link({ generation: 100 + index, rank: index })],
+  ])('takes a peer that dials early, however many dials %s a stranger keeps open', async (_name, count, identity) => {
+    const listener = await startListener();
+    const turnedAway: unknown[] = [];
+    for (let index = 0; index < count + 2; index++) {
+      const controller = new AbortController();
+      onTestFinished(() => controller.abort());
+      const options = { ...identity(index), key: 'a guess', signal: controller.signal };
+      dialSegments(listener.endpoint, options).catch((error: unknown) => turnedAway.push(error));
+    }
+    await expect.poll(() => turnedAway.length).toBe(2);
+    const early = dialSegments(listener.endpoint, link());
+    await expect.poll(() => turnedAway.length).toBe(3);
+    const sender = await listener.acceptSegments(link());
+    (await early).close();
+    await sender.closed;
   });
 
   it('turns a dial away that nobody comes for', async () => {

@@ -1,5 +1,5 @@
 /**
- * Failed attempts: how often each address has given a wrong proof of late. Guessing is bounded, and so is what a flood can make
+ * Failed attempts: how often each address has come without a right token of late. Guessing is bounded, and so is what a flood can make
  * us remember. An IPv6 network of 64 bits counts as one address, because everybody has one of those.
  */
 import type { Clock } from '@coord/protocol';

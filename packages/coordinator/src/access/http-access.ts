@@ -63,5 +63,5 @@ const NEEDS_TLS = {
 
 const tooMany = (blockedMs: number) => ({
   code: 'COORDINATOR_BUSY',
-  message: `too many wrong tokens came from your address; ask again in ${Math.ceil(blockedMs / 1000)} s`,
+  message: `too many attempts without a right token came from your address; ask again in ${Math.ceil(blockedMs / 1000)} s`,
 });
