@@ -118,7 +118,11 @@ describe.skipIf(natsServerProgram === undefined)('a run over NATS (skipped where
   it("needs the server's own credentials, which stand in no address", async () => {
     const { url } = await serve({ args: ['--user', 'trainer', '--pass', 'open sesame'] });
     const closed = await start(url).exited;
-    expect(closed.code).not.toBe(0);
+    expect(closed.code).toBe(5);
+    const wrong = { ...env, COORD_NATS_CREDENTIALS: 'trainer:a guess' };
+    const refused = await runCoord(['worker', url, '--wait', '300', '--token', 'x', '--json'], { env: wrong });
+    expect(refused.code).toBe(5);
+    expect(refused.events[0]).toMatchObject({ code: 'TOKEN_WRONG', hint: expect.stringContaining('NATS_CREDENTIALS') });
     const told = await runCoord(['worker', 'nats://trainer:secret@127.0.0.1:4222', '--token', 'x', '--json']);
     expect(told.code).toBe(2);
     expect(told.stdout + told.stderr).not.toContain('secret');

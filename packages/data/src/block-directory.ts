@@ -1,7 +1,7 @@
 /** Blocks as files `ab/abcd…`, written aside and renamed, so that a reader in another process never sees half of one. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { replaceFile } from '@coord/disk';
+import { replaceFile, sweepLeftovers } from '@coord/disk';
 import { sha256Of } from './blocks.js';
 
 export interface CacheProblem {
@@ -12,6 +12,8 @@ export interface CacheProblem {
 }
 
 export class BlockDirectory {
+  #sweeping: Promise<string[]> | undefined;
+
   constructor(
     readonly directory: string,
     readonly onProblem: (problem: CacheProblem) => void,
@@ -32,6 +34,8 @@ export class BlockDirectory {
 
   /** A full or read-only disk makes the cache slower, not the run fail. Nothing waits for the disk: `read` finds out what is torn. */
   async write(sha256: string, bytes: Uint8Array): Promise<void> {
+    // Beside it: what killed processes have left half written is in nobody's way, it only takes room.
+    this.#sweeping ??= sweepLeftovers(this.directory);
     const file = this.#fileOf(sha256);
     try {
       await replaceFile(file, bytes, { sync: false });

@@ -1,6 +1,8 @@
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, truncate, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { asideOf } from '@coord/disk';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createBlockCache } from '../src/block-cache.js';
@@ -50,6 +52,19 @@ describe('the block cache', () => {
     expect(new Uint8Array(await cache.get(names[0]))).toEqual(new Uint8Array(blocks[0]));
     expect(asked).toEqual([]);
     expect(cache.counts().diskHits).toBe(1);
+  });
+
+  it('removes, once it writes, what killed processes have left half written', async () => {
+    const directory = await temporaryDirectory();
+    await cacheOver(directory, 0).cache.get(names[0]);
+    const { pid } = spawnSync(process.execPath, ['--version']);
+    const half = asideOf(fileOf(directory, names[1])).replace(`-${process.pid}-`, `-${pid}-`);
+    await mkdir(dirname(half), { recursive: true });
+    await writeFile(half, 'half');
+    const longAgo = new Date(Date.now() - 60_000);
+    await utimes(half, longAgo, longAgo);
+    await cacheOver(directory, 0).cache.get(names[2]);
+    await expect.poll(async () => (await filesIn(directory)).sort()).toEqual([names[0], names[2]].sort());
   });
 
   it('fetches once for concurrent gets of one block', async () => {

@@ -16,6 +16,7 @@ import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
 import { CHECK_BYTES, removeCheck, setCheck } from './checked-message.js';
 import { type LinkClosed, linkClosedError, messageTooLargeError } from './link.js';
 import { whenClosed } from './nats-closings.js';
+import { isOfConnection } from './nats-errors.js';
 import { sizeOfParts } from './segment-link.js';
 
 const KIND = { chunk: 0, lastChunk: 1, credit: 2, alive: 3, close: 4 } as const;
@@ -173,7 +174,19 @@ export class NatsChannel {
     message.writeUInt32LE(number >>> 0, 1);
     message.set(content, HEAD_BYTES);
     setCheck(message);
-    if (!this.options.connection.isClosed()) this.options.connection.publish(this.options.sendSubject, message);
+    this.hand(message);
+  }
+
+  /** A connection that is being closed takes nothing more: with it the channel is lost, whoever was about to speak, a timer too. */
+  private hand(message: Uint8Array): void {
+    const { connection, sendSubject } = this.options;
+    if (connection.isClosed()) return;
+    try {
+      connection.publish(sendSubject, message);
+    } catch (error) {
+      if (!isOfConnection(error)) throw error;
+      this.lose(error.message);
+    }
   }
 
   private onMessage({ data }: Msg): void {
@@ -254,6 +267,7 @@ export class NatsChannel {
       return;
     }
     this.publish(KIND.alive, 0);
+    if (this.outcome) return;
     this.cancelTimer = this.clock.after(this.keepAliveMs, () => this.keepAlive());
   }
 

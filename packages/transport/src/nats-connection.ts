@@ -2,6 +2,7 @@
 import { CoordError } from '@coord/protocol';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import type { NatsAddress } from './nats-address.js';
+import { isRefusal } from './nats-errors.js';
 
 export interface NatsOpenOptions extends Partial<Pick<NatsAddress, 'tls' | 'credentials'>> {
   /** `HOST:PORT` or `nats://HOST:PORT`. */
@@ -19,7 +20,7 @@ const MAX_PINGS_OUT = 2;
  * The connection does not mend itself: what was under way on it is lost, and its links must know. `NatsGateway` opens
  * another one.
  *
- * @throws CoordError UNREACHABLE with a hint.
+ * @throws CoordError UNREACHABLE with a hint; TOKEN_WRONG where the server refuses the credentials: nobody need try again.
  */
 export async function openNats({
   servers,
@@ -40,11 +41,24 @@ export async function openNats({
       maxPingOut: MAX_PINGS_OUT,
     });
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new CoordError('UNREACHABLE', `cannot reach the NATS server at ${servers}: ${why}`, {
-      hint: 'Check that nats-server runs there, and its credentials (COORD_NATS_CREDENTIALS, as USER:PASSWORD or TOKEN).',
-      facts: { servers },
-      cause,
-    });
+    throw isRefusal(cause) ? refused(servers, credentials !== undefined, cause) : unreachable(servers, cause);
   }
+}
+
+function unreachable(servers: string, cause: unknown): CoordError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new CoordError('UNREACHABLE', `cannot reach the NATS server at ${servers}: ${why}`, {
+    hint: 'Check that nats-server runs there, and its credentials (COORD_NATS_CREDENTIALS, as USER:PASSWORD or TOKEN).',
+    facts: { servers },
+    cause,
+  });
+}
+
+function refused(servers: string, hasCredentials: boolean, cause: Error): CoordError {
+  const what = hasCredentials ? 'refuses the credentials that it was given' : 'wants credentials, and was given none';
+  return new CoordError('TOKEN_WRONG', `the NATS server at ${servers} ${what}: ${cause.message}`, {
+    hint: 'Set COORD_NATS_CREDENTIALS to USER:PASSWORD or TOKEN, as that server knows them; trying again changes nothing.',
+    facts: { servers },
+    cause,
+  });
 }

@@ -1,4 +1,5 @@
 import {
+  AuthorizationError,
   ClosedConnectionError,
   ConnectionError,
   DrainingConnectionError,
@@ -8,6 +9,10 @@ import {
 } from '@nats-io/transport-node';
 
 const OF_CONNECTIONS = [ClosedConnectionError, ConnectionError, DrainingConnectionError, RequestError, TimeoutError];
+
+/** True when the server does not want this client; one that was merely too slow to say who it is may come again. */
+export const isRefusal = (error: unknown): error is Error =>
+  error instanceof AuthorizationError && !/timeout/i.test(error.message);
 
 /** True when nobody listens at the subject that was asked. */
 export const isNoResponders = (error: unknown): boolean =>

@@ -18,7 +18,7 @@ export class NatsGateway {
 
   private constructor(private readonly options: NatsOpenOptions) {}
 
-  /** @throws CoordError UNREACHABLE when there is no server now. */
+  /** @throws CoordError UNREACHABLE when there is no server now; TOKEN_WRONG when it refuses the credentials. */
   static async open(options: NatsOpenOptions): Promise<NatsGateway> {
     const gateway = new NatsGateway(options);
     gateway.#adopt(await openNats(options));

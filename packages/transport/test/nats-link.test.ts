@@ -1,5 +1,5 @@
 import type { NatsConnection } from '@nats-io/transport-node';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { addCheck } from '../src/checked-message.js';
 import type { Link } from '../src/link.js';
 import { openNats } from '../src/nats-connection.js';
@@ -53,6 +53,22 @@ describe.skipIf(natsServerProgram === undefined)('over NATS (skipped where there
         await Promise.all([dialed.close(), accepted.close()]);
       },
     };
+  });
+
+  it('is lost, and throws at nobody, where its connection takes nothing more', async () => {
+    const pairs = await Promise.all(Array.from({ length: 20 }, () => pair(1)));
+    await Promise.all(pairs.map(({ dialing }) => dialing.drain()));
+    for (const { dialed } of pairs) expect(await dialed.closed).toMatchObject({ clean: false });
+  });
+
+  it('says TOKEN_WRONG at once where the server refuses the credentials, or wants some', async () => {
+    const closed = await startNatsServer({ args: ['--user', 'trainer', '--pass', 'open sesame'] });
+    onTestFinished(() => closed.stop());
+    const dial = (pass?: string) =>
+      openNats({ servers: closed.url, timeoutMs: 60_000, credentials: pass ? { user: 'trainer', pass } : undefined });
+    await expect(dial('a guess')).rejects.toMatchObject({ code: 'TOKEN_WRONG', message: expect.stringMatching(/refuses the credentials/) });
+    await expect(dial()).rejects.toMatchObject({ code: 'TOKEN_WRONG', message: expect.stringMatching(/wants credentials/) });
+    await (await dial('open sesame')).close();
   });
 
   it('says UNREACHABLE with a hint where there is no server', async () => {
