@@ -87,10 +87,12 @@ export class Checkpointer {
       this.distrust(session, late(session, uploadTimeoutMs));
     });
     // As of now: while its state is on the way, the worker goes on and reports further steps.
-    const { heldStep } = session;
+    const { heldStep, retreats } = session;
     const fetched = await session.requestState().finally(cancel);
     const { step: fetchedStep } = fetched.header;
-    if (fetchedStep < heldStep) throw this.distrust(session, older(session, fetchedStep, heldStep));
+    // Unless all have gone back meanwhile, because nobody could say whose state is right.
+    if (fetchedStep < heldStep && session.retreats === retreats)
+      throw this.distrust(session, older(session, fetchedStep, heldStep));
     // A newcomer that has not copied its peers' state yet: nothing wrong, but no use.
     if (fetched.header.step < step) return undefined;
     return (await this.isVerified(session, fetched)) ? fetched : undefined;

@@ -191,6 +191,7 @@ export class Conductor {
   private createDivergences(): Divergences {
     const actions: DivergenceActions = {
       sessionOf: (workerId) => this.roster.get(workerId),
+      memberCount: () => this.roster.participants().length,
       settledHash: (step) => this.progress.book.settledHash(step),
       expel: (session, error) => this.departures.dismiss(session, error),
       keepEvidence: (evidence) => this.options.keepEvidence(evidence).catch((error) => this.chronicle.warnOf(error)),

@@ -11,9 +11,13 @@ import type { WorkerSession } from './worker-session.js';
 type Diverged = WorkerMessageOf<'diverged'>;
 
 const MAX_STRIKES = 2;
+/** Accusations and disputes that are remembered: incidents are few, and nobody shall fill the memory with them. */
+const MAX_KEPT = 256;
 
 export interface DivergenceActions {
   sessionOf(workerId: string): WorkerSession | undefined;
+  /** Workers of the view in force. */
+  memberCount(): number;
   settledHash(step: number): string | undefined;
   expel(session: WorkerSession, error: CoordError): void;
   /** Puts aside what the worker's state had otherwise; never rejects. */
@@ -35,8 +39,10 @@ export interface Evidence extends Pick<Diverged, 'step' | 'generation' | 'agreed
 export class Divergences {
   /** Steps of the incidents by worker. */
   private readonly strikes = new Map<string, Set<number>>();
-  /** Undecided steps: what each worker held. */
-  private readonly disputes = new Map<number, ReadonlyMap<string, string>>();
+  /** Undecided steps: what each worker says that it held. */
+  private readonly disputes = new Map<number, Map<string, string>>();
+  /** By step and accused. */
+  private readonly accusers = new Map<string, Set<string>>();
 
   constructor(
     private readonly chronicle: Chronicle,
@@ -69,12 +75,12 @@ export class Divergences {
   hear(session: WorkerSession, message: Diverged): void {
     const { step, agreedSha256 } = message;
     if (agreedSha256 === undefined) {
-      this.dispute(message);
+      this.dispute(session, message);
       return;
     }
     for (const { workerId, weightsSha256 } of message.dissenters) {
       const odd = this.actions.sessionOf(workerId);
-      if (odd) this.strike(odd, step, weightsSha256, agreedSha256);
+      if (odd && this.isProven(session, step, workerId)) this.strike(odd, step, weightsSha256, agreedSha256);
     }
     const own = message.dissenters.find(({ workerId }) => workerId === session.workerId);
     if (own) this.repaired(session, message, own);
@@ -90,12 +96,23 @@ export class Divergences {
     }
   }
 
-  private dispute({ step, dissenters, startsFrom }: Diverged): void {
-    if (this.disputes.has(step)) return;
-    this.disputes.set(step, new Map(dissenters.map(({ workerId, weightsSha256 }) => [workerId, weightsSha256])));
-    this.chronicle.split(step, dissenters, startsFrom ?? 0);
+  /** Its own word, or that of most members: who is wrong, or lies, must not cost another its place. */
+  private isProven({ workerId: speaker }: WorkerSession, step: number, accused: string): boolean {
+    if (speaker === accused) return true;
+    const accusers = keep(this.accusers, `${step} ${accused}`, new Set<string>()).add(speaker);
+    return accusers.size * 2 > this.actions.memberCount();
+  }
+
+  /** Everybody who goes back says so, and counts for itself alone. */
+  private dispute(session: WorkerSession, { step, dissenters, startsFrom }: Diverged): void {
+    const { workerId } = session;
+    if (!this.disputes.has(step)) this.chronicle.split(step, dissenters, startsFrom ?? 0);
+    const claims = keep(this.disputes, step, new Map<string, string>());
+    const own = dissenters.find((dissenter) => dissenter.workerId === workerId)?.weightsSha256;
+    if (own === undefined) return;
+    claims.set(workerId, own);
     const known = this.actions.settledHash(step);
-    if (known !== undefined) this.settled(step, known);
+    if (known !== undefined && own !== known) this.strike(session, step, own, known);
   }
 
   private repaired(session: WorkerSession, message: Diverged, own: Diverged['dissenters'][number]): void {
@@ -108,6 +125,15 @@ export class Divergences {
     const tell = () => this.chronicle.repaired(session, step, isIntact, differences);
     void this.actions.keepEvidence(evidence).then(tell);
   }
+}
+
+/** @returns what the map has for the key, or else `fresh`, which it has then; the oldest are forgotten. */
+function keep<K, V>(map: Map<K, V>, key: K, fresh: V): V {
+  const kept = map.get(key) ?? fresh;
+  map.set(key, kept);
+  const [oldest] = map.keys();
+  if (map.size > MAX_KEPT) map.delete(oldest);
+  return kept;
 }
 
 function divergedError(

@@ -133,6 +133,7 @@ export class Progress {
   retreat(session: WorkerSession, step: number): void {
     session.step = step;
     session.heldStep = step;
+    session.retreats++;
     this.book.retreat(session.workerId, step);
   }
 

@@ -36,6 +36,8 @@ export class WorkerSession {
   step = 0;
   /** Highest step whose state it has said to hold: when it became ready, and by its reports. */
   heldStep = 0;
+  /** How often it has gone back to an earlier one. */
+  retreats = 0;
   heardMs = 0;
   ready: WorkerMessageOf<'ready'> | undefined;
   finished: WorkerMessageOf<'finished'> | undefined;

@@ -29,6 +29,25 @@ describe('a state for a checkpoint', () => {
     expect((await worker.next('expelled')).message).toContain('the state of step 1 after it had reported step 2');
   });
 
+  it('expels nobody who has gone back with the others before it delivers', async () => {
+    const run = testRun({ checkpoint: { everySteps: 2, everyEpochs: 0 } });
+    const cluster = await startTestCluster({ run });
+    const workers = await cluster.training(2);
+    for (const step of [1, 2]) await reportAll(workers, step);
+    const dissenters = workers.map(({ workerId }) => ({ workerId, weightsSha256: hashAt(2), isIntact: true }));
+    const retreat = { type: 'diverged', generation: 1, step: 2, dissenters, differences: [], startsFrom: 0 } as const;
+    for (const worker of workers) {
+      await worker.next('state-request');
+      await worker.send(retreat);
+      await worker.upload(stateAt(0));
+    }
+    for (const step of [1, 2]) await reportAll(workers, step);
+    await workers[0].next('state-request');
+    await workers[0].upload(stateAt(2));
+    expect(await cluster.events.nth('checkpoint')).toMatchObject({ step: 2 });
+    expect(cluster.events.of('worker-lost')).toEqual([]);
+  });
+
   it('accepts a newer state than it asked for', async () => {
     const run = testRun({ checkpoint: { everySteps: 3, everyEpochs: 0 } });
     const cluster = await startTestCluster({ run });

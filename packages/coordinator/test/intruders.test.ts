@@ -243,8 +243,11 @@ describe('who knows a token, but is no honest worker', () => {
 
   it('cannot fill the memory with echoes of heartbeats that it does not read', async () => {
     const sent: Uint8Array[] = [];
-    const unread = new Promise<never>(() => {});
-    const link = { remote: 'a glutton', send: (message: Uint8Array) => (sent.push(message), unread) } as unknown as Link;
+    const send = (message: Uint8Array) => {
+      sent.push(message);
+      return new Promise<never>(() => {});
+    };
+    const link = { remote: 'a glutton', send } as unknown as Link;
     const hello = { name: 'glutton', hostName: 'test', pid: 1 } as Hello;
     const session = new WorkerSession('w1', hello, link, 'test-run', 't1');
     const heartbeat = { type: 'heartbeat', step: 0, generation: 0, phase: 'compiling', sentMs: 1 } as const;

@@ -66,6 +66,28 @@ describe('replicas that differ', () => {
     expect(JSON.parse(evidence)).toMatchObject({ agreedSha256: hashAt(1), differences: [difference] });
   });
 
+  it('lets no worker have another one expelled by its word alone, in either way', async () => {
+    const cluster = await startTestCluster({ minWorkers: 1 });
+    const workers = await cluster.training(4);
+    const [liar, victim, third, fourth] = workers;
+    await reportAll(workers, 1);
+    await reportAll(workers, 2);
+    await cluster.events.nth('step', 2);
+    const accuse = (speaker: typeof liar, step: number, more: object = { agreedSha256: hashAt(step) }) => {
+      const dissenters = [{ workerId: victim.workerId, weightsSha256: hashAt(step, 0.25), isIntact: true }];
+      return speaker.send({ type: 'diverged', generation: 1, step, dissenters, differences: [], ...more });
+    };
+    for (const step of [1, 2]) await accuse(liar, step);
+    for (const step of [1, 2]) await accuse(liar, step, { startsFrom: step });
+    await accuse(third, 2);
+    await reportAll(workers, 3);
+    await cluster.events.nth('step', 3);
+    expect(cluster.events.of('worker-diverged')).toEqual([]);
+    // Three of four have a majority.
+    await accuse(fourth, 2);
+    expect(await cluster.events.nth('worker-diverged')).toMatchObject({ workerId: victim.workerId, step: 2 });
+  });
+
   it('names the one that was wrong once workers that went back have computed the step again', async () => {
     const cluster = await startTestCluster({ minWorkers: 1 });
     const workers = await cluster.training(2);

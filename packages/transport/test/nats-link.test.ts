@@ -66,8 +66,14 @@ describe.skipIf(natsServerProgram === undefined)('over NATS (skipped where there
     onTestFinished(() => closed.stop());
     const dial = (pass?: string) =>
       openNats({ servers: closed.url, timeoutMs: 60_000, credentials: pass ? { user: 'trainer', pass } : undefined });
-    await expect(dial('a guess')).rejects.toMatchObject({ code: 'TOKEN_WRONG', message: expect.stringMatching(/refuses the credentials/) });
-    await expect(dial()).rejects.toMatchObject({ code: 'TOKEN_WRONG', message: expect.stringMatching(/wants credentials/) });
+    await expect(dial('a guess')).rejects.toMatchObject({
+      code: 'TOKEN_WRONG',
+      message: expect.stringMatching(/refuses the credentials/),
+    });
+    await expect(dial()).rejects.toMatchObject({
+      code: 'TOKEN_WRONG',
+      message: expect.stringMatching(/wants credentials/),
+    });
     await (await dial('open sesame')).close();
   });
 

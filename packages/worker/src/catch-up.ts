@@ -6,7 +6,7 @@
 import type { View } from '@coord/protocol';
 import type { Logger } from 'pino';
 import type { HostState } from './host-state.js';
-import { copyState, type StateSource } from './state-copy.js';
+import { copyState, type SourcePatience, type StateSource } from './state-copy.js';
 import { StateFollower } from './state-follower.js';
 import type { UpdateParts } from './update.js';
 
@@ -21,6 +21,7 @@ export interface CatchUpOptions {
   readonly view: View;
   readonly sourceOf: (rank: number) => StateSource;
   readonly parts: UpdateParts;
+  readonly patience: SourcePatience;
   readonly logger: Logger;
 }
 
@@ -31,12 +32,12 @@ export function sourceRanks(size: number, start: number): number[] {
 }
 
 /** @throws CoordError when the state cannot be had in this way. */
-export async function catchUp({ view, sourceOf, parts, logger }: CatchUpOptions): Promise<StateFollower> {
+export async function catchUp({ view, sourceOf, parts, patience, logger }: CatchUpOptions): Promise<StateFollower> {
   const ranks = sourceRanks(view.members.length, view.generation % view.members.length);
   const sources = ranks.map(sourceOf);
-  const follower = await StateFollower.open(sources[0], parts);
+  const follower = await StateFollower.open(sources[0], parts, patience);
   try {
-    const step = await copyAtBoundary(sources, parts.state, follower.since);
+    const step = await copyAtBoundary(sources, parts.state, follower.since, patience);
     follower.begin();
     await follower.caughtUp();
     logger.info({ copied: step, step: parts.state.step, sources: ranks }, 'caught up while the others train');
@@ -47,10 +48,15 @@ export async function catchUp({ view, sourceOf, parts, logger }: CatchUpOptions)
   }
 }
 
-async function copyAtBoundary(sources: readonly StateSource[], state: HostState, since: number): Promise<number> {
+async function copyAtBoundary(
+  sources: readonly StateSource[],
+  state: HostState,
+  since: number,
+  patience: SourcePatience,
+): Promise<number> {
   let newest = since;
   for (let lead = LEAD_STEPS; lead <= LEAD_STEPS * 2 ** MAX_ATTEMPTS; lead *= 2) {
-    const passed = await copyState(sources, state, newest + lead);
+    const passed = await copyState(sources, state, newest + lead, patience);
     if (passed === undefined) return state.step;
     newest = passed;
   }

@@ -5,12 +5,10 @@ import type { Divergence, Split } from './synchronise.js';
 
 type Diverged = WorkerMessageOf<'diverged'>;
 
-/** By the lowest rank that was right, for all, and by each dissenter, for itself; the others have nothing to say. */
+/** By everybody who has seen it: one worker's word against another is no proof. Who had another step has nothing to say. */
 export function divergenceReport(divergence: Divergence, view: View, rank: number): Diverged | undefined {
   const { step, testimonies, agreedSha256 } = divergence;
-  const isRight = (at: number) => testimonies[at].step === step && !divergence.dissenters.includes(at);
-  const spokesman = [...testimonies.keys()].findIndex(isRight);
-  if (rank !== spokesman && !divergence.dissenters.includes(rank)) return undefined;
+  if (testimonies[rank].step !== step) return undefined;
   const dissenters = dissentersOf(view, testimonies, divergence.dissenters);
   const differences = divergence.differences.slice(0, MAX_DIFFERENCES);
   return { type: 'diverged', generation: view.generation, step, agreedSha256, dissenters, differences };

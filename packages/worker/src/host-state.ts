@@ -18,6 +18,8 @@ export interface Spare {
 
 type Checksum = (bytes: Uint8Array) => number;
 
+const STEP_BYTES = 4;
+
 /** @param weightsSha256 of its weights. */
 export function checkNumberOf(replica: Replica, weightsSha256: string, checksum: Checksum): number {
   const slots = [...replica.slots.values()].map((values) => checksum(bytesOf(values)));
@@ -25,8 +27,9 @@ export function checkNumberOf(replica: Replica, weightsSha256: string, checksum:
   return checksum(Buffer.concat([digest, Buffer.from(Int32Array.from(slots).buffer)])) >>> 0;
 }
 
+/** Without the step. */
 function digestOf({ weights, exponents }: Replica, weightsSha256: string, checksum: Checksum): Uint8Array {
-  const bytes = Buffer.alloc(DIGEST_BYTES);
+  const bytes = Buffer.alloc(DIGEST_BYTES - STEP_BYTES);
   bytes.write(weightsSha256, 0, 8, 'hex');
   bytes.writeInt32LE(checksum(bytesOf(weights)), 8);
   bytes.writeInt32LE(checksum(exponents), 12);
@@ -52,7 +55,9 @@ export class HostState {
 
   /** What must be equal on all replicas, as it is now, before anybody adds up what was computed from it. Costs one reading. */
   digest(): Uint8Array {
-    return digestOf(this, this.weightsSha256, this.checksum);
+    const step = Buffer.alloc(STEP_BYTES);
+    step.writeUInt32LE(this.step);
+    return Buffer.concat([digestOf(this, this.weightsSha256, this.checksum), step]);
   }
 
   /** Checksum of everything that decides the rest of the run, as it is now. */

@@ -161,6 +161,11 @@ export class Host {
     };
   }
 
+  /** What this host tells of its state is true until it moves on with the others: updates made elsewhere wait. */
+  async holdState(): Promise<void> {
+    await this.follower?.hold();
+  }
+
   /** An update that was made elsewhere has come out otherwise here. */
   async mendState(): Promise<void> {
     if (!this.state.isTorn) return;

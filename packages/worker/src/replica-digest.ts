@@ -4,8 +4,11 @@
  * equal, so one reduction that everybody needs anyway proves that all replicas are.
  */
 
-/** SHA-256 prefix of the weights as they came out of the last update, checksum of the weights as they are, of the exponents. */
-export const DIGEST_BYTES = 16;
+/**
+ * SHA-256 prefix of the weights as they came out of the last update, checksum of the weights as they are, of the exponents; and the
+ * step, since an update that is left out changes nothing else.
+ */
+export const DIGEST_BYTES = 20;
 /** The digest and its complement. */
 export const SPREAD_BYTES = 2 * DIGEST_BYTES;
 

@@ -1,5 +1,6 @@
 /** Copies a training state from several hosts at once, a part from each, and verifies the whole. */
 import {
+  type Clock,
   CoordError,
   decodeMessage,
   encodeMessage,
@@ -20,6 +21,12 @@ export interface StateSource {
   open(): Promise<Link>;
 }
 
+/** How long a source may be silent. */
+export interface SourcePatience {
+  readonly clock: Clock;
+  readonly timeoutMs: number;
+}
+
 /** Parts begin on multiples of this, so that none splits a number. */
 const PART_UNIT_BYTES = 64;
 
@@ -27,6 +34,7 @@ const PART_UNIT_BYTES = 64;
  * Replaces the state by the one that all sources hold after `step`. It is received aside and verified first: a copy that breaks off
  * leaves the state as it was, which takes the memory of another state meanwhile.
  *
+ * @param patience the source may be silent no longer than this, also while the step is still to come.
  * @returns undefined, or the step of a source that has gone on already.
  * @throws CoordError STATE_UNAVAILABLE (lost source, wrong size, wrong hash), LINK_CLOSED, MESSAGE_INVALID.
  */
@@ -34,11 +42,12 @@ export async function copyState(
   sources: readonly StateSource[],
   state: HostState,
   step: number,
+  patience?: SourcePatience,
 ): Promise<number | undefined> {
   const spare = state.createSpare();
   const { replica: received } = spare;
   const parts = partsOf(stateSections({ ...received, step }), sources.length);
-  const answers = await allOrFirstError(parts.map((part, index) => copyPart(sources[index], part, step)));
+  const answers = await allOrFirstError(parts.map((part, index) => copyPart(sources[index], part, step, patience)));
   const refused = answers.flatMap((answer) => (answer.type === 'refused' ? answer.step : []));
   if (refused.length > 0) return Math.max(...refused);
   const weightsSha256 = await requireWhole(spare, answers as StateReplyOf<'copy-begin'>[], sources);
@@ -76,30 +85,43 @@ async function copyPart(
   source: StateSource,
   { start, end, targets }: Part,
   step: number,
+  patience: SourcePatience | undefined,
 ): Promise<StateReplyOf<'copy-begin'> | StateReplyOf<'refused'>> {
   const link = await source.open();
   try {
     await link.send(encodeMessage({ type: 'copy', step, start, end }));
-    const begin = await receiveReply(link, source.label);
+    const begin = await receiveReply(link, source.label, patience);
     if (begin.type === 'refused') return begin;
     if (begin.type !== 'copy-begin' || begin.step !== step) throw bad(source.label, 'does not begin as it should');
-    await receivePieces(link, source.label, targets);
+    await receivePieces(link, source.label, targets, patience);
     return begin;
   } finally {
     void link.close('done');
   }
 }
 
-export async function receiveReply(link: Link, from: string): Promise<StateReply> {
-  return decodeMessage(stateReplySchema, await link.receive(), { from });
+/** @throws CoordError LINK_CLOSED, also when the patience ends; MESSAGE_INVALID. */
+export async function receiveReply(link: Link, from: string, patience?: SourcePatience): Promise<StateReply> {
+  const giveUp = () => void link.close(`nothing came from ${from} for ${patience?.timeoutMs} ms`);
+  const cancel = patience?.clock.after(patience.timeoutMs, giveUp);
+  try {
+    return decodeMessage(stateReplySchema, await link.receive(), { from });
+  } finally {
+    cancel?.();
+  }
 }
 
 /** Fills the targets, one after the other, and expects the end then. */
-export async function receivePieces(link: Link, from: string, targets: readonly Uint8Array[]): Promise<void> {
+export async function receivePieces(
+  link: Link,
+  from: string,
+  targets: readonly Uint8Array[],
+  patience?: SourcePatience,
+): Promise<void> {
   const open = targets.filter((target) => target.byteLength > 0);
   let at = 0;
   for (;;) {
-    const message = await receiveReply(link, from);
+    const message = await receiveReply(link, from, patience);
     if (message.type === 'end') break;
     const target = open[0];
     if (message.type !== 'piece' || !target || at + message.data.byteLength > target.byteLength) {

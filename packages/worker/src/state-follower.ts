@@ -1,7 +1,7 @@
 /** Follows a host that trains: makes every update that it makes, from the same gradient, and is never more than a moment behind. */
 import { CoordError, encodeMessage, type StateReplyOf } from '@coord/protocol';
 import type { Link } from '@coord/transport';
-import { receivePieces, receiveReply, type StateSource } from './state-copy.js';
+import { receivePieces, receiveReply, type SourcePatience, type StateSource } from './state-copy.js';
 import { applyUpdate, type UpdateParts } from './update.js';
 
 /** Updates that are read ahead of the one in work; beyond that the link's own back-pressure holds the sender. */
@@ -16,6 +16,8 @@ export class StateFollower {
   readonly #updates: Update[] = [];
   #ended: Error | undefined;
   #isApplying = false;
+  /** Updates to later steps wait. */
+  #limit = Number.POSITIVE_INFINITY;
   #changed: () => void = () => {};
   #change: Promise<void> = new Promise(() => {});
 
@@ -31,11 +33,11 @@ export class StateFollower {
   }
 
   /** @throws CoordError LINK_CLOSED, STATE_UNAVAILABLE, MESSAGE_INVALID. */
-  static async open(source: StateSource, parts: UpdateParts): Promise<StateFollower> {
+  static async open(source: StateSource, parts: UpdateParts, patience?: SourcePatience): Promise<StateFollower> {
     const link = await source.open();
     try {
       await link.send(encodeMessage({ type: 'follow' }));
-      const reply = await receiveReply(link, source.label);
+      const reply = await receiveReply(link, source.label, patience);
       if (reply.type !== 'following') throw broken(source.label, `answered with ${reply.type}`);
       return new StateFollower(link, source.label, reply.step, parts);
     } catch (error) {
@@ -49,6 +51,21 @@ export class StateFollower {
     void this.#applyAll();
   }
 
+  /**
+   * Makes no further update but those that `reach` asks for; resolves when none is in work. What is told about the state then stays
+   * true: a source may have completed a step that nobody else has, and be gone.
+   */
+  async hold(): Promise<void> {
+    this.#limit = 0;
+    while (this.#isApplying) await this.#change;
+  }
+
+  /** Updates are made again as they come. */
+  release(): void {
+    this.#limit = Number.POSITIVE_INFINITY;
+    this.#tell();
+  }
+
   /** Nothing that has arrived is left to be made. */
   async caughtUp(): Promise<void> {
     while (!this.#ended && (this.#updates.length > 0 || this.#isApplying)) await this.#change;
@@ -58,6 +75,8 @@ export class StateFollower {
   async reach(step: number, signal: AbortSignal): Promise<boolean> {
     const { state } = this.parts;
     const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    this.#limit = step;
+    this.#tell();
     const isUnderWay = () => (state.step < step && !this.#ended) || this.#isApplying;
     while (isUnderWay() && !signal.aborted) await Promise.race([this.#change, aborted]);
     return state.step === step && !state.isTorn && !this.#isApplying;
@@ -95,9 +114,13 @@ export class StateFollower {
 
   async #applyAll(): Promise<void> {
     while (!this.#ended) {
-      const update = this.#updates.shift();
-      if (!update) await this.#change;
-      else if (update.step > this.parts.state.step) await this.#apply(update);
+      const [update] = this.#updates;
+      if (!update || update.step > this.#limit) {
+        await this.#change;
+        continue;
+      }
+      this.#updates.shift();
+      if (update.step > this.parts.state.step) await this.#apply(update);
       // An update that the copied state has in it already makes room for another one, too.
       else this.#tell();
     }

@@ -64,6 +64,7 @@ async function enterView(active: ActiveView, host: Host): Promise<Ring> {
 
 async function nextView(host: Host): Promise<ActiveView | undefined> {
   host.enter(host.finished ? 'finished' : 'waiting');
+  host.follower?.release();
   return host.membership.next();
 }
 
@@ -93,10 +94,11 @@ async function settle(session: Session): Promise<Agreement> {
   const { host, active, ring } = session;
   const { view, rank, signal } = active;
   const { run, network, keys, clock, timeoutMs } = host;
-  const reach = (step: number) => host.reachByFollowing(step, signal);
+  const reach = (step: number, within: AbortSignal) => host.reachByFollowing(step, within);
   const context = { ring, view, rank, signal, run, network, keys, clock, timeoutMs, reach };
   for (;;) {
     host.enter('syncing');
+    await host.holdState();
     await host.mendState();
     const outcome = await synchronise(context, host.state, host.record());
     if (outcome.type === 'agreed') {

@@ -2,7 +2,7 @@
  * The first thing that happens in a view: everybody tells where it stands, and whoever is behind copies the state of a host
  * at the highest step. With grains there is nothing to vote on or to roll back: a step has one possible result.
  */
-import { type ArrayDifference, CoordError, type RunSpec } from '@coord/protocol';
+import { type ArrayDifference, type Clock, CoordError, type RunSpec } from '@coord/protocol';
 import type { Ring } from '@coord/ring';
 import { decodeRecord, encodeRecord, type HostRecord, NOTHING_HELD, settleHeldGrains } from './grain-book.js';
 import type { HostState } from './host-state.js';
@@ -52,7 +52,7 @@ export interface SyncContext extends PeerContext {
   readonly signal: AbortSignal;
   readonly run: RunSpec;
   /** Brings the state to this step without a copy, where it is kept up to date from elsewhere. */
-  readonly reach: (step: number) => Promise<boolean>;
+  readonly reach: (step: number, signal: AbortSignal) => Promise<boolean>;
 }
 
 /** @throws CoordError RING_BROKEN, RING_TIMEOUT, VIEW_CHANGED, STATE_UNAVAILABLE. */
@@ -67,9 +67,10 @@ export async function synchronise(context: SyncContext, state: HostState, own: H
   if (sources.length === 0) return { type: 'split', step, testimonies: comparison.testimonies };
   const copies = records.map((record, at) => record.step < step || dissenters.includes(at));
   const before = dissenters.includes(rank) ? await state.snapshot() : undefined;
-  if (copies[rank]) await copyFromRanks(context, sources, state, step);
-  // Nobody goes on before the last one has copied: the states that are being read must not move.
-  if (copies.includes(true)) await ring.allGather(Uint8Array.of(1));
+  if (copies.includes(true))
+    await copyTogether(context, (within) =>
+      copies[rank] ? copyFromRanks(within, sources, state, step) : Promise.resolve(),
+    );
   return {
     type: 'agreed',
     held: settleHeldGrains(records.map((record, at) => (dissenters.includes(at) ? withoutGrains(record) : record))),
@@ -110,6 +111,39 @@ function divergenceOf(
   return { step, testimonies, dissenters, agreedSha256: testimonies[sources[0]].weightsSha256, differences };
 }
 
+/** Of the time for which a ring may be silent. */
+const NEWS_SHARE = 3;
+
+/**
+ * Nobody goes on before the last one has copied: the states that are being read must not move. A copy may take longer than a ring may
+ * be silent, so whoever is not done says so now and then. When this settles, nothing is being copied any more.
+ */
+async function copyTogether(context: SyncContext, copy: (within: SyncContext) => Promise<void>): Promise<void> {
+  const { ring, clock, timeoutMs } = context;
+  const giveUp = new AbortController();
+  let isDone = false;
+  const copying = copy({ ...context, signal: AbortSignal.any([context.signal, giveUp.signal]) }).then(() => {
+    isDone = true;
+  });
+  try {
+    for (let said: Uint8Array[] = []; said.length === 0 || said.some(([done]) => done === 0); ) {
+      await doneOrLater(copying, clock, timeoutMs / NEWS_SHARE);
+      said = await ring.allGather(Uint8Array.of(isDone ? 1 : 0));
+    }
+  } finally {
+    giveUp.abort();
+    await copying.catch(() => {});
+  }
+}
+
+/** Resolves when the work is done, or after a while. @throws what the work rejects with. */
+function doneOrLater(work: Promise<void>, clock: Clock, delayMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const cancel = clock.after(delayMs, resolve);
+    work.then(resolve, reject).finally(cancel);
+  });
+}
+
 /** Hosts that one laggard copies from. */
 const MAX_SOURCES = 4;
 
@@ -119,9 +153,9 @@ async function copyFromRanks(
   state: HostState,
   step: number,
 ): Promise<void> {
-  if (await context.reach(step)) return;
+  if (await context.reach(step, context.signal)) return;
   const sources = ranks.slice(0, MAX_SOURCES).map((rank) => stateSource(context, rank));
-  const passed = await copyState(sources, state, step);
+  const passed = await copyState(sources, state, step, context);
   if (passed === undefined) return;
   throw new CoordError('STATE_UNAVAILABLE', `a peer is at step ${passed} already, step ${step} was due`);
 }

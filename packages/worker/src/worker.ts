@@ -24,8 +24,8 @@ import { realSurroundings, type Surroundings } from './surroundings.js';
 import type { UpdateParts } from './update.js';
 import type { WorkerHandle, WorkerOptions, WorkerResult } from './worker-options.js';
 
-/** Time for a newcomer to come level with those that train; after that it enters as it is, and copies while they wait. */
-const CATCH_UP_TIMEOUT_MS = 60_000;
+/** A newcomer hears nothing for so long of those that train: then it enters as it is, and copies while they wait. */
+const CATCH_UP_SILENCE_MS = 60_000;
 const COORDINATOR_PATIENCE_MS = 120_000;
 
 /**
@@ -184,16 +184,14 @@ async function followPeers(
 ): Promise<StateFollower | undefined> {
   const view = await connection.ask((session) => session.requestPeers());
   if (!view) return undefined;
-  const giveUp = new AbortController();
-  const cancel = peers.clock.after(CATCH_UP_TIMEOUT_MS, () => giveUp.abort());
-  const sourceOf = (rank: number) => stateSource({ ...peers, view, signal: giveUp.signal }, rank);
+  const { signal } = new AbortController();
+  const sourceOf = (rank: number) => stateSource({ ...peers, view, signal }, rank);
+  const patience = { clock: peers.clock, timeoutMs: CATCH_UP_SILENCE_MS };
   try {
-    return await catchUp({ view, sourceOf, parts, logger });
+    return await catchUp({ view, sourceOf, parts, patience, logger });
   } catch (error) {
     logger.info({ reason: toErrorRecord(error).message }, 'the state comes from the coordinator first');
     return undefined;
-  } finally {
-    cancel();
   }
 }
 

@@ -170,6 +170,27 @@ describe('a follower', () => {
     expect(copy.state.weightsSha256).toBe(host.state.weightsSha256);
   });
 
+  it('that is held makes only what is asked for, and goes on when it is released', async () => {
+    const host = trainer(3);
+    const server = new StateServer(host.state);
+    const copy = trainer(0);
+    const follower = await StateFollower.open(sourceOver(server), copy.parts);
+    await copyState([sourceOver(server)], copy.state, 3);
+    follower.begin();
+    await follower.hold();
+    for (let step = 0; step < 3; step++) await trainOneStep(host, server);
+    for (let turns = 0; turns < 50; turns++) await new Promise((resolve) => setImmediate(resolve));
+    expect(copy.state.step).toBe(3);
+    const { signal } = new AbortController();
+    expect(await follower.reach(5, signal)).toBe(true);
+    for (let turns = 0; turns < 50; turns++) await new Promise((resolve) => setImmediate(resolve));
+    expect(copy.state.step).toBe(5);
+    follower.release();
+    expect(await follower.reach(6, signal)).toBe(true);
+    await follower.close();
+    expect(copy.state.weightsSha256).toBe(host.state.weightsSha256);
+  });
+
   it('that comes to other weights says so and is torn', async () => {
     const host = trainer(3);
     const server = new StateServer(host.state);
