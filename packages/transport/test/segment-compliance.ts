@@ -11,8 +11,11 @@ export interface SegmentFixture {
   dispose(): Promise<void>;
 }
 
-const patterned = (size: number, seed = size): Uint8Array =>
-  Uint8Array.from({ length: size }, (_, index) => (index * 31 + seed) & 0xff);
+function patterned(size: number, seed = size): Uint8Array {
+  const bytes = new Uint8Array(size);
+  for (let index = 0; index < size; index++) bytes[index] = index * 31 + seed;
+  return bytes;
+}
 
 export function testSegmentLink(name: string, create: () => Promise<SegmentFixture>): void {
   describe(`a ${name} segment link`, () => {
@@ -169,6 +172,18 @@ export function testSegmentLink(name: string, create: () => Promise<SegmentFixtu
         expect(target[frameBytes - 1]).toBe(((frameBytes - 1) * 31 + index) & 0xff);
       }
       await sending;
+    });
+
+    it('tells of each frame when it has left, though those behind it cannot leave', async () => {
+      const { sender, receiver } = await open();
+      // More than a Unix-domain socket takes for a reader that is not there, and most of what TCP may.
+      const frame = new Uint8Array(1_000_000);
+      const outcomes = Array.from({ length: 48 }, () => sender.send(frame));
+      const read = 4;
+      for (let index = 0; index < read; index++) await receiver.receive(new Uint8Array(frame.length));
+      await Promise.all(outcomes.slice(0, read));
+      receiver.close();
+      await Promise.allSettled(outcomes);
     });
 
     it('may be closed twice and by both ends at once', async () => {
