@@ -2,7 +2,7 @@
  * Checkpointer: holds the newest state that the coordinator knows, gets newer ones from workers, verifies and saves them.
  * A worker answers with the state of the last step that it completed, so what comes may be newer than what was asked for.
  */
-import { type Clock, CoordError, type TrainingState } from '@coord/protocol';
+import { type Clock, CoordError, isCoordError, type TrainingState } from '@coord/protocol';
 import { type HashedState, type StateShape, shapeOf } from './state-transfer.js';
 import type { WorkerSession } from './worker-session.js';
 
@@ -88,7 +88,7 @@ export class Checkpointer {
     });
     // As of now: while its state is on the way, the worker goes on and reports further steps.
     const { heldStep, retreats } = session;
-    const fetched = await session.requestState().finally(cancel);
+    const fetched = await this.requestState(session).finally(cancel);
     const { step: fetchedStep } = fetched.header;
     // Unless all have gone back meanwhile, because nobody could say whose state is right.
     if (fetchedStep < heldStep && session.retreats === retreats)
@@ -96,6 +96,14 @@ export class Checkpointer {
     // A newcomer that has not copied its peers' state yet: nothing wrong, but no use.
     if (fetched.header.step < step) return undefined;
     return (await this.isVerified(session, fetched)) ? fetched : undefined;
+  }
+
+  private async requestState(session: WorkerSession): Promise<HashedState> {
+    try {
+      return await session.requestState();
+    } catch (error) {
+      throw isCoordError(error, 'MESSAGE_INVALID') ? this.distrust(session, error) : error;
+    }
   }
 
   /** The step may be newer than any that all agreed on; without its worker the others may never come to it. */

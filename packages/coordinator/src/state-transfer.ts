@@ -2,8 +2,7 @@
 import {
   CoordError,
   createLayout,
-  hashState,
-  hashWeights,
+  headerOfGradually,
   LIMITS,
   type ParameterSpec,
   type StateHeader,
@@ -97,14 +96,17 @@ export class StateAssembler {
     }
   }
 
-  /** @throws CoordError MESSAGE_INVALID when it is too short, or has other hashes than its header says. */
-  finish(): HashedState {
+  /**
+   * Hashes it with pauses: meanwhile others are heard.
+   *
+   * @throws CoordError MESSAGE_INVALID when it is too short, or has other hashes than its header says.
+   */
+  async finish(): Promise<HashedState> {
     if (this.section < this.sections.length) throw this.wrong('is shorter than its header says');
     const { header, state } = this;
-    if (hashState(state) !== header.stateSha256) throw this.wrong('does not have the hash that its header says');
-    if (hashWeights(state.layout, state.weights) !== header.weightsSha256) {
-      throw this.wrong('has other weights than its header says');
-    }
+    const found = await headerOfGradually(state);
+    if (found.stateSha256 !== header.stateSha256) throw this.wrong('does not have the hash that its header says');
+    if (found.weightsSha256 !== header.weightsSha256) throw this.wrong('has other weights than its header says');
     return { header, state };
   }
 

@@ -142,7 +142,7 @@ export class WorkerSession {
       .then(() => {});
   }
 
-  /** Asks for the worker's state. Rejects when the link ends, or when what comes is not what it says it is. */
+  /** Asks for the worker's state. Rejects when the link ends (LINK_CLOSED), or when what has come is not what it says it is. */
   requestState(): Promise<HashedState> {
     return new Promise((resolve, reject) => {
       this.upload = { assembler: undefined, resolve, reject };
@@ -150,7 +150,7 @@ export class WorkerSession {
     });
   }
 
-  /** @throws CoordError MESSAGE_UNEXPECTED when no state was asked for, MESSAGE_INVALID, CHECKPOINT_MISMATCH */
+  /** @throws CoordError MESSAGE_UNEXPECTED when no state was asked for, MESSAGE_INVALID when it is too long, CHECKPOINT_MISMATCH */
   acceptState(message: StateMessage, expected: StateShape): void {
     const upload = this.upload;
     if (!upload) throw unexpected(this.label, message.type, 'nobody asked it for its state');
@@ -172,8 +172,7 @@ export class WorkerSession {
   }
 
   private completeUpload(upload: Upload): void {
-    const state = upload.assembler!.finish();
     this.upload = undefined;
-    upload.resolve(state);
+    upload.assembler!.finish().then(upload.resolve, upload.reject);
   }
 }

@@ -10,7 +10,7 @@ async function messagesOf(state: TrainingState, chunkBytes: number): Promise<Sta
   return messages;
 }
 
-function assemble(messages: readonly StateMessage[], expected = shapeOf(stateAt(0))) {
+async function assemble(messages: readonly StateMessage[], expected = shapeOf(stateAt(0))) {
   let assembler: StateAssembler | undefined;
   for (const message of messages) {
     if (message.type === 'state-begin') assembler = new StateAssembler('w1 (test)', message.header, expected);
@@ -24,7 +24,7 @@ describe('a state on a link', () => {
     const state = stateAt(5);
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 9000 }), async (chunkBytes) => {
-        const arrived = assemble(await messagesOf(state, chunkBytes));
+        const arrived = await assemble(await messagesOf(state, chunkBytes));
         expect(hashState(arrived.state)).toBe(hashState(state));
         expect(arrived.state.layout).toEqual(state.layout);
       }),
@@ -35,35 +35,37 @@ describe('a state on a link', () => {
   it('is refused when it is shorter or longer than its header says', async () => {
     const messages = await messagesOf(stateAt(5), 1000);
     const shorter = [...messages.slice(0, -2), messages.at(-1)!];
-    expect(() => assemble(shorter)).toThrow(/shorter than its header says/);
+    await expect(assemble(shorter)).rejects.toThrow(/shorter than its header says/);
     const longer = [...messages.slice(0, -1), { type: 'state-chunk' as const, data: new Uint8Array(1) }];
-    expect(() => assemble(longer)).toThrow(/longer than its header says/);
+    await expect(assemble(longer)).rejects.toThrow(/longer than its header says/);
   });
 
   it('is refused when any byte of it is changed', async () => {
     const messages = await messagesOf(stateAt(5), 100_000);
-    const property = fc.property(
+    const property = fc.asyncProperty(
       fc.nat({ max: 2 }),
       fc.nat(),
       fc.integer({ min: 1, max: 255 }),
-      (chunk, at, change) => {
+      async (chunk, at, change) => {
         const changed = messages.map((message, index) => {
           if (message.type !== 'state-chunk' || index !== chunk + 1) return message;
           const data = Uint8Array.from(message.data);
           data[at % data.length] ^= change;
           return { ...message, data };
         });
-        expect(() => assemble(changed)).toThrow(/does not have the hash/);
+        await expect(assemble(changed)).rejects.toThrow(/does not have the hash/);
       },
     );
-    fc.assert(property, { numRuns: 100 });
+    await fc.assert(property, { numRuns: 100 });
   });
 
   it('is refused when its weights are not those that its header names', async () => {
     const state = stateAt(5);
     const header = { ...headerOf(state), weightsSha256: headerOf(stateAt(6)).weightsSha256 };
     const [, ...rest] = await messagesOf(state, 1000);
-    expect(() => assemble([{ type: 'state-begin', header }, ...rest])).toThrow(/other weights than its header says/);
+    await expect(assemble([{ type: 'state-begin', header }, ...rest])).rejects.toThrow(
+      /other weights than its header says/,
+    );
   });
 
   it('of another model is refused before any memory is taken for it', () => {

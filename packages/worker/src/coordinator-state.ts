@@ -9,20 +9,20 @@ export async function uploadState(session: CoordinatorSession, state: HostState)
 }
 
 /** @throws CoordError LINK_CLOSED and the like when the coordinator is lost on the way, and what StateReceiver throws. */
-export function fetchState(session: CoordinatorSession, state: HostState): Promise<void> {
+export async function fetchState(session: CoordinatorSession, state: HostState): Promise<void> {
   const { replica: received } = state.createSpare();
   const receiver = new StateReceiver(received, 'the coordinator');
-  return new Promise((resolve, reject) => {
+  const whole = new Promise<void>((resolve, reject) => {
     session.requestState((message: StateMessage) => {
       try {
-        const step = receiver.accept(message);
-        if (step === undefined) return;
-        state.replace({ ...received, step }, receiver.weightsSha256);
-        resolve();
+        if (receiver.accept(message)) resolve();
       } catch (error) {
         reject(error);
       }
     });
     session.onLost(reject);
   });
+  await whole;
+  const step = await receiver.verified();
+  await state.mutate(async () => state.replace({ ...received, step }, receiver.weightsSha256));
 }

@@ -7,13 +7,20 @@ import { applyUpdate, type UpdateParts } from './update.js';
 /** Updates that are read ahead of the one in work; beyond that the link's own back-pressure holds the sender. */
 const READ_AHEAD = 4;
 
-interface Update extends StateReplyOf<'update-begin'> {
+/** Where an update is received. */
+interface Room {
   readonly mean: Float32Array;
   readonly exponents: Uint8Array;
 }
 
+interface Update extends StateReplyOf<'update-begin'> {
+  readonly room: Room;
+}
+
 export class StateFollower {
   readonly #updates: Update[] = [];
+  /** Rooms of updates that have been made: fresh ones for every update cost more than what is copied into them. */
+  readonly #free: Room[] = [];
   #ended: Error | undefined;
   #isApplying = false;
   /** Updates to later steps wait. */
@@ -105,11 +112,14 @@ export class StateFollower {
   async #receiveUpdate(): Promise<Update> {
     const begin = await receiveReply(this.link, this.label);
     if (begin.type !== 'update-begin') throw broken(this.label, `sent ${begin.type} where an update was due`);
+    const room = this.#free.pop() ?? this.#createRoom();
+    await receivePieces(this.link, this.label, [new Uint8Array(room.mean.buffer), room.exponents]);
+    return { ...begin, room };
+  }
+
+  #createRoom(): Room {
     const { totalSize, blockCount } = this.parts.state.layout;
-    const mean = new Float32Array(totalSize);
-    const exponents = new Uint8Array(blockCount);
-    await receivePieces(this.link, this.label, [new Uint8Array(mean.buffer), exponents]);
-    return { ...begin, mean, exponents };
+    return { mean: new Float32Array(totalSize), exponents: new Uint8Array(blockCount) };
   }
 
   async #applyAll(): Promise<void> {
@@ -122,7 +132,8 @@ export class StateFollower {
       this.#updates.shift();
       if (update.step > this.parts.state.step) await this.#apply(update);
       // An update that the copied state has in it already makes room for another one, too.
-      else this.#tell();
+      this.#free.push(update.room);
+      this.#tell();
     }
   }
 
@@ -131,9 +142,9 @@ export class StateFollower {
     this.#isApplying = true;
     try {
       if (update.step !== state.step + 1) throw broken(this.label, `left out step ${state.step + 1}`);
-      compute.mean.set(update.mean);
-      const { skipped, exponents } = update;
-      await applyUpdate(this.parts, { step: state.step, skipped, exponents });
+      const { skipped, room } = update;
+      compute.mean.set(room.mean);
+      await applyUpdate(this.parts, { step: state.step, skipped, exponents: room.exponents });
       if (state.weightsSha256 === update.weightsSha256) return;
       state.isTorn = true;
       throw broken(this.label, `came to other weights at step ${update.step} than this host from the same gradient`);

@@ -15,6 +15,7 @@ import {
 import type { Link } from '@coord/transport';
 import type { HostState } from './host-state.js';
 import { piecesOf } from './state-pieces.js';
+import { UpdateCopies } from './update-copies.js';
 
 /** A follower that is so far behind holds too much memory here; it is let go, and copies again. */
 const MAX_BACKLOG_BYTES = 256 * 1024 * 1024;
@@ -27,6 +28,8 @@ type CompletedUpdate = Omit<StateReplyOf<'update-begin'>, 'type'>;
 interface Batch {
   readonly messages: readonly StateReply[];
   readonly sizeBytes: number;
+  /** To be called once by everybody that it was pushed to, when its bytes are not read any more. */
+  release(): void;
 }
 
 interface Waiting {
@@ -38,7 +41,8 @@ export class StateServer {
   readonly #waiting = new Set<Waiting>();
   readonly #followers = new Set<Follower>();
   /** What the update in work is made of; kept while somebody follows, because the update changes it. */
-  #material: readonly Uint8Array[] | undefined;
+  #material: Uint8Array[] | undefined;
+  readonly #copies = new UpdateCopies();
 
   constructor(private readonly state: HostState) {}
 
@@ -54,9 +58,8 @@ export class StateServer {
   beforeUpdate(mean: Float32Array, exponents: Uint8Array): void {
     const { buffer, byteOffset, byteLength } = mean;
     const isWanted = this.#followers.size > 0;
-    this.#material = isWanted
-      ? [Buffer.from(new Uint8Array(buffer, byteOffset, byteLength)), Buffer.from(exponents)]
-      : undefined;
+    const sections = [new Uint8Array(buffer, byteOffset, byteLength), exponents];
+    this.#material = isWanted ? this.#copies.take(sections) : undefined;
   }
 
   /** To be called when an update has been made, before anything changes again. */
@@ -65,9 +68,14 @@ export class StateServer {
       this.#waiting.delete(waiting);
       waiting.take();
     }
-    if (!this.#material) return;
-    const batch = batchOf(update, this.#material);
+    const material = this.#material;
+    if (!material) return;
     this.#material = undefined;
+    let readers = this.#followers.size;
+    const release = () => {
+      if (--readers === 0) this.#copies.giveBack(material);
+    };
+    const batch = { ...batchOf(update, material), release };
     for (const follower of this.#followers) follower.push(batch);
   }
 
@@ -107,18 +115,23 @@ export class StateServer {
       await follower.run(this.state.step);
     } finally {
       this.#followers.delete(follower);
+      if (this.#followers.size === 0) this.#copies.clear();
     }
   }
 }
 
 class Follower {
-  #backlog: Batch[] = [];
+  readonly #backlog: Batch[] = [];
   #wake: () => void = () => {};
   #stopped = false;
 
   constructor(private readonly link: Link) {}
 
   push(batch: Batch): void {
+    if (this.#stopped) {
+      batch.release();
+      return;
+    }
     this.#backlog.push(batch);
     const sizeBytes = this.#backlog.reduce((sum, one) => sum + one.sizeBytes, 0);
     const isLost = sizeBytes > MAX_BACKLOG_BYTES || this.#backlog.length > MAX_BACKLOG_UPDATES;
@@ -128,7 +141,7 @@ class Follower {
 
   stop(): void {
     this.#stopped = true;
-    this.#backlog = [];
+    for (const batch of this.#backlog.splice(0)) batch.release();
     this.#wake();
   }
 
@@ -136,16 +149,20 @@ class Follower {
     await this.link.send(encodeMessage({ type: 'following', step } satisfies StateReply));
     while (!this.#stopped) {
       const batch = this.#backlog.shift();
-      if (batch) for (const message of batch.messages) await this.link.send(encodeMessage(message));
+      if (batch) await this.#send(batch).finally(() => batch.release());
       else
         await new Promise<void>((resolve) => {
           this.#wake = resolve;
         });
     }
   }
+
+  async #send({ messages }: Batch): Promise<void> {
+    for (const message of messages) await this.link.send(encodeMessage(message));
+  }
 }
 
-function batchOf(update: CompletedUpdate, sections: readonly Uint8Array[]): Batch {
+function batchOf(update: CompletedUpdate, sections: readonly Uint8Array[]): Omit<Batch, 'release'> {
   const sizeBytes = sections.reduce((sum, section) => sum + section.byteLength, 0);
   const pieces = piecesOf(sections, 0, sizeBytes);
   const messages: StateReply[] = [

@@ -1,8 +1,6 @@
 /** Training state on a link: a header, its bytes in chunks, an end. Verified by hash before anybody uses it. */
 import {
   CoordError,
-  hashState,
-  hashWeights,
   headerOfGradually,
   type Layout,
   LIMITS,
@@ -55,27 +53,41 @@ export class StateReceiver {
     this.#sections = stateSections({ ...buffers, step: 0 });
   }
 
-  /** Of the state that was announced; verified once `accept` has said so. */
+  /** Of the state that was announced. */
   get weightsSha256(): string {
     return this.#header?.weightsSha256 ?? '';
   }
 
   /**
-   * @returns the state's step once it is complete and verified, undefined before.
-   * @throws CoordError STATE_UNAVAILABLE (wrong order, sizes or hash), CHECKPOINT_MISMATCH (a state of another model or optimizer).
+   * @returns true once all of it has come; what it is worth, `verified` says.
+   * @throws CoordError STATE_UNAVAILABLE (wrong order or sizes), CHECKPOINT_MISMATCH (a state of another model or optimizer).
    */
-  accept(message: StateMessage): number | undefined {
+  accept(message: StateMessage): boolean {
     switch (message.type) {
       case 'state-begin':
         this.#header = requireSameShape(message.header, this.buffers, this.from);
-        return undefined;
+        return false;
       case 'state-chunk':
         this.#append(message.data);
-        return undefined;
+        return false;
       case 'state-end':
-        return this.#verify();
+        if (!this.#header || this.#section !== this.#sections.length) throw this.#bad('ended too early');
+        return true;
     }
     return message satisfies never;
+  }
+
+  /**
+   * Hashes what has come, with pauses: the thread has heartbeats to send.
+   *
+   * @returns the state's step.
+   * @throws CoordError STATE_UNAVAILABLE when it is not what was announced.
+   */
+  async verified(): Promise<number> {
+    const { step, stateSha256, weightsSha256 } = this.#header!;
+    const found = await headerOfGradually({ ...this.buffers, step });
+    if (found.stateSha256 === stateSha256 && found.weightsSha256 === weightsSha256) return step;
+    throw this.#bad('does not have the hash that it was announced with');
   }
 
   #append(data: Uint8Array): void {
@@ -88,17 +100,6 @@ export class StateReceiver {
     if (this.#at < section.byteLength) return;
     this.#section++;
     this.#at = 0;
-  }
-
-  #verify(): number {
-    const header = this.#header;
-    if (!header || this.#section !== this.#sections.length) throw this.#bad('ended too early');
-    const { step, stateSha256, weightsSha256 } = header;
-    const intact =
-      hashState({ ...this.buffers, step }) === stateSha256 &&
-      hashWeights(this.buffers.layout, this.buffers.weights) === weightsSha256;
-    if (!intact) throw this.#bad('does not have the hash that it was announced with');
-    return step;
   }
 
   #bad(what: string): CoordError {

@@ -8,6 +8,7 @@ import { copyState, type StateSource } from '../src/state-copy.js';
 import { StateFollower } from '../src/state-follower.js';
 import { piecesOf } from '../src/state-pieces.js';
 import { StateServer } from '../src/state-server.js';
+import { UpdateCopies } from '../src/update-copies.js';
 
 /** Larger than one message may carry. */
 const LAYOUT = createLayout([
@@ -214,6 +215,49 @@ describe('a follower', () => {
     giveUp.abort();
     expect(await reached).toBe(false);
     await follower.close();
+  });
+});
+
+describe('copies of updates', () => {
+  it('stay as they are until they are given back, and use the same memory then', () => {
+    const copies = new UpdateCopies();
+    const source = Uint8Array.of(1, 2, 3);
+    const [first, second] = [copies.take([source]), copies.take([source])];
+    source.fill(9);
+    const third = copies.take([source]);
+    expect([first, second, third].map(([bytes]) => [...bytes])).toEqual([
+      [1, 2, 3],
+      [1, 2, 3],
+      [9, 9, 9],
+    ]);
+    copies.giveBack(first);
+    expect(copies.take([source])[0]).toBe(first[0]);
+    expect([...first[0]]).toEqual([9, 9, 9]);
+  });
+
+  it('of several followers are the same, and right, though one of them is lost', async () => {
+    const host = trainer(3);
+    const server = new StateServer(host.state);
+    const followed = await Promise.all(
+      [0, 1, 2].map(async () => {
+        const copy = trainer(0);
+        const follower = await StateFollower.open(sourceOver(server), copy.parts);
+        await copyState([sourceOver(server)], copy.state, 3);
+        follower.begin();
+        return { copy, follower };
+      }),
+    );
+    const [lost, ...rest] = followed;
+    for (let step = 0; step < 10; step++) {
+      if (step === 4) await lost.follower.close();
+      await trainOneStep(host, server);
+      for (let turns = 0; turns < step; turns++) await new Promise((resolve) => setImmediate(resolve));
+    }
+    for (const { copy, follower } of rest) {
+      expect(await follower.reach(13, new AbortController().signal)).toBe(true);
+      expect(copy.state.weightsSha256).toBe(host.state.weightsSha256);
+      await follower.close();
+    }
   });
 });
 

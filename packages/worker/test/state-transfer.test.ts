@@ -42,11 +42,11 @@ async function messagesOf(state: TrainingState): Promise<StateMessage[]> {
   return messages;
 }
 
-function receive(messages: readonly StateMessage[], into: TrainingState): number | undefined {
+async function receive(messages: readonly StateMessage[], into: TrainingState): Promise<number | undefined> {
   const receiver = new StateReceiver(into, 'worker w1');
-  let step: number | undefined;
-  for (const message of messages) step = receiver.accept(message);
-  return step;
+  let isWhole = false;
+  for (const message of messages) isWhole = receiver.accept(message);
+  return isWhole ? receiver.verified() : undefined;
 }
 
 describe('a training state on a link', () => {
@@ -55,7 +55,7 @@ describe('a training state on a link', () => {
     const messages = await messagesOf(state);
     expect(messages.length).toBeGreaterThan(5);
     const copy = emptyState();
-    expect(receive(messages, copy)).toBe(42);
+    expect(await receive(messages, copy)).toBe(42);
     expect(copy.weights).toEqual(state.weights);
     expect(copy.slots).toEqual(state.slots);
     expect(copy.exponents).toEqual(state.exponents);
@@ -66,7 +66,7 @@ describe('a training state on a link', () => {
     const chunk = messages[2];
     if (chunk.type !== 'state-chunk') throw new Error('expected a chunk');
     chunk.data[17] ^= 1;
-    expect(() => receive(messages, emptyState())).toThrow(/from worker w1 does not have the hash/);
+    await expect(receive(messages, emptyState())).rejects.toThrow(/from worker w1 does not have the hash/);
   });
 
   it('is refused when parts are missing, surplus or out of order', async () => {
@@ -74,7 +74,7 @@ describe('a training state on a link', () => {
     const without = messages.filter((_, index) => index !== 2);
     const surplus = [...messages.slice(0, -1), messages[1], messages.at(-1) as StateMessage];
     for (const wrong of [without, surplus, messages.slice(1)]) {
-      expect(() => receive(wrong, emptyState())).toThrow(/ended too early|belong nowhere/);
+      await expect(receive(wrong, emptyState())).rejects.toThrow(/ended too early|belong nowhere/);
     }
   });
 
@@ -82,7 +82,7 @@ describe('a training state on a link', () => {
     const messages = await messagesOf(exampleState(42));
     const other = { ...emptyState(), slots: new Map([['velocity', fill(1)]]) };
     try {
-      receive(messages, other);
+      await receive(messages, other);
       expect.unreachable();
     } catch (error) {
       expect(isCoordError(error, 'CHECKPOINT_MISMATCH')).toBe(true);

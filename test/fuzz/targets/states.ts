@@ -45,9 +45,10 @@ const emptyState = (): TrainingState => ({
 });
 
 /** @returns whether the state is whole now. */
-function take(receiver: StateReceiver, into: TrainingState, message: unknown): boolean {
-  const step = receiver.accept(decodeMessage(stateMessageSchema, encodeMessage([message][0] as object), { from }));
-  if (step === undefined) return false;
+async function take(receiver: StateReceiver, into: TrainingState, message: unknown): Promise<boolean> {
+  if (!receiver.accept(decodeMessage(stateMessageSchema, encodeMessage([message][0] as object), { from })))
+    return false;
+  await receiver.verified();
   assert.equal(hashState({ ...into, step: STATE.step }), STATE_SHA256, 'another state was taken for whole');
   return true;
 }
@@ -55,19 +56,20 @@ function take(receiver: StateReceiver, into: TrainingState, message: unknown): b
 const state: FuzzTarget = {
   name: 'state',
   /** Messages of a state, some of them changed, lost, doubled or in another order. */
-  run(chance) {
+  async run(chance) {
     const into = emptyState();
     const receiver = new StateReceiver(into, from);
     const inOrder = chance.below(2) === 0;
     for (let at = 0; at < STATE_MESSAGES.length + chance.below(3); at++) {
       const message = inOrder ? STATE_MESSAGES[at % STATE_MESSAGES.length] : chance.pick(STATE_MESSAGES);
-      if (take(receiver, into, chance.below(3) === 0 ? mutateValue(message, chance) : message)) return;
+      if (await take(receiver, into, chance.below(3) === 0 ? mutateValue(message, chance) : message)) return;
     }
   },
-  control() {
+  async control() {
     const into = emptyState();
     const receiver = new StateReceiver(into, from);
-    const whole = STATE_MESSAGES.map((message) => take(receiver, into, message));
+    const whole: boolean[] = [];
+    for (const message of STATE_MESSAGES) whole.push(await take(receiver, into, message));
     assert.equal(whole.filter(Boolean).length, 1);
     assert.equal(whole.at(-1), true);
   },
