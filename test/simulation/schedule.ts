@@ -63,7 +63,7 @@ const fault: fc.Arbitrary<Fault> = fc.oneof(
 );
 
 export interface Schedule {
-  /** Decides latencies, and nothing else. */
+  /** Decides latencies, and which workers have two threads. */
   readonly seed: number;
   readonly workers: number;
   /** Training takes as many workers as it begins with: whoever is missing holds it up. */
@@ -88,3 +88,28 @@ export const networkSchedules: fc.Arbitrary<Schedule> = fc.record({
     { minLength: 2, maxLength: 8 },
   ),
 });
+
+/** When one worker that waits for no others is at work. */
+const LONE_SINCE_MS = 1010;
+
+/** Others come to a worker that has begun alone, in the middle of its steps, and some go. */
+export const loneSchedules: fc.Arbitrary<Schedule> = fc
+  .record({
+    seed: fc.nat(),
+    firstAfterMs: fc.integer({ min: LONE_SINCE_MS, max: LONE_SINCE_MS + 100 }),
+    others: fc.array(
+      fc.record({
+        afterMs: fc.integer({ min: 0, max: 100 }),
+        fault: fc.oneof(
+          fc.record({ kind: fc.constant('join' as const) }),
+          fc.record({ kind: fc.constant('kill' as const), worker, backAfterMs }),
+        ),
+      }),
+      { maxLength: 3 },
+    ),
+  })
+  .map(({ seed, firstAfterMs, others }) => {
+    const first = { afterMs: firstAfterMs, fault: { kind: 'join' as const } };
+    // The seed decides who has two threads, too: the first.
+    return { seed: seed & ~2, workers: 1, faults: [first, ...others] };
+  });

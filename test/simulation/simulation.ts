@@ -195,17 +195,23 @@ export class Simulation {
         return near;
       },
     };
-    const begin = async () => (await this.startPatiently(process, world)).finished;
+    // One thread or two, in turns, whoever is first: it is alone until others come.
+    const threads = 1 + (((this.schedule.seed >> 1) + this.joined) % 2);
+    const begin = async () => (await this.startPatiently(process, world, threads)).finished;
     const finished = begin();
     finished.catch(() => {}); // looked at in the end
     this.workers.push({ process, finished });
   }
 
   /** Somebody starts the command again when there was no coordinator yet. */
-  private async startPatiently(process: Process, world: WorkerWorld): Promise<{ finished: Promise<unknown> }> {
+  private async startPatiently(
+    process: Process,
+    world: WorkerWorld,
+    threads: number,
+  ): Promise<{ finished: Promise<unknown> }> {
     for (;;) {
       try {
-        return await startSimulatedWorker(process, this.token, world);
+        return await startSimulatedWorker(process, this.token, world, threads);
       } catch (error) {
         if (this.isOver) throw error;
         await new Promise<void>((resolve) => process.clock.after(500, resolve));

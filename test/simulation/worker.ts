@@ -16,6 +16,8 @@ import { type Directory, SimulatedPeers } from './peer-network.js';
 import type { Process } from './world.js';
 
 const GRAIN_MS = 4;
+/** For all threads' sums, so that a view may end meanwhile. */
+const AVERAGE_MS = 1;
 const PATIENCE_MS = 120_000;
 
 export interface WorkerWorld {
@@ -35,6 +37,7 @@ function simulatedThread({ clock }: Process): ComputeThread {
       const buckets: GrainProgress[] = [];
       const response = await answer(request, (progress) => buckets.push(progress));
       const stages = request.kind === 'grain' ? buckets.length + 1 : 0;
+      if (request.kind === 'average') await pause(AVERAGE_MS);
       for (let stage = 0; stage < stages; stage++) {
         await pause(GRAIN_MS / stages);
         if (buckets[stage]) onProgress?.(buckets[stage]);
@@ -69,12 +72,13 @@ function surroundingsOf(process: Process, world: WorkerWorld): Surroundings {
   };
 }
 
-export const startSimulatedWorker = (process: Process, token: string, world: WorkerWorld) =>
+export const startSimulatedWorker = (process: Process, token: string, world: WorkerWorld, computeThreads: number) =>
   startWorker(
     {
       url: 'simulated',
       token,
       name: process.name,
+      computeThreads,
       cacheDirectory: 'none',
       coordinatorPatienceMs: PATIENCE_MS,
       logger: pino({ level: 'silent' }),

@@ -1,17 +1,23 @@
 /**
- * The exact sum between threads of one process, which share memory: each thread takes a range of all threads' sums. There is one
- * result, which all read. Integer addition does not care who adds what, so the bits are those of a ring.
+ * The exact sum between threads of one process, which share memory: each thread takes a range of what all threads have. There is
+ * one result, which all read. Integer addition does not care who adds what, so the bits are those of a ring.
  */
 import { BLOCK_SIZE, type ElementRange } from '@coord/protocol';
+import type { QuantiseMode } from './exact-sum.js';
 import type { Kernels } from './kernels.js';
 
 export interface ThreadSums {
   readonly kernels: Kernels;
-  /** Integer sums of each thread's grains, in whole blocks; they stay as they are. */
-  readonly allSums: readonly Int32Array[];
+  /** Integer sums of grains, in whole blocks, of each thread that has some; they stay as they are. */
+  readonly sums: readonly Int32Array[];
 }
 
+/** Quantises a range of one grain's floats, which its maker knows, into `into`, which is as long as the range. */
+export type QuantiseRange = (range: ElementRange, into: Int32Array, mode: QuantiseMode) => void;
+
 export interface ThreadMean extends ThreadSums {
+  /** Grains that no sum holds yet: they become integers on the way. */
+  readonly floats: readonly QuantiseRange[];
   /** One a block. */
   readonly quanta: Uint8Array;
   readonly divisor: number;
@@ -21,25 +27,34 @@ export interface ThreadMean extends ThreadSums {
   readonly room: Int32Array;
 }
 
-/** As sum and as mean a piece of this length stays in the cache. */
+/** As integers, as floats of each thread and as mean a piece of this length stays in the cache. */
 export const THREAD_PIECE_VALUES = 128 * BLOCK_SIZE;
 
 /** into = sum of all threads' sums in the range. */
-export function addThreads({ kernels, allSums }: ThreadSums, { start, end }: ElementRange, into: Int32Array): void {
-  const [first, ...others] = allSums.map((sums) => sums.subarray(start, end));
-  if (others.length === 0) into.set(first);
-  others.forEach((sums, index) => {
-    kernels.addInt32(into, index === 0 ? first : into, sums);
+export function addThreads({ kernels, sums }: ThreadSums, { start, end }: ElementRange, into: Int32Array): void {
+  const parts = sums.map((one) => one.subarray(start, end));
+  addAll(kernels, parts, into);
+}
+
+function addAll(kernels: Kernels, [first, ...others]: readonly Int32Array[], into: Int32Array): void {
+  if (!first) into.fill(0);
+  else if (others.length === 0 && first !== into) into.set(first);
+  others.forEach((other, index) => {
+    kernels.addInt32(into, index === 0 ? first : into, other);
   });
 }
 
-/** mean = sum ÷ divisor in the range, piece by piece: the sums are read once, and nothing but the mean is written to memory. */
+/** mean = sum ÷ divisor in the range, piece by piece: all is read once, and nothing but the mean is written to memory. */
 export function averageThreads(options: ThreadMean, { start, end }: ElementRange): void {
-  const { kernels, quanta, divisor, mean, room } = options;
+  const { kernels, sums, floats, quanta, divisor, mean, room } = options;
   for (let at = start; at < end; at += room.length) {
     const piece = { start: at, end: Math.min(end, at + room.length) };
     const sum = room.subarray(0, piece.end - piece.start);
-    addThreads(options, piece, sum);
+    floats.forEach((quantise, index) => {
+      quantise(piece, sum, index === 0 ? 'store' : 'add');
+    });
+    const parts = sums.map((one) => one.subarray(piece.start, piece.end));
+    addAll(kernels, floats.length > 0 ? [sum, ...parts] : parts, sum);
     const pieceQuanta = quanta.subarray(piece.start / BLOCK_SIZE, piece.end / BLOCK_SIZE);
     kernels.dequantise(sum, pieceQuanta, divisor, mean.subarray(piece.start, piece.end));
   }

@@ -1,15 +1,14 @@
 /**
  * Sums of a step that go over the ring bucket by bucket, each as soon as all threads of this host have added their last grain
  * to it, while they compute the rest of the backward pass. Every host reduces the buckets in the same order, from the end of
- * the layout to its start; what is early waits.
- *
- * The sums run ahead of the maxima, which are known only when the last grain is complete: where those then say that some
- * value did not fit or was not finite, these sums are dropped (docs/decisions/0014-sums-ahead-of-maxima.md).
+ * the layout to its start; what is early waits. The maxima follow when the last grain is complete.
  */
 import type { Ring } from '@coord/ring';
 import type { Compute } from './compute/compute-pool.js';
+import type { SumAhead } from './sum-ahead.js';
 
-export class BucketedSum {
+export class BucketedSum implements SumAhead {
+  readonly ofLast = { onBucket: (bucket: number) => this.complete(bucket) };
   /** By bucket: threads of this host that have still to add to it. */
   readonly #missing: number[];
   readonly #sums: Promise<void>[] = [];

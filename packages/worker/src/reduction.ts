@@ -4,9 +4,9 @@
  */
 import { type Layout, type MetricSums, parameterOfBlock } from '@coord/protocol';
 import type { Ring } from '@coord/ring';
-import type { BucketedSum } from './bucketed-sum.js';
 import type { Compute, GrainOutcome } from './compute/compute-pool.js';
 import { isUnanimous, SPREAD_BYTES, spreadDigest } from './replica-digest.js';
+import type { SumAhead } from './sum-ahead.js';
 
 const NOT_FINITE = 255;
 const FLAG_OVERFLOW = 0;
@@ -87,14 +87,14 @@ export class MaximaExchange {
 /**
  * Averages gradients over the samples of all hosts, and sums their metrics; the mean gradient stays in `compute`.
  *
- * @param ahead has reduced the gradients already.
+ * @param ahead has averaged the gradients already.
  */
 export async function reduceSums(
   ring: Ring,
   compute: Compute,
   outcomes: ReadonlyMap<number, GrainOutcome>,
   samples: number,
-  ahead: BucketedSum | undefined,
+  ahead: SumAhead | undefined,
 ): Promise<MetricSums> {
   const words = compute.collectMetrics([...outcomes.values()].map((outcome) => outcome.metrics));
   const mean = ahead ? undefined : average(ring, compute, samples);

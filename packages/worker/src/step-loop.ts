@@ -20,6 +20,7 @@ import { recordRing } from './recorded-ring.js';
 import { reduceSums, type StepMaxima } from './reduction.js';
 import { isUnanimous, SPREAD_BYTES, spreadDigest } from './replica-digest.js';
 import { openRing } from './ring-links.js';
+import { LoneSum, type SumAhead } from './sum-ahead.js';
 import { type Agreement, synchronise } from './synchronise.js';
 import { applyUpdate } from './update.js';
 
@@ -78,6 +79,8 @@ async function trainInView(session: Session): Promise<void> {
 async function trainWhileAlike(session: Session): Promise<boolean> {
   const { host } = session;
   let { held } = await settle(session);
+  // What is kept of an earlier view, in which this host was alone: a ring needs all of it in the sums.
+  await host.compute.settle();
   if (!(await evaluateWhenDue(session))) return false;
   while (!host.isComplete()) {
     if (!(await trainStep(session, held))) return false;
@@ -128,7 +131,7 @@ async function trainStep(session: Session, held: readonly ReadonlySet<number>[])
 
   quantaFor(state.exponents, plan.grains.length, compute.quanta, host.run.ring.wire);
   const mine = assignGrains(plan, shares, held)[active.rank];
-  let ahead = overlap.isOn(state.exponents) ? new BucketedSum(ring, compute, mine.length, plan.samples) : undefined;
+  let ahead = sumAhead(session, mine, plan);
   await computeGrains(session, plan, mine, timer, ahead);
   host.recovery.done('grainsMs');
   const maxima = await exchangeMaxima(session, timer, ahead);
@@ -155,12 +158,18 @@ async function trainStep(session: Session, held: readonly ReadonlySet<number>[])
   return true;
 }
 
+function sumAhead({ host, ring, overlap }: Session, mine: readonly Grain[], plan: StepPlan): SumAhead | undefined {
+  const { compute, state } = host;
+  if (overlap.isOn(state.exponents)) return new BucketedSum(ring, compute, mine.length, plan.samples);
+  return ring.size === 1 && compute.size > 1 ? new LoneSum(compute, plan.samples) : undefined;
+}
+
 async function computeGrains(
   session: Session,
   plan: StepPlan,
   mine: readonly Grain[],
   timer: PhaseTimer,
-  ahead?: BucketedSum,
+  ahead?: SumAhead,
 ): Promise<void> {
   const { host } = session;
   const { compute, loader, progress, state } = host;
@@ -171,8 +180,8 @@ async function computeGrains(
     feedThread(deal, thread, load, async ({ grain, isLast }, batch) => {
       const { weightsSha256 } = state;
       const place = { step: plan.step, grain: grain.index, grains: plan.grains.length, weightsSha256 };
-      const onBucket = isLast && ahead ? (bucket: number) => ahead.complete(bucket) : undefined;
-      progress.outcomes.set(grain.index, await compute.addGrain(thread, place, batch, onBucket));
+      const how = isLast ? ahead?.ofLast : undefined;
+      progress.outcomes.set(grain.index, await compute.addGrain(thread, place, batch, how));
       await host.fault.afterGrain();
     });
   await timer.measure('computeMs', () => feedThreads(compute.size, feed));
@@ -190,7 +199,7 @@ function prefetchNext({ host, active, shares }: Session, plan: StepPlan): void {
 async function exchangeMaxima(
   { host, ring, overlap }: Session,
   timer: PhaseTimer,
-  ahead: BucketedSum | undefined,
+  ahead: SumAhead | undefined,
 ): Promise<StepMaxima> {
   host.enter('ring');
   if (ahead)

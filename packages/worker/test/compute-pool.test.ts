@@ -1,11 +1,9 @@
 /** The sums of a host's threads: whose grains of which step they hold. */
-import type { CompiledStep, Engine } from '@coord/engine';
-import { createLayout, type MetricSums } from '@coord/protocol';
+import { createLayout } from '@coord/protocol';
 import { quantaFor, type Reduction } from '@coord/ring';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { ComputeThread } from '../src/compute/compute-client.js';
-import { ComputePool } from '../src/compute/compute-pool.js';
-import { createComputeWork } from '../src/compute/compute-work.js';
+import type { ComputePool, OnBucket } from '../src/compute/compute-pool.js';
+import { addGrain, startInlinePool } from './inline-pool.js';
 import { testRun } from './scripted-coordinator.js';
 
 const LAYOUT = createLayout([
@@ -14,52 +12,23 @@ const LAYOUT = createLayout([
 ]);
 const GRAINS = 4;
 const ONE_BIG_EXPONENT = 130;
-const metrics: MetricSums = { loss: 0, correct: 0, samples: 1 };
 
-/** Its gradient of grain g is g + 1 everywhere. */
-const step: CompiledStep = {
-  layout: LAYOUT,
-  async gradient(_weights, _batch, { grain }, out, { stages } = {}) {
-    out.fill(0);
-    for (const { offset, size } of LAYOUT.parameters) out.fill(grain + 1, offset, offset + size);
-    stages?.buckets.forEach((_, bucket) => {
-      stages.onComplete(bucket);
-    });
-    return metrics;
-  },
-  evaluate: async () => metrics,
-  predict: async () => [],
-  dispose() {},
+/** The gradient of grain g is g + 1 everywhere. */
+const gradientOf = (grain: number, out: Float32Array): void => {
+  for (const { offset, size } of LAYOUT.parameters) out.fill(grain + 1, offset, offset + size);
 };
-const engine: Engine = {
-  name: 'counting',
-  identity: { engine: 'counting', engineVersion: '1', loweringVersion: 1, device: 'none', threads: 1 },
-  compile: async () => step,
-  dispose() {},
-};
-
-/** The work of a thread, done by the caller's. */
-function inlineThread(): ComputeThread {
-  const answer = createComputeWork(async () => engine);
-  return {
-    call: async (request, _transfer, onProgress) =>
-      (await answer(request, (progress) => onProgress?.(progress))) as never,
-    async terminate() {},
-  };
-}
 
 let pool: ComputePool;
 async function start(threads: number): Promise<ComputePool> {
-  pool = await ComputePool.start(testRun(), threads, undefined, inlineThread);
+  pool = await startInlinePool(testRun(), threads, LAYOUT, gradientOf);
   quantaFor(new Uint8Array(LAYOUT.blockCount).fill(ONE_BIG_EXPONENT), GRAINS, pool.quanta);
   pool.clear();
   return pool;
 }
 afterEach(() => pool.close());
 
-const batch = () => ({ inputs: [new Float32Array(4)], targets: [], count: 1 });
-const add = (thread: number, grain: number, onBucket?: (bucket: number) => void) =>
-  pool.addGrain(thread, { step: 0, grain, grains: GRAINS, weightsSha256: '' }, batch(), onBucket);
+const add = (thread: number, grain: number, onBucket?: OnBucket) =>
+  addGrain(pool, thread, { grain, grains: GRAINS }, onBucket && { onBucket });
 const isEverywhere = (values: ArrayLike<number>, expected: number) =>
   LAYOUT.parameters.every(({ offset, size }) =>
     Array.from({ length: size }, (_, index) => values[offset + index]).every((value) => value === expected),

@@ -2,12 +2,11 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { BLOCK_SIZE } from '@coord/protocol';
 import { createKernels } from '../kernels.js';
-import { averageThreads } from '../thread-sum.js';
+import { averageThreads, type QuantiseRange } from '../thread-sum.js';
 import { benchSum, benchValue, type Timing } from './contender.js';
 
 interface ThreadBuffers {
   readonly gradients: Float32Array;
-  readonly sums: Int32Array;
   /** Where a piece is added up: it never leaves this thread's cache. */
   readonly room: Int32Array;
   readonly exponents: Uint8Array;
@@ -27,8 +26,8 @@ export interface ThreadSetup {
 
 const { rank, ranks, memory, quanta, mean, each, barrier } = workerData as ThreadSetup;
 const kernels = createKernels(memory);
-const { gradients, sums, exponents, room } = each[rank];
-const allSums = each.map((buffers) => buffers.sums);
+const { gradients, room } = each[rank];
+const floats = each.map(quantiserOf);
 const SPINS = 20_000;
 
 function meet(): void {
@@ -43,19 +42,20 @@ function meet(): void {
   while (Atomics.load(barrier, 1) === round) Atomics.wait(barrier, 1, round);
 }
 
-/** Into this thread's own sums, as a compute thread does it with its first grain. */
-function quantise(blocks: number): void {
-  const count = blocks * BLOCK_SIZE;
-  const [values, own] = [gradients.subarray(0, count), sums.subarray(0, count)];
-  const [ofBlocks, shown] = [quanta.subarray(0, blocks), exponents.subarray(0, blocks)];
-  const { overflow } = kernels.quantiseGrain(values, ofBlocks, ranks, own, shown, 'store');
-  if (overflow) throw new Error('a value of the bench did not fit');
+/** As compute threads do it with their last grain. */
+function quantiserOf({ gradients, exponents }: ThreadBuffers): QuantiseRange {
+  return ({ start, end }, into, mode) => {
+    const blocks = [start / BLOCK_SIZE, end / BLOCK_SIZE] as const;
+    const [ofBlocks, shown] = [quanta.subarray(...blocks), exponents.subarray(...blocks)];
+    const { overflow } = kernels.quantiseGrain(gradients.subarray(start, end), ofBlocks, ranks, into, shown, mode);
+    if (overflow) throw new Error('a value of the bench did not fit');
+  };
 }
 
 /** This thread's share of the mean, as threads of a host that is alone do it. */
 function average(blocks: number): void {
   const [start, end] = [rank, rank + 1].map((part) => Math.round((blocks * part) / ranks) * BLOCK_SIZE);
-  averageThreads({ kernels, allSums, quanta, divisor: 1, mean, room }, { start, end });
+  averageThreads({ kernels, sums: [], floats, quanta, divisor: 1, mean, room }, { start, end });
 }
 
 function time(bytes: number, iterations: number): Timing {
@@ -68,8 +68,6 @@ function time(bytes: number, iterations: number): Timing {
     gradients.set(source);
     meet();
     const startMs = performance.now();
-    quantise(blocks);
-    meet();
     average(blocks);
     meet();
     ms.push(performance.now() - startMs);

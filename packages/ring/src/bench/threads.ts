@@ -1,7 +1,6 @@
 /**
  * Threads of one process as a contender: float32 gradients of each in shared memory, no ring. It is what the compute threads of a
- * host do that is alone, with the same code: each quantises its gradients into sums of its own, and takes one range of all threads'
- * sums to the mean.
+ * host do that is alone, with the same code: each takes one range of all threads' gradients to the mean.
  */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
@@ -20,7 +19,7 @@ const padded = (bytes: number): number => Math.ceil(bytes / 4 / BLOCK_SIZE) * BL
 function setUp(ranks: number, maxBytes: number): Omit<ThreadSetup, 'rank'> {
   const count = padded(maxBytes);
   const blocks = count / BLOCK_SIZE;
-  const buffers = Array.from({ length: 2 * ranks + 1 }, () => count * 4);
+  const buffers = Array.from({ length: ranks + 1 }, () => count * 4);
   const rooms = Array.from({ length: ranks }, () => THREAD_PIECE_VALUES * 4);
   const arena = createArena(
     arenaBytes([...buffers, ...rooms, blocks, ...Array.from({ length: ranks }, () => blocks), 64]) + 65536,
@@ -29,7 +28,6 @@ function setUp(ranks: number, maxBytes: number): Omit<ThreadSetup, 'rank'> {
   quantaFor(new Uint8Array(blocks).fill(LARGEST_EXPONENT), ranks, quanta, 'int32', true);
   const each = Array.from({ length: ranks }, () => ({
     gradients: arena.float32(count),
-    sums: arena.int32(count),
     room: arena.int32(THREAD_PIECE_VALUES),
     exponents: arena.uint8(blocks),
   }));

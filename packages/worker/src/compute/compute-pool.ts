@@ -2,15 +2,13 @@
  * The compute threads of a host and the buffers that they share with its ring. Threads add grains to accumulators of their
  * own; integer sums make it irrelevant which thread took which grain.
  */
-import { createOptimizer, stepSpecOf } from '@coord/engine';
+import { stepSpecOf } from '@coord/engine';
 import {
   type Arena,
   addMetrics,
-  arenaBytes,
   type Batch,
   BLOCK_SIZE,
   bucketsOf,
-  createArena,
   createLayout,
   type ElementRange,
   type EngineName,
@@ -25,9 +23,18 @@ import {
   tallyParts,
   type WireFormat,
 } from '@coord/protocol';
-import { addThreads, createKernels, type Kernels, type Reduction, RING_SCRATCH_BYTES, sumOfSums } from '@coord/ring';
+import { addThreads, createKernels, type Kernels, type Reduction, sumOfSums } from '@coord/ring';
+import { allocate } from './allocate.js';
 import { ComputeClient, type ComputeThread } from './compute-client.js';
-import type { ThreadBuffers } from './requests.js';
+import type {
+  AverageRequest,
+  CombineRequest,
+  FloatGrain,
+  GrainFlags,
+  GrainProgress,
+  ThreadBuffers,
+} from './requests.js';
+import { StepBook } from './step-book.js';
 
 export interface GrainPlace {
   readonly step: number;
@@ -41,10 +48,17 @@ export interface GrainPlace {
 /** Called when a grain's share of a bucket is in its thread's sums, bucket by bucket in their order. */
 export type OnBucket = (bucket: number) => void;
 
-export interface GrainOutcome {
+/** How a grain is added. */
+export interface GrainHandling {
+  /** Where it is given, the grain is computed in stages. */
+  readonly onBucket?: OnBucket;
+  /** It waits as floats for `average` or `settle`, the thread's last until then: adding it there costs less than in a sum before. */
+  readonly staysFloat?: boolean;
+}
+
+/** Of a grain that waits as floats, the flags are set when it no longer does. */
+export interface GrainOutcome extends GrainFlags {
   readonly metrics: MetricSums;
-  readonly overflow: boolean;
-  readonly nonFinite: boolean;
 }
 
 /** What the step loop needs of a pool. */
@@ -52,8 +66,7 @@ export type Compute = Pick<ComputePool, keyof ComputePool>;
 
 export class ComputePool {
   readonly #kernels: Kernels;
-  /** Threads whose sums are of this step. The others' are of an earlier one until somebody reads them. */
-  readonly #begun = new Set<number>();
+  readonly #book = new StepBook();
 
   private constructor(
     readonly layout: Layout,
@@ -144,29 +157,39 @@ export class ComputePool {
   /** Forgets the grains added so far. */
   clear(): void {
     // A thread's first grain replaces its sums: to clear them here would write all of them once more, in the network's thread.
-    this.#begun.clear();
-    for (const { exponents } of this.buffers) exponents.fill(0);
+    this.#book.clear();
+    for (const { exponents } of this.#grains) exponents.fill(0);
   }
 
-  /** Threads without a grain in this step add nothing. */
-  #clearIdle(): void {
-    this.buffers.forEach(({ sums }, thread) => {
-      if (!this.#begun.has(thread)) sums.fill(0);
-      this.#begun.add(thread);
-    });
+  get #grains() {
+    return this.buffers[0].grains;
   }
 
   /**
    * Computes grain `grain` of `grains` on thread `thread` and adds it to that thread's sums. The batch is handed over. A
    * thread takes its grains in the order of these calls.
-   *
-   * @param onBucket where it is given, the grain is computed in stages.
    */
-  addGrain(thread: number, at: GrainPlace, batch: Batch, onBucket?: OnBucket): Promise<GrainOutcome> {
-    const mode = this.#begun.has(thread) ? 'add' : 'store';
-    this.#begun.add(thread);
+  async addGrain(thread: number, at: GrainPlace, batch: Batch, how: GrainHandling = {}): Promise<GrainOutcome> {
+    this.#book.requireSettled(thread);
+    const { onBucket, staysFloat } = how;
+    const mode = staysFloat ? 'leave' : this.#book.modeOf(thread);
     const request = { kind: 'grain', ...at, batch, mode, inStages: onBucket !== undefined } as const;
-    return this.threads[thread].call(request, buffersOf(batch), onBucket && (({ bucket }) => onBucket(bucket)));
+    const onProgress = onBucket && (({ bucket }: GrainProgress) => onBucket(bucket));
+    const outcome = await this.threads[thread].call(request, buffersOf(batch), onProgress);
+    const { step, grain, grains } = at;
+    if (staysFloat) this.#book.wait({ thread, step, grain, grains }, outcome);
+    return outcome;
+  }
+
+  /** Adds grains that wait as floats to their threads' sums, where those are wanted. To be called when no grain is in work. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#book.waiting.map((grain) => this.#settleOne(grain)));
+  }
+
+  async #settleOne(grain: FloatGrain): Promise<void> {
+    const mode = this.#book.modeOf(grain.thread);
+    this.#book.judge(grain, await this.threads[grain.thread].call({ kind: 'settle', grain, mode }));
+    this.#book.settled(grain);
   }
 
   /**
@@ -174,31 +197,50 @@ export class ComputePool {
    * sums stay as they are: should the reduction fail, the grains need not be computed again.
    */
   async collect(samples: number): Promise<Reduction> {
-    this.#clearIdle();
-    if (this.size > 1) await this.#combine();
+    this.#book.requireSettled();
+    const threads = this.#book.begun;
+    if (this.size > 1) await this.#onAllThreads((range) => ({ kind: 'combine', threads, ...range }));
+    else this.#clearIdle();
     return this.#meanOf({ start: 0, end: this.layout.totalSize }, samples);
   }
 
-  /** The step's mean of a host that has several threads and is alone: no ring, all of it is computed by the threads. */
+  /**
+   * The step's mean of a host that is alone: no ring, all of it is computed by the threads. Grains that wait as floats are added on
+   * the way, and go on waiting: sums and floats stay as they are, too.
+   */
   async average(samples: number): Promise<void> {
-    this.#clearIdle();
-    await this.#combine(samples);
+    const { begun: threads, waiting } = this.#book;
+    const request = { kind: 'average', threads, floats: waiting, divisor: samples } as const;
+    const parts = await this.#onAllThreads((range) => ({ ...request, ...range }));
+    waiting.forEach((grain, index) => {
+      const flags = parts.map((part) => part.flags[index]);
+      this.#book.judge(grain, {
+        overflow: flags.some(({ overflow }) => overflow),
+        nonFinite: flags.some(({ nonFinite }) => nonFinite),
+      });
+    });
   }
 
-  /** Each thread adds up a range of all threads' sums. */
-  async #combine(divisor?: number): Promise<void> {
+  /** Each thread does a range of the layout. */
+  #onAllThreads<R extends CombineRequest | AverageRequest>(requestFor: (range: ElementRange) => R) {
     const ranges = blockRanges(this.layout.totalSize, this.size);
-    await Promise.all(ranges.map((range, index) => this.threads[index].call({ kind: 'combine', ...range, divisor })));
+    return Promise.all(ranges.map((range, index) => this.threads[index].call(requestFor(range))));
   }
 
-  /** The same for one bucket, once all threads have added theirs to it; combined by the calling thread. */
+  /** The same as `collect` for one bucket, once all threads have added theirs to it; combined by the calling thread. */
   collectBucket(bucket: number, samples: number): Reduction {
-    this.#clearIdle();
+    this.#book.requireSettled();
     const range = this.buckets[bucket];
-    const [{ total, allSums }] = this.buffers;
-    // One thread's sums are the total already.
-    if (this.size > 1) addThreads({ kernels: this.#kernels, allSums }, range, total.subarray(range.start, range.end));
+    if (this.size > 1) {
+      const sums = this.#book.begun.map((thread) => this.#grains[thread].sums);
+      addThreads({ kernels: this.#kernels, sums }, range, this.buffers[0].total.subarray(range.start, range.end));
+    } else this.#clearIdle();
     return this.#meanOf(range, samples);
+  }
+
+  /** One thread's sums are the total; without a grain in this step it adds nothing. */
+  #clearIdle(): void {
+    if (this.#book.modeOf(0) === 'store') this.#grains[0].sums.fill(0);
   }
 
   #meanOf({ start, end }: ElementRange, divisor: number): Reduction {
@@ -226,8 +268,10 @@ export class ComputePool {
 
   /** Largest exponents of the host's own grains, written to `out` (one byte a block). */
   collectExponents(out: Uint8Array): void {
-    out.set(this.buffers[0].exponents);
-    for (const { exponents } of this.buffers.slice(1)) {
+    this.#book.requireJudged();
+    const [first, ...others] = this.#grains;
+    out.set(first.exponents);
+    for (const { exponents } of others) {
       for (let i = 0; i < exponents.length; i++) out[i] = Math.max(out[i], exponents[i]);
     }
   }
@@ -252,41 +296,6 @@ function compileRequest(run: RunSpec, threadCount: number, engine: EngineName = 
     engine: { name: engine, threads: run.engine.threads, sharesProcess: threadCount > 1 },
     step: stepSpecOf(run),
   } as const;
-}
-
-function allocate(layout: Layout, run: RunSpec, threadCount: number) {
-  const { totalSize, blockCount } = layout;
-  const slotNames = createOptimizer(run.optimizer, layout).slotNames;
-  const floatBytes = totalSize * 4;
-  const isShared = threadCount > 1;
-  const arena = createArena(
-    arenaBytes([
-      floatBytes * (2 + slotNames.length + (isShared ? 1 : 0)),
-      blockCount * 2,
-      RING_SCRATCH_BYTES,
-      ...Array.from({ length: threadCount }, () => floatBytes * 2 + blockCount),
-    ]) +
-      64 * (8 + threadCount * 4),
-  );
-  const weights = arena.float32(totalSize);
-  const slots = new Map(slotNames.map((name) => [name, arena.float32(totalSize)]));
-  const exponents = arena.uint8(blockCount);
-  const quanta = arena.uint8(blockCount);
-  const mean = arena.float32(totalSize);
-  const allSums = Array.from({ length: threadCount }, () => arena.int32(totalSize));
-  const total = isShared ? arena.int32(totalSize) : allSums[0];
-  const buffers = allSums.map((sums) => ({
-    weights,
-    slots: [...slots],
-    quanta,
-    total,
-    mean,
-    gradient: arena.float32(totalSize),
-    sums,
-    allSums,
-    exponents: arena.uint8(blockCount),
-  }));
-  return { arena, weights, slots, exponents, quanta, buffers };
 }
 
 /** Cuts a flat buffer into as many runs of whole blocks as there are threads. */

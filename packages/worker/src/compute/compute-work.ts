@@ -10,17 +10,20 @@ import {
   type PhiloxKey,
   type WireFormat,
 } from '@coord/protocol';
-import { addThreads, averageThreads, createKernels, type Kernels, roundingFor, THREAD_PIECE_VALUES } from '@coord/ring';
+import { addThreads, averageThreads, createKernels, type Kernels, type QuantiseRange, roundingFor } from '@coord/ring';
 import type {
   ApplyRequest,
   AttachRequest,
+  AverageRequest,
   CombineRequest,
   CompileRequest,
   ComputeRequest,
   ComputeResponses,
   EvaluateRequest,
+  FloatGrain,
   GrainRequest,
   OnProgress,
+  SettleRequest,
   ThreadBuffers,
 } from './requests.js';
 
@@ -71,53 +74,79 @@ function attach(work: Work, request: AttachRequest): ComputeResponses['attach'] 
   return {};
 }
 
-/** Computes a grain and adds it to the thread's sums, bucket by bucket where it is asked for in stages. */
-async function grain(work: Work, request: GrainRequest, onProgress: OnProgress): Promise<ComputeResponses['grain']> {
-  const { buffers, buckets, kernels, wire, roundingKey } = required(work.attached, 'attached');
-  const { weights, gradient, quanta, sums, exponents } = buffers;
+/** @returns what makes integers of a grain's floats, range by range, and what it has told of them so far. */
+function quantiserOf({ buffers, kernels, wire, roundingKey }: Attached, { thread, step, grain, grains }: FloatGrain) {
+  const { gradient, exponents } = buffers.grains[thread];
   const flags = { overflow: false, nonFinite: false };
-  const quantise = ({ start, end }: ElementRange) => {
+  const quantise: QuantiseRange = ({ start, end }, into, mode) => {
     const blocks = [start / BLOCK_SIZE, end / BLOCK_SIZE] as const;
     const { overflow, firstNonFiniteBlock } = kernels.quantiseGrain(
       gradient.subarray(start, end),
-      quanta.subarray(...blocks),
-      request.grains,
-      sums.subarray(start, end),
+      buffers.quanta.subarray(...blocks),
+      grains,
+      into,
       exponents.subarray(...blocks),
-      request.mode,
+      mode,
       wire,
-      roundingFor(wire, { key: roundingKey, step: request.step, grain: request.grain, firstBlock: blocks[0] }),
+      roundingFor(wire, { key: roundingKey, step, grain, firstBlock: blocks[0] }),
     );
     flags.overflow ||= overflow;
     flags.nonFinite ||= firstNonFiniteBlock >= 0;
   };
+  return { quantise, flags };
+}
+
+/** Computes a grain and adds it to the thread's sums, bucket by bucket where it is asked for in stages. */
+async function grain(work: Work, request: GrainRequest, onProgress: OnProgress): Promise<ComputeResponses['grain']> {
+  const attached = required(work.attached, 'attached');
+  const { buffers, buckets } = attached;
+  const { step, grain, grains, mode, inStages } = request;
+  const { gradient, sums } = buffers.grains[buffers.thread];
+  const { quantise, flags } = quantiserOf(attached, { thread: buffers.thread, step, grain, grains });
+  const addToSums = (range: ElementRange) => {
+    if (mode !== 'leave') quantise(range, sums.subarray(range.start, range.end), mode);
+  };
   const onComplete = (bucket: number) => {
-    quantise(buckets[bucket]);
+    addToSums(buckets[bucket]);
     onProgress({ bucket });
   };
-  const key = { step: request.step, grain: request.grain };
-  const metrics = await required(work.compiled, 'compiled').gradient(weights, request.batch, key, gradient, {
+  const compiled = required(work.compiled, 'compiled');
+  const metrics = await compiled.gradient(buffers.weights, request.batch, { step, grain }, gradient, {
     weightsId: request.weightsSha256,
-    stages: request.inStages ? { buckets, onComplete } : undefined,
+    stages: inStages ? { buckets, onComplete } : undefined,
   });
-  if (!request.inStages) quantise({ start: 0, end: gradient.length });
+  if (!inStages) addToSums({ start: 0, end: gradient.length });
   return { metrics, ...flags };
 }
 
-/** Adds up one range over all threads; the others do the other ranges at the same time, each in its own cache. */
-function combine(work: Work, { start, end, divisor }: CombineRequest): ComputeResponses['combine'] {
+function settle(work: Work, request: SettleRequest): ComputeResponses['settle'] {
   const attached = required(work.attached, 'attached');
-  const { kernels, buffers } = attached;
-  const { allSums, quanta, mean } = buffers;
-  const total = buffers.total.subarray(start, end);
-  if (divisor === undefined) addThreads({ kernels, allSums }, { start, end }, total);
-  else
-    averageThreads(
-      { kernels, allSums, quanta, divisor, mean, room: total.subarray(0, THREAD_PIECE_VALUES) },
-      { start, end },
-    );
+  const { sums } = attached.buffers.grains[request.grain.thread];
+  const { quantise, flags } = quantiserOf(attached, request.grain);
+  quantise({ start: 0, end: sums.length }, sums, request.mode);
+  return flags;
+}
+
+/** Adds up one range over all threads; the others do the other ranges at the same time, each in its own cache. */
+function combine(work: Work, { start, end, threads }: CombineRequest): ComputeResponses['combine'] {
+  const { kernels, buffers } = required(work.attached, 'attached');
+  addThreads({ kernels, sums: sumsOf(buffers, threads) }, { start, end }, buffers.total.subarray(start, end));
   return {};
 }
+
+/** The same, as mean, with grains that are in no sum yet. */
+function average(work: Work, { start, end, threads, floats, divisor }: AverageRequest): ComputeResponses['average'] {
+  const attached = required(work.attached, 'attached');
+  const { kernels, buffers } = attached;
+  const { quanta, mean, room } = buffers;
+  const quantisers = floats.map((one) => quantiserOf(attached, one));
+  const sources = { sums: sumsOf(buffers, threads), floats: quantisers.map(({ quantise }) => quantise) };
+  averageThreads({ kernels, ...sources, quanta, divisor, mean, room }, { start, end });
+  return { flags: quantisers.map(({ flags }) => flags) };
+}
+
+const sumsOf = ({ grains }: ThreadBuffers, threads: readonly number[]): Int32Array[] =>
+  threads.map((thread) => grains[thread].sums);
 
 function apply(work: Work, request: ApplyRequest): ComputeResponses['apply'] {
   const { buffers, optimizer, regularization } = required(work.attached, 'attached');
@@ -147,8 +176,12 @@ function answer(work: Work, request: ComputeRequest, onProgress: OnProgress): Pr
       return attach(work, request);
     case 'grain':
       return grain(work, request, onProgress);
+    case 'settle':
+      return settle(work, request);
     case 'combine':
       return combine(work, request);
+    case 'average':
+      return average(work, request);
     case 'apply':
       return apply(work, request);
     case 'evaluate':
