@@ -1,4 +1,3 @@
 export { type AllReduceBenchOptions, type AllReduceRow, benchAllReduce, type PeerResult } from './all-reduce.js';
-export { formatAllReduceHeader, formatAllReduceRow } from './format.js';
 export type { ScheduleChoice } from './rank-service.js';
 export { joinBench } from './remote-join.js';

@@ -21,9 +21,18 @@ const RUN_FLAGS = ['--oversubscribe', ...(process.getuid?.() === 0 ? ['--allow-r
 export async function startMpi(ranks: number): Promise<Contender> {
   const directory = mkdtempSync(join(tmpdir(), 'coord-mpi-'));
   const program = join(directory, 'mpi_peer');
-  if (!works('mpicc', ['-O2', '-o', program, SOURCE])) throw new Error(`mpicc could not compile ${SOURCE}`);
-  const group = new LineProcess('mpirun', [...RUN_FLAGS, '-n', `${ranks}`, program]);
-  await group.answer();
+  try {
+    if (!works('mpicc', ['-O2', '-o', program, SOURCE])) throw new Error(`mpicc could not compile ${SOURCE}`);
+    const group = new LineProcess('mpirun', [...RUN_FLAGS, '-n', `${ranks}`, program]);
+    await group.answer();
+    return contenderOf(group, ranks);
+  } finally {
+    // What runs needs its file no more, and so no way of ending leaves it behind.
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function contenderOf(group: LineProcess, ranks: number): Contender {
   return {
     name: 'mpi',
     ranks,
@@ -31,9 +40,6 @@ export async function startMpi(ranks: number): Promise<Contender> {
       group.command(`${bytes} ${iterations}`);
       return (await group.answer()) as unknown as Timing;
     },
-    async stop() {
-      await group.stop();
-      rmSync(directory, { recursive: true, force: true });
-    },
+    stop: () => group.stop(),
   };
 }

@@ -2,10 +2,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
-import { CoordError, type SocketEndpoint } from '@coord/protocol';
+import { CoordError, fromErrorRecord, type SocketEndpoint } from '@coord/protocol';
 import type { Contender, Timing } from './contender.js';
 import { joinRanks, type RankHandle } from './group.js';
-import type { RankCommand } from './rank-process.js';
+import type { RankAnswer, RankCommand } from './rank-process.js';
 import type { RankSetup } from './rank-service.js';
 
 // The built program, also when this file runs from source.
@@ -25,9 +25,13 @@ class RankProcess implements RankHandle {
   constructor(setup: RankSetup, prefix: readonly string[] = []) {
     const [command, ...args] = [...prefix, process.execPath, PROGRAM, JSON.stringify(setup)];
     this.child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-    this.child.on('message', (answer) => this.waiting?.resolve(answer));
-    this.child.on('exit', (code) => {
-      this.end = new CoordError('LINK_CLOSED', `rank ${setup.rank} of the bench ended with status ${code}`, {
+    this.child.on('message', (answer: RankAnswer) => {
+      if ('error' in answer) this.waiting?.reject(fromErrorRecord(answer.error));
+      else this.waiting?.resolve(answer.value);
+    });
+    this.child.on('exit', (code, signal) => {
+      const how = signal === null ? `ended with status ${code}` : `was killed by ${signal}`;
+      this.end = new CoordError('LINK_CLOSED', `rank ${setup.rank} of the bench ${how}`, {
         hint: 'What it wrote before stands above.',
         facts: { rank: setup.rank },
       });
@@ -52,6 +56,11 @@ class RankProcess implements RankHandle {
     await this.ask({ type: 'stop' });
   }
 
+  /** Without a word; it ends by itself then. */
+  abandon(): void {
+    if (this.child.connected) this.child.disconnect();
+  }
+
   private answer<T>(): Promise<T> {
     if (this.end) return Promise.reject(this.end);
     return new Promise((resolve, reject) => {
@@ -61,7 +70,7 @@ class RankProcess implements RankHandle {
 
   private async ask<T>(command: RankCommand): Promise<T> {
     const answer = this.answer<T>();
-    if (!this.end) this.child.send(command);
+    if (this.child.connected) this.child.send(command);
     return answer;
   }
 }
@@ -74,7 +83,7 @@ export interface RankPlace {
   readonly prefix: readonly string[];
 }
 
-/** @param placeOf default: all on 127.0.0.1. */
+/** @param placeOf default: all on 127.0.0.1. @throws CoordError of the first rank that failed; none is left then. */
 export async function startProcesses(
   setup: Omit<RankSetup, 'rank' | 'host' | 'natsPrefix'>,
   placeOf?: (rank: number) => RankPlace,
@@ -86,6 +95,11 @@ export async function startProcesses(
     const place = placeOf?.(rank);
     return new RankProcess({ ...setup, natsPrefix, rank, host: place?.host }, place?.prefix);
   });
-  const ready = await Promise.all(group.map((rank) => rank.ready()));
-  return joinRanks(natsUrl !== undefined ? 'nats' : localSocket ? 'uds' : 'ws', ready);
+  try {
+    const ready = await Promise.all(group.map((rank) => rank.ready()));
+    return await joinRanks(natsUrl !== undefined ? 'nats' : localSocket ? 'uds' : 'ws', ready);
+  } catch (error) {
+    for (const rank of group) rank.abandon();
+    throw error;
+  }
 }
