@@ -10,12 +10,13 @@ export interface CommandIo {
   readonly stderr: TextOutput;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Calls `handler` on every SIGINT and SIGTERM; the returned function stops that. */
-  onInterrupt(handler: () => void): () => void;
+  onInterrupt(handler: (signal: Interrupt) => void): () => void;
   /** Ends the process at once; the second Ctrl-C does it. */
   exit(code: number): void;
 }
 
 const INTERRUPTS = ['SIGINT', 'SIGTERM'] as const;
+export type Interrupt = (typeof INTERRUPTS)[number];
 
 export function processIo(): CommandIo {
   return {

@@ -1,7 +1,7 @@
 /** Options as commander hands them over, and the readers of their values. */
 import type { TokenRole } from '@coord/coordinator';
 import { type Endpoint, type EngineName, WIRE_FORMATS, type WireFormat } from '@coord/protocol';
-import type { ScheduleChoice } from '@coord/ring/bench';
+import { type AllReduceBenchOptions, MOST_RANKS, type ScheduleChoice } from '@coord/ring/bench';
 import { InvalidArgumentError } from 'commander';
 import type { NetworkChoice } from './chaos/isolate.js';
 import { FAULT_KINDS, type FaultKind } from './chaos/schedule.js';
@@ -145,12 +145,14 @@ export interface OverlapOptions extends JsonOptions {
   readonly set?: readonly string[];
 }
 
+type Peer = AllReduceBenchOptions['against'][number];
+
 export interface AllReduceOptions {
   readonly workers: number;
   /** In bytes. */
   readonly sizes: readonly number[];
   readonly rounds: number;
-  readonly against?: readonly ('gloo' | 'mpi')[];
+  readonly against?: readonly Peer[];
   readonly transport: 'ws' | 'uds' | 'shm' | 'nats' | 'memory';
   readonly nats?: string;
   readonly wire: readonly WireFormat[];
@@ -173,11 +175,39 @@ export function readPositive(text: string): number {
   return Number(text);
 }
 
+/** As many as a configuration may ask for; a machine should not be asked for more by a slip of the pen. */
+const MOST_WORKERS = 1024;
+
+const readUpTo =
+  (most: number) =>
+  (text: string): number => {
+    const number = readPositive(text);
+    if (number > most) throw new InvalidArgumentError(`Expected an integer from 1 to ${most}.`);
+    return number;
+  };
+
+export const readWorkers = readUpTo(MOST_WORKERS);
+export const readRanks = readUpTo(MOST_RANKS);
+/** Each has an address of one network of 254, in which the coordinator has another. */
+export const readShapedWorkers = readUpTo(253);
+
 export function readCounts(text: string): number[] {
   if (!/^[1-9]\d{0,3}(,[1-9]\d{0,3})*$/.test(text)) {
     throw new InvalidArgumentError('Expected numbers of workers joined by commas, as in 1,2,4.');
   }
-  return [...new Set(text.split(',').map(Number))].sort((a, b) => a - b);
+  return [...new Set(text.split(',').map(readWorkers))].sort((a, b) => a - b);
+}
+
+const PEERS = ['gloo', 'mpi'] as const;
+
+/** `gloo,mpi`, or one after the other. */
+export function readPeers(text: string, before: readonly Peer[] = []): Peer[] {
+  const names = text.split(',');
+  const known = PEERS.filter((peer) => names.includes(peer));
+  if (names.some((name) => !known.includes(name as Peer))) {
+    throw new InvalidArgumentError(`Expected some of ${PEERS.join(', ')}, joined by commas, as in gloo,mpi.`);
+  }
+  return PEERS.filter((peer) => before.includes(peer) || known.includes(peer));
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };

@@ -1,14 +1,16 @@
-import { execFile, spawnSync } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { execFile, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { StepEvent } from '@coord/coordinator';
+import { isRunning } from '@coord/disk';
 import type { PhaseTimes } from '@coord/protocol';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { scalingCases, summarise } from '../src/bench/scaling.js';
 import { median, spread } from '../src/bench/statistics.js';
 import { createStepWatch } from '../src/bench/step-watch.js';
@@ -131,6 +133,30 @@ describe('scaling', () => {
       expect(result.samplesPerSecond).toBeGreaterThan(0);
       expect(result.times.totalMs).toBeGreaterThan(0);
     }
+  });
+});
+
+describe('Ctrl-C during a bench', () => {
+  it('ends it with status 130; its workers and files are gone then', async () => {
+    const config = fileURLToPath(new URL('../../../configs/synthetic-tiny.yaml', import.meta.url));
+    const directory = await mkdtemp(join(tmpdir(), 'coord-interrupt-'));
+    const args = ['bench', 'scaling', config, '--set', 'local=processes', '--steps', '100000', '--json'];
+    const bench = spawn(process.execPath, [BIN, ...args], { env: { ...process.env, TMPDIR: directory } });
+    const runs = async () => (await readdir(directory)).filter((name) => name.startsWith('coord-bench-'));
+    await vi.waitFor(async () => {
+      const [run] = await runs();
+      expect(await readFile(join(directory, run, 'metrics.jsonl'), 'utf8')).toContain('"step":20');
+    }, 30_000);
+    const [run] = await runs();
+    const log = await readFile(join(directory, run, 'logs', 'local-1.log'), 'utf8');
+    const pid = Number(/"pid":(\d+)/.exec(log)?.[1]);
+    expect(isRunning(pid)).toBe(true);
+    bench.kill('SIGINT');
+    const [code] = await once(bench, 'exit');
+    expect(code).toBe(130);
+    expect(isRunning(pid)).toBe(false);
+    expect(await runs()).toEqual([]);
+    await rm(directory, { recursive: true });
   });
 });
 

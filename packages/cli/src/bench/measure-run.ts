@@ -9,7 +9,7 @@ import { createInitialState, planOf } from '../initial-state.js';
 import { createLogger } from '../log.js';
 import { createRunDirectory } from '../run-directory.js';
 import { prepareTokens } from '../start-tokens.js';
-import { coordinatorLogFile, startTraining, type TrainOptions } from '../train.js';
+import { coordinatorLogFile, startTraining, type Training, type TrainOptions } from '../train.js';
 import { createStepWatch, type RunMeasurement } from './step-watch.js';
 
 export interface MeasureOptions {
@@ -19,6 +19,8 @@ export interface MeasureOptions {
   /** Measured steps. */
   readonly steps: number;
   readonly workerPrefix?: TrainOptions['workerPrefix'];
+  /** Ends it at once; the run's directory and workers are gone then, and the promise rejects. */
+  readonly signal?: AbortSignal;
   /** Called with the run's directory before it is removed. */
   readonly onDone?: (runDir: string) => Promise<void>;
 }
@@ -34,7 +36,7 @@ export const trainingOnly = (config: RunConfig, workers: number): RunConfig => (
 });
 
 export async function measureRun(config: RunConfig, options: MeasureOptions): Promise<RunMeasurement> {
-  const { directory, warmupSteps, steps, workerPrefix, onDone } = options;
+  const { directory, warmupSteps, steps, workerPrefix, signal, onDone } = options;
   const runDir = await mkdtemp(join(tmpdir(), 'coord-bench-'));
   try {
     const prepared = await toRunSpec(config, { runId: 'bench', directory });
@@ -55,10 +57,17 @@ export async function measureRun(config: RunConfig, options: MeasureOptions): Pr
       onLocalExit: () => {},
       workerPrefix,
     });
+    signal?.addEventListener('abort', () => void endNow(training), { once: true });
+    if (signal?.aborted) await endNow(training);
     await training.finished;
     await onDone?.(runDir);
     return watch.result();
   } finally {
     await rm(runDir, { recursive: true, force: true });
   }
+}
+
+function endNow({ coordinator, killNow }: Training): Promise<void> {
+  killNow();
+  return coordinator.close();
 }

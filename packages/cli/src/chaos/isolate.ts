@@ -50,8 +50,8 @@ export async function runIsolated({ network }: Isolation, io: CommandIo): Promis
     stdio: 'inherit',
     env: { ...process.env, [VARIABLE]: network ? 'network,mounts' : 'mounts' },
   });
-  // Ctrl-C reaches the child by the terminal; other signals are passed on.
-  const release = io.onInterrupt(() => child.kill('SIGTERM'));
+  // Ctrl-C reaches the child by the terminal, and must not reach it twice; what is meant for this process alone is passed on.
+  const release = io.onInterrupt((signal) => signal === 'SIGINT' || child.kill(signal));
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code) => {

@@ -1,4 +1,4 @@
-/** A process of a chaos run does not outlive the one that started it, whatever ended that. */
+/** Processes of a chaos run, and those in namespaces, do not outlive the one that started them, whatever ended that. */
 const INTERVAL_MS = 1000;
 
 /** Calls `end` when another process has become this one's parent. */

@@ -3,6 +3,7 @@ import { CoordError, createToken, type Endpoint, EXIT_CODE } from '@coord/protoc
 import { type AllReduceRow, benchAllReduce, joinBench } from '@coord/ring/bench';
 import { createShapedNetwork } from '../bench/shaped-network.js';
 import { isolationOf, possibleIsolation, runIsolated } from '../chaos/isolate.js';
+import { endWithParent } from '../chaos/parent.js';
 import { type CommandIo, writeJson, writeLine } from '../io.js';
 import type { AllReduceOptions } from '../options.js';
 import { findToken, requireToken } from '../token.js';
@@ -18,6 +19,7 @@ export async function runBenchAllReduce(options: AllReduceOptions, io: CommandIo
   requireSense(options);
   const megabits = transport === 'memory' ? undefined : options.megabits;
   if (megabits !== undefined && !isolationOf(io.env)) return runIsolated(inNamespaces(), io);
+  if (isolationOf(io.env)) endWithParent(() => io.exit(EXIT_CODE.interrupted));
   const placeOf = megabits === undefined ? undefined : await placesOnLinks(workers, megabits);
   if (!json) writeLine(io.stderr, `${plural(workers, 'rank')}, ${plural(availableParallelism(), 'core')}`);
   const results = await benchAllReduce({
@@ -91,7 +93,8 @@ async function placesOnLinks(workers: number, megabits: number) {
 
 const senseless = (message: string, hint: string): CoordError => new CoordError('CONFIG_INVALID', message, { hint });
 
-function requireSense({ transport, nats, wire, megabits, latency, listen, tls, against = [] }: AllReduceOptions): void {
+function requireSense(options: AllReduceOptions): void {
+  const { transport, nats, wire, workers, megabits, latency, listen, token, tls, against = [] } = options;
   if (tls && transport !== 'ws') {
     throw senseless(`--tls is of links between sockets, not of --transport ${transport}`, 'Use --transport ws.');
   }
@@ -118,6 +121,15 @@ function requireSense({ transport, nats, wire, megabits, latency, listen, tls, a
   }
   if (transport === 'nats' && nats === undefined) {
     throw senseless('--transport nats needs the address of a server', 'Add --nats nats://HOST:PORT.');
+  }
+  if (nats !== undefined && transport !== 'nats') {
+    throw senseless(`--nats means nothing with --transport ${transport}`, 'Add --transport nats.');
+  }
+  if (listen && workers === 1) {
+    throw senseless('--workers 1 leaves no rank to another machine', 'Leave out --listen, or take more workers.');
+  }
+  if (token !== undefined && !listen) {
+    throw senseless('--token is for machines that join', 'Add --listen HOST:PORT or --join URL.');
   }
 }
 

@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { EXIT_CODE } from '@coord/protocol';
+import { interruptible } from '../bench/interruptible.js';
 import { measureRun, trainingOnly } from '../bench/measure-run.js';
 import { createShapedNetwork, type ShapedNetwork } from '../bench/shaped-network.js';
 import { median } from '../bench/statistics.js';
@@ -22,6 +23,8 @@ type Mode = (typeof MODES)[number];
 /** Where the workers of a run are. */
 type Place = Pick<ShapedNetwork, 'hub' | 'prefixOf'>;
 
+type Interruptible<Options> = Options & { readonly signal: AbortSignal };
+
 interface ModeResult {
   readonly overlap: Mode;
   /** Medians over rounds of the mean a step and worker. */
@@ -38,6 +41,16 @@ export async function runBenchOverlap(configFile: string, options: OverlapOption
     const possible = possibleIsolation(options.links, '--links limited');
     if (possible.network) return runIsolated(possible, io);
   }
+  return interruptible(io, (signal) => measureOverlap(config, configFile, { ...options, signal }, io));
+}
+
+async function measureOverlap(
+  config: RunConfig,
+  configFile: string,
+  options: Interruptible<OverlapOptions>,
+  io: CommandIo,
+): Promise<number> {
+  const inNamespaces = isolationOf(io.env)?.network === true;
   const network = inNamespaces
     ? await createShapedNetwork(options.workers, options.megabits)
     : limitedLinks(options.megabits);
@@ -69,7 +82,7 @@ function measureMode(
   config: RunConfig,
   overlap: Mode,
   configFile: string,
-  { workers, steps, timeline }: OverlapOptions,
+  { workers, steps, timeline, signal }: Interruptible<OverlapOptions>,
   { hub, prefixOf }: Place,
 ): Promise<RunMeasurement> {
   const base = trainingOnly({ ...config, ring: { ...config.ring, overlap } }, workers);
@@ -80,6 +93,7 @@ function measureMode(
       warmupSteps: WARMUP_STEPS,
       steps,
       workerPrefix: prefixOf,
+      signal,
       async onDone(runDir) {
         if (timeline === undefined) return;
         await mkdir(timeline, { recursive: true });

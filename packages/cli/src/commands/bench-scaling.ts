@@ -1,6 +1,7 @@
 import { availableParallelism, cpus } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { EXIT_CODE } from '@coord/protocol';
+import { interruptible } from '../bench/interruptible.js';
 import { measureRun, trainingOnly } from '../bench/measure-run.js';
 import { type ScalingCase, type ScalingResult, scalingCases, summarise } from '../bench/scaling.js';
 import { PHASE_KEYS, type RunMeasurement } from '../bench/step-watch.js';
@@ -14,16 +15,25 @@ import { formatPercent, formatRate, formatTable, plural } from '../view/format.j
 const WARMUP_STEPS = 10;
 
 /** @throws CoordError of the configuration or of any of the runs. */
-export async function runBenchScaling(configFile: string, options: ScalingOptions, io: CommandIo): Promise<number> {
+export const runBenchScaling = (configFile: string, options: ScalingOptions, io: CommandIo): Promise<number> =>
+  interruptible(io, (signal) => measureScaling(configFile, options, io, signal));
+
+async function measureScaling(
+  configFile: string,
+  options: ScalingOptions,
+  io: CommandIo,
+  signal: AbortSignal,
+): Promise<number> {
   const config = await loadConfig(configFile, (options.set ?? []).map(parseOverride));
   const directory = dirname(resolve(configFile));
   const { steps } = options;
+  const run = { directory, warmupSteps: WARMUP_STEPS, steps, signal };
   const cases = scalingCases(options.workers, config.batch.grains);
   const runs = cases.map((): RunMeasurement[] => []);
   // Rounds go over all cases, so that a machine that slows down spoils them alike.
   for (let round = 0; round < options.repeats; round++) {
     for (const [index, of] of cases.entries()) {
-      const measured = await measureRun(caseConfig(config, of), { directory, warmupSteps: WARMUP_STEPS, steps });
+      const measured = await measureRun(caseConfig(config, of), run);
       runs[index].push(measured);
       reportRun(of, round, measured, options, io);
     }

@@ -12,7 +12,10 @@ import {
   readKinds,
   readListen,
   readMinutes,
+  readPeers,
   readPositive,
+  readRanks,
+  readShapedWorkers,
   readSizes,
   readWires,
   type ScalingOptions,
@@ -119,7 +122,7 @@ function overlapCommand(io: CommandIo, exit: Exit): Command {
   return new Command('overlap')
     .description('Measure training over slow links with and without reducing gradients while others compute.')
     .argument('<config>', 'YAML file that describes the run')
-    .option('--workers <n>', 'worker processes', readPositive, 2)
+    .option('--workers <n>', 'worker processes', readShapedWorkers, 2)
     .option('--megabits <n>', "rate of each worker's link, in Mbit/s", readPositive, 1000)
     .addOption(
       new Option(
@@ -144,16 +147,14 @@ function overlapCommand(io: CommandIo, exit: Exit): Command {
 function allReduceCommand(io: CommandIo, exit: Exit): Command {
   return new Command('allreduce')
     .description('Measure the ring all-reduce between processes or machines, in the layout of nccl-tests.')
-    .option('--workers <n>', 'ranks, a process or a machine each', readPositive, 2)
+    .option('--workers <n>', 'ranks, a process or a machine each', readRanks, 2)
     .addOption(
       new Option('--sizes <list>', 'sizes of the buffer in bytes')
         .argParser(readSizes)
         .default(readSizes(ALL_REDUCE_SIZES), ALL_REDUCE_SIZES),
     )
     .option('--rounds <n>', 'turns of each contender at each size', readPositive, 5)
-    .addOption(
-      new Option('--against <peers...>', 'measure these in turns with ours, where they are').choices(['gloo', 'mpi']),
-    )
+    .option('--against <peers...>', 'measure gloo, mpi or both in turns with ours, where they are', readPeers)
     .addOption(
       new Option(
         '--transport <name>',
@@ -181,14 +182,14 @@ function allReduceCommand(io: CommandIo, exit: Exit): Command {
     )
     .option('--tls', 'encrypt the links, as in training with --tls; for --transport ws')
     .option('--listen <host:port>', 'wait here for --workers less one other machines, a rank each', readListen)
-    .option('--join <url>', 'hold a rank of the bench that another machine leads')
+    .addOption(new Option('--join <url>', 'hold a rank of the bench that another machine leads').conflicts('listen'))
     .option('--token <token>', `what joining takes (default: ${TOKEN_VARIABLE}, else a new one)`)
     .option(...JSON_FLAG)
     .addHelpText(
       'after',
       examples(
         'coord bench allreduce --workers 2',
-        'coord bench allreduce --sizes 4K,1M,64M --against gloo --json',
+        'coord bench allreduce --sizes 4K,1M,64M --against gloo,mpi --json',
         'coord bench allreduce --sizes 25M --wire int32,int16 --megabits 1000',
         'coord bench allreduce --sizes 1M,25M --tls',
         'coord bench allreduce --workers 3 --listen 10.0.0.5:7400',

@@ -11,6 +11,7 @@ import {
   readCount,
   readListen,
   readPositive,
+  readWorkers,
   type StartOptions,
   type WorkerOptions,
 } from '../options.js';
@@ -60,7 +61,7 @@ export function workerCommand(io: CommandIo, exit: Exit): Command {
     .argument('<url>', "the coordinator's address, ws://HOST:PORT, wss://HOST:PORT or nats://HOST:PORT/RUN")
     .option(...TOKEN_FLAG)
     .option('--name <name>', 'what to call this worker (default: host name and process id)')
-    .option('--workers <n>', 'workers of this machine, as threads of this process (default 1)', readPositive)
+    .option('--workers <n>', 'workers of this machine, as threads of this process (default 1)', readWorkers)
     .addOption(
       new Option('--engine <name>', "what computes gradients here, instead of the run's engine").choices(ENGINES),
     )

@@ -20,7 +20,7 @@ export const BENCH_PATH = '/bench';
 /** What one machine makes another one allocate, and for how long it keeps it busy. */
 const MAX_BYTES = 256 * 1024 * 1024;
 const MAX_ITERATIONS = 100_000;
-const MAX_RANKS = 256;
+export const MOST_RANKS = 256;
 
 const nonce = z.string().min(16).max(128);
 const count = z.number().int().min(0);
@@ -39,8 +39,8 @@ export const commandSchema = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('start'),
     id: count,
-    rank: count.max(MAX_RANKS),
-    ranks: count.min(1).max(MAX_RANKS),
+    rank: count.max(MOST_RANKS),
+    ranks: count.min(1).max(MOST_RANKS),
     maxBytes: count.min(4).max(MAX_BYTES),
     wire: z.enum(WIRE_FORMATS),
     schedule: z.enum(SCHEDULES).optional(),
@@ -49,7 +49,7 @@ export const commandSchema = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('link'),
     id: count,
-    endpoints: z.array(socketEndpointSchema).max(MAX_RANKS),
+    endpoints: z.array(socketEndpointSchema).max(MOST_RANKS),
     keyNonce: nonce,
   }),
   z.object({
