@@ -59,6 +59,9 @@ describe('a run through TLS', () => {
     expect([bare, wrong, plain]).toEqual(['CERTIFICATE_WRONG', 'CERTIFICATE_WRONG', 'USAGE']);
     const status = await runCoord(['status', url.replace('wss', 'https'), '--token', token, '--json']);
     expect(status.events[0]).toMatchObject({ event: 'status' });
+    // The directory's owner needs to know neither address nor token.
+    const why = await runCoord(['why', directory, '--json']);
+    expect(why.events[0]).toMatchObject({ event: 'why' });
 
     const second = await runCoord(['start', '--resume', directory, '--listen', '127.0.0.1:0', '--json']);
     expect([second.code, second.events.at(-1)?.code]).toEqual([5, 'RUN_LOCKED']);

@@ -17,6 +17,13 @@ export const findCheckpoints = (runDir: string): Promise<CheckpointRef[]> => ref
 export const latestCheckpoint = (runDir: string): Promise<CheckpointRef | undefined> =>
   latestIntactIn(checkpointsDirectory(runDir));
 
+/** Checkpoints that are newer than the newest intact one, and damaged: whoever goes on from that one has lost them. Oldest first. */
+export async function passedOver(runDir: string, newestIntact: CheckpointRef | undefined): Promise<string[]> {
+  const directory = checkpointsDirectory(runDir);
+  const paths = sortedCheckpointNames(await listNames(directory)).map((name) => join(directory, name));
+  return paths.slice(paths.indexOf(newestIntact?.path ?? '') + 1);
+}
+
 export async function refsIn(directory: string): Promise<CheckpointRef[]> {
   const names = sortedCheckpointNames(await listNames(directory));
   const refs = await Promise.all(names.map((name) => refAt(join(directory, name))));

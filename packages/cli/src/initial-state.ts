@@ -1,5 +1,5 @@
 /** Where a run's training starts: fresh weights, or the newest intact checkpoint of an earlier start. */
-import { latestCheckpoint, loadCheckpoint } from '@coord/checkpoint';
+import { latestCheckpoint, loadCheckpoint, passedOver } from '@coord/checkpoint';
 import { createOptimizer, initialWeights } from '@coord/engine';
 import { type BatchPlan, CoordError, type RunSpec, type TrainingState, totalSteps } from '@coord/protocol';
 import { canonicalJson, type PreparedRun } from './config/run-spec.js';
@@ -23,21 +23,31 @@ export interface ResumeOptions {
   readonly now: RunConfig;
 }
 
+export interface ResumedState {
+  readonly state: TrainingState;
+  /** What its user must know of it. */
+  readonly notes: readonly string[];
+}
+
 /**
  * State of the newest intact checkpoint; the initial one where the run ended before its first checkpoint.
  *
  * @throws CoordError CHECKPOINT_MISMATCH when the configuration now decides other weights, USAGE when the run is complete.
  */
-export async function resumeState(options: ResumeOptions): Promise<TrainingState> {
+export async function resumeState(options: ResumeOptions): Promise<ResumedState> {
   const { runDir, prepared } = options;
   const { spec } = prepared;
   const found = await latestCheckpoint(runDir);
-  if (!found) return createInitialState(prepared);
+  const notes = (await passedOver(runDir, found)).map(damagedNote);
+  if (!found) return { state: createInitialState(prepared), notes };
   const { state, manifest } = await loadCheckpoint(found.path);
   if (manifest.configSha256 !== spec.configSha256) throw mismatch(options, found.path);
   if (state.step >= totalStepsOf(spec)) throw complete(runDir, state.step);
-  return state;
+  return { state, notes };
 }
+
+const damagedNote = (path: string): string =>
+  `the checkpoint ${path} is damaged and is passed over: the steps after the one before it are computed again`;
 
 const DECIDING_KEYS = [
   'model',

@@ -19,6 +19,8 @@ export interface PreparedStart {
   readonly initialState: TrainingState;
   readonly runDir: string;
   readonly resumed: boolean;
+  /** What its user must know of the state that it begins with. */
+  readonly notes?: readonly string[];
   /** Of the certificate that it shows; undefined where it does not speak TLS. */
   readonly certificateFiles?: CertificateFiles | undefined;
 }
@@ -75,7 +77,7 @@ async function prepareResume(
   await requireFree(runDir);
   const config = overridden(runDir, record, options);
   const prepared = await toRunSpec(config, { runId: record.runId, directory: record.directory });
-  const initialState = await resumeState({ runDir, prepared, before: record.config, now: config });
+  const { state, notes } = await resumeState({ runDir, prepared, before: record.config, now: config });
   await writeRunRecord(runDir, { ...record, config });
   // Workers of the start before look for their coordinator where it was.
   const former = await readCoordinatorRecord(runDir);
@@ -83,9 +85,10 @@ async function prepareResume(
   return {
     config: { ...config, listen },
     prepared,
-    initialState,
+    initialState: state,
     runDir: shortest(runDir),
     resumed: true,
+    notes,
     certificateFiles: certificateFilesOf(runDir, options, former?.certificate),
   };
 }

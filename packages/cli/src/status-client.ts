@@ -4,6 +4,7 @@ import { request as requestHttps } from 'node:https';
 import { CoordError, type ErrorFacts, isCoordError, knownErrorCode, parseToken } from '@coord/protocol';
 import { connectTls } from '@coord/transport';
 import { z } from 'zod';
+import { findCoordinator } from './find-coordinator.js';
 
 const TIMEOUT_MS = 10_000;
 /** The status of some thousand workers is smaller. */
@@ -65,12 +66,18 @@ export function refusalIn(body: unknown, otherwise: string, facts?: ErrorFacts):
   return new CoordError(knownErrorCode(code) ?? 'USAGE', message, { hint, facts });
 }
 
-/** The status, as far as `schema` reads it. @throws CoordError USAGE (no URL), UNREACHABLE, TOKEN_WRONG. */
+/**
+ * The status, as far as `schema` reads it.
+ *
+ * @param where address of a coordinator, or a run directory.
+ * @throws CoordError USAGE (no URL), CHECKPOINT_NOT_FOUND, UNREACHABLE, TOKEN_WRONG.
+ */
 export async function readStatus<S extends z.ZodType>(
-  address: string,
-  token: string | undefined,
+  where: string,
+  given: string | undefined,
   schema: S,
 ): Promise<z.infer<S>> {
+  const { address, token } = await findCoordinator(where, given);
   const url = coordinatorUrl(address, '/status', token);
   const { status, body } = await askCoordinator(url, token);
   if (status !== 200) throw unreachable(url, `it answered with HTTP status ${status}`);

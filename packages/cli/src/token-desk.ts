@@ -5,12 +5,12 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { LEDGER_FILE, lockRun, openLedger, openTokenBook, type TokenBook, type TokenRecord } from '@coord/coordinator';
-import { CoordError, formatToken, isCoordError, parseToken, systemClock } from '@coord/protocol';
+import { formatToken, isCoordError, systemClock } from '@coord/protocol';
 import { z } from 'zod';
 import { loadCertificate } from './certificate-files.js';
 import { readCoordinatorRecord } from './coordinator-file.js';
+import { coordinatorOfRun } from './find-coordinator.js';
 import type { CommandIo } from './io.js';
-import { parseListen } from './listen.js';
 import type { TokenOptions } from './options.js';
 import { readRunRecord } from './run-directory.js';
 import { askCoordinator, coordinatorUrl, type Question, refusalIn } from './status-client.js';
@@ -63,27 +63,10 @@ export async function withTokenDesk<T>(
     return await withClosedRun(where, act);
   } catch (error) {
     if (!isCoordError(error, 'RUN_LOCKED')) throw error;
-    return act(await deskOfRunning(where, findToken(options.token, io.env)));
+    const { address, token } = await coordinatorOfRun(where, findToken(options.token, io.env));
+    return act(liveDesk(address, token));
   }
 }
-
-/** The run directory's owner is an operator: the secret is there to be read. */
-async function deskOfRunning(runDir: string, given: string | undefined): Promise<TokenDesk> {
-  const record = await readCoordinatorRecord(runDir);
-  const secret = given ?? (await openTokenBook(runDir)).newest('operator')?.secret;
-  if (!record || secret === undefined) {
-    throw new CoordError('USAGE', `${runDir} is led by a coordinator that is just starting`, { hint: 'Try again.' });
-  }
-  const { host, port } = parseListen(record.listen);
-  const certificate = record.certificate && (await loadCertificate(runDir, record.certificate));
-  const address = `${localHost(host)}:${port}`;
-  return liveDesk(address, formatToken({ secret: parseToken(secret).secret, certificateSha256: certificate?.sha256 }));
-}
-
-const localHost = (host: string): string => {
-  if (host === '0.0.0.0' || host === '::') return '127.0.0.1';
-  return host.includes(':') ? `[${host}]` : host;
-};
 
 function liveDesk(address: string, token: string): TokenDesk {
   const ask = async <S extends z.ZodType>(path: string, schema: S, question?: Question): Promise<z.infer<S>> => {

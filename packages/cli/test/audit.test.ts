@@ -111,6 +111,19 @@ describe('an audit', () => {
 });
 
 describe('an audit of a ledger whose chain was forged anew finds', () => {
+  it('that it begins in mid-run, once, and nothing else wrong with what it has', async () => {
+    const run = await forged((records) => {
+      const at = records.findIndex((record) => isStep(record, 6));
+      const [start] = records.filter(({ entry }) => entry.type === 'run-started');
+      const { weightsSha256 } = records[at].entry as { weightsSha256: string };
+      const views = records.filter(({ entry }, index) => entry.type === 'view' && index < at);
+      const begin = { ...start, entry: { ...start.entry, step: 6, weightsSha256 } } as LedgerRecord;
+      return [begin, ...views, ...records.slice(at + 1)];
+    });
+    const { findings } = await auditRun(run, undefined);
+    expect(findings.map(({ kind, line }) => [kind, line])).toEqual([['step-missing', 1]]);
+  });
+
   it('a removed step', async () => {
     const run = await forged((records) => records.filter((record) => !isStep(record, 6)));
     expect(await kindsOf(run)).toEqual(['step-missing', 'epoch']);

@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { saveCheckpoint } from '@coord/checkpoint';
@@ -108,10 +108,24 @@ describe('resuming', () => {
   it('takes the newest checkpoint, or starts over where there is none', async () => {
     const spec = await specOf(config);
     await createRunDirectory(runDir, recordOf(spec.configSha256));
-    expect((await resumeState({ runDir, prepared: { spec }, before: config, now: config })).step).toBe(0);
+    expect((await resumeState({ runDir, prepared: { spec }, before: config, now: config })).state.step).toBe(0);
     const info = { runId: 'k3f9', epoch: 0, position: 0, seed: spec.seed, configSha256: spec.configSha256, config };
     await saveCheckpoint(runDir, { ...createInitialState({ spec }), step: 1 }, info, { keepLast: 3 });
-    expect((await resumeState({ runDir, prepared: { spec }, before: config, now: config })).step).toBe(1);
+    expect((await resumeState({ runDir, prepared: { spec }, before: config, now: config })).state.step).toBe(1);
+  });
+
+  it('says which newer checkpoints are damaged, whether an older one is there to go on from or not', async () => {
+    const { spec, state, path } = await makeRun(0);
+    const info = { runId: 'k3f9', epoch: 0, position: 0, seed: spec.seed, configSha256: spec.configSha256, config };
+    const newer = await saveCheckpoint(runDir, { ...state, step: 1 }, info, { keepLast: 3 });
+    const resume = () => resumeState({ runDir, prepared: { spec }, before: config, now: config });
+    expect((await resume()).notes).toEqual([]);
+    await truncate(join(newer.path, 'weights.safetensors'), 10);
+    const oneLost = await resume();
+    expect(oneLost.state.step).toBe(0);
+    expect(oneLost.notes).toEqual([expect.stringContaining(`${newer.path} is damaged`)]);
+    await truncate(join(path, 'manifest.json'), 10);
+    expect((await resume()).notes).toHaveLength(2);
   });
 
   it('refuses a configuration that decides other weights, and names the keys', async () => {
@@ -132,7 +146,7 @@ describe('resuming', () => {
       hint: expect.stringContaining('--set epochs='),
     });
     const further = { ...config, epochs: 2 };
-    const state = await resumeState({
+    const { state } = await resumeState({
       runDir,
       prepared: { spec: await specOf(further) },
       before: config,

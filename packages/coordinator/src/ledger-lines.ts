@@ -70,6 +70,6 @@ function parseLine(file: string, number: number, line: string, previous: string)
 function corrupt(file: string, line: number, why: string): CoordError {
   return new CoordError('LEDGER_CORRUPT', `line ${line} of the ledger ${file} is damaged: ${why}`, {
     facts: { file, line },
-    hint: 'The checkpoints are not affected: move the ledger aside to go on from the newest one, or restore it from a copy.',
+    hint: 'The checkpoints are not affected: move the ledger aside to go on from the newest one (an audit then proves only what comes after it), or restore it from a copy.',
   });
 }

@@ -40,6 +40,8 @@ export interface NatsChannelOptions {
   /** Bytes of frames that are taken until `admit`; no limit of its own where it is left out. */
   readonly strangerBytes?: number | undefined;
   readonly keepAliveMs?: number;
+  /** How long a goodbye waits for what is to be sent before it. */
+  readonly closeTimeoutMs?: number;
   readonly clock?: Clock;
   /** A whole frame has come; `consumed` must be called when it is no longer held. */
   onFrame(frame: Uint8Array): void;
@@ -142,7 +144,7 @@ export class NatsChannel {
   private async sentOrGivenUp(): Promise<void> {
     let cancel = () => {};
     const late = new Promise<void>((resolve) => {
-      cancel = this.clock.after(CLOSE_TIMEOUT_MS, resolve);
+      cancel = this.clock.after(this.options.closeTimeoutMs ?? CLOSE_TIMEOUT_MS, resolve);
     });
     await Promise.race([this.lastSend, late]);
     cancel();

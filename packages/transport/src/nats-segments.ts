@@ -24,6 +24,8 @@ import { createDialNonce, isLinkProof, linkProof } from './ws-handshake.js';
 
 /** As for sockets: a promise to memory on one side and to the ring's segments on the other. */
 const MAX_FRAME_BYTES = 16 * 1024 * 1024;
+/** As for sockets: a host whose neighbour hangs must get to the next view. */
+const CLOSE_TIMEOUT_MS = 300;
 
 export interface NatsSegmentOptions extends SegmentLinkOptions {
   readonly connection: NatsConnection;
@@ -191,6 +193,7 @@ class NatsSegmentSender implements SegmentSender {
       sendSubject: `${subject}.data`,
       receiveSubject: `${subject}.credit`,
       maxFrameBytes: MAX_FRAME_BYTES,
+      closeTimeoutMs: CLOSE_TIMEOUT_MS,
       onFrame: () => this.channel.refuse('it sent data against the direction of a one-way link'),
       onClosed() {},
     });
@@ -227,6 +230,7 @@ class NatsSegmentReceiver implements SegmentReceiver {
       sendSubject: `${subject}.credit`,
       receiveSubject: `${subject}.data`,
       maxFrameBytes: MAX_FRAME_BYTES,
+      closeTimeoutMs: CLOSE_TIMEOUT_MS,
       onFrame: (frame) => this.inbox.push(frame),
       onClosed: () => this.inbox.finish(() => this.channel.closedError()),
     });

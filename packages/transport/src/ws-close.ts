@@ -4,8 +4,8 @@ import type { Socket } from 'node:net';
 import { CLOSE_CODE, closePayload, controlFrame, OPCODE, parseClosePayload } from './frame.js';
 import type { LinkClosed } from './link.js';
 
-/** How long a peer may take to answer a goodbye. */
-const CLOSE_TIMEOUT_MS = 1000;
+/** How long a peer may take to answer a goodbye: a host whose neighbour hangs waits for it before it enters the next view. */
+const CLOSE_TIMEOUT_MS = 300;
 
 export class ClosingHandshake {
   readonly closed: Promise<LinkClosed>;

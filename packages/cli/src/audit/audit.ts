@@ -50,7 +50,11 @@ export async function auditRun(runDir: string, execute: number | undefined): Pro
   const prepared = await toRunSpec(record.config, record);
   const { spec } = prepared;
   const checkpoints = await checkCheckpoints(runDir, spec, ledger);
-  const epochs = checkEpochs(spec, ledger.lastStep, (step) => ledger.hashes.has(step) || ledger.unreported.has(step));
+  const epochs = checkEpochs(
+    spec,
+    [ledger.firstStep, ledger.lastStep],
+    (step) => ledger.hashes.has(step) || ledger.unreported.has(step),
+  );
   const beginning = createInitialState(prepared);
   const executed = await executeOne({ runDir, prepared, ledger, checkpoints: checkpoints.steps, beginning }, execute);
   const findings = [

@@ -9,6 +9,8 @@ import { identityText } from '@coord/protocol';
 import { type Finding, finding } from './finding.js';
 
 export interface LedgerSummary {
+  /** The step that the ledger begins with: 0, unless it was moved aside and the run resumed without it. */
+  readonly firstStep: number;
   /** The highest step on record. */
   readonly lastStep: number;
   /** Step → weights hash that stands at the end; step 0 is the beginning of the run. */
@@ -25,6 +27,7 @@ export interface LedgerSummary {
 }
 
 interface Walk {
+  firstStep: number;
   lastStep: number;
   generation: number;
   /** Steps up to `lastStep` may come again: the run was resumed or went back since it was there. */
@@ -40,6 +43,7 @@ interface Walk {
 
 export function summariseLedger(records: readonly LedgerRecord[]): LedgerSummary {
   const walk: Walk = {
+    firstStep: 0,
     lastStep: 0,
     generation: 0,
     mayRepeat: false,
@@ -90,8 +94,16 @@ function visit(walk: Walk, { seq, entry }: LedgerRecord): void {
 
 function visitStart(walk: Walk, line: number, entry: LedgerEntryOf<'run-started'>): void {
   walk.mayRepeat = true;
-  if (walk.hashes.size === 0) remember(walk, line, entry);
+  if (walk.hashes.size === 0) begin(walk, line, entry);
   else requireEqual(walk, line, 'start', entry);
+}
+
+function begin(walk: Walk, line: number, entry: LedgerEntryOf<'run-started'>): void {
+  remember(walk, line, entry);
+  walk.firstStep = entry.step;
+  if (entry.step === 0) return;
+  const message = `the ledger begins with step ${entry.step}: nothing proves the steps before`;
+  walk.findings.push(finding('step-missing', line, message));
 }
 
 function visitView(walk: Walk, line: number, { generation }: LedgerEntryOf<'view'>): void {

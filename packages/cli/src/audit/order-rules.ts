@@ -39,26 +39,32 @@ export interface EpochCheck {
  * Every sample once an epoch: walks the order of each epoch over the grains of its recorded steps. An epoch in progress has
  * each sample at most once.
  *
+ * @param firstStep with which the record begins: of the epoch in progress then, only the rest can be seen.
  * @param isRecorded whether the step that makes the count of completed steps `step` is on record.
  */
-export function checkEpochs(spec: RunSpec, lastStep: number, isRecorded: (step: number) => boolean): EpochCheck {
+export function checkEpochs(
+  spec: RunSpec,
+  [firstStep, lastStep]: readonly [number, number],
+  isRecorded: (step: number) => boolean,
+): EpochCheck {
   const plan = planOf(spec);
   const perEpoch = stepsPerEpoch(plan);
   const findings: Finding[] = [];
   let samples = 0;
-  const epochs = Math.ceil(lastStep / perEpoch);
-  for (let epoch = 0; epoch < epochs; epoch++) {
+  const [first, epochs] = [Math.floor(firstStep / perEpoch), Math.ceil(lastStep / perEpoch)];
+  for (let epoch = first; epoch < epochs; epoch++) {
+    const start = Math.max(firstStep, epoch * perEpoch);
     const end = Math.min(lastStep, (epoch + 1) * perEpoch);
-    const steps = range(epoch * perEpoch, end).filter((step) => isRecorded(step + 1));
+    const steps = range(start, end).filter((step) => isRecorded(step + 1));
     const seen = countSamples(
       spec,
       epoch,
       steps.map((step) => planStep(plan, step)),
     );
     samples += seen.consumed;
-    findings.push(...judgeEpoch(epoch, seen, end === (epoch + 1) * perEpoch));
+    findings.push(...judgeEpoch(epoch, seen, end - start === perEpoch));
   }
-  return { epochs, samples, findings };
+  return { epochs: epochs - first, samples, findings };
 }
 
 interface SampleCount {

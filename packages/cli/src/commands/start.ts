@@ -20,7 +20,7 @@ export async function runStart(configFile: string | undefined, options: StartOpt
   const plan = viewPlan(start);
   const colors = colorsFor(io.stdout, io.env);
   const view = chooseView(options, io, plan, colors);
-  const notes = compileWarnings(start.prepared.spec.model.topology);
+  const notes = [...(start.notes ?? []), ...compileWarnings(start.prepared.spec.model.topology)];
   if (!options.json) writeLine(io.stdout, [headline(start, plan, colors), ...notes.map(noteLine)].join('\n'));
   const training = await launch(start, options, view, io);
   if (options.json) writeJson(io.stdout, startedLine(start, plan, training.coordinator, notes));

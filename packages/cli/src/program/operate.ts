@@ -16,12 +16,15 @@ import {
 } from '../options.js';
 import { type Exit, examples, JSON_FLAG, TOKEN_FLAG } from './shared.js';
 
-const RUN_OR_URL = ['<run-or-url>', 'run directory, or the address of a running coordinator'] as const;
+const RUN_OR_URL_TEXT = 'run directory, or the address of a running coordinator';
+const DEFAULT_URL = 'http://127.0.0.1:7070';
+const RUN_OR_URL = ['<run-or-url>', RUN_OR_URL_TEXT] as const;
+const RUN_OR_URL_TO_SEE = ['[run-or-url]', RUN_OR_URL_TEXT, DEFAULT_URL] as const;
 
 export function statusCommand(io: CommandIo, exit: Exit): Command {
   return new Command('status')
     .description('Show what a running coordinator and its workers are doing.')
-    .argument('[url]', "the coordinator's address", 'http://127.0.0.1:7070')
+    .argument(...RUN_OR_URL_TO_SEE)
     .option(...TOKEN_FLAG)
     .option(...JSON_FLAG)
     .addHelpText('after', examples('coord status', 'coord status http://10.0.0.5:7070 --token abc… --json'))
@@ -35,7 +38,7 @@ export function drainCommand(io: CommandIo, exit: Exit): Command {
   return new Command('drain')
     .description('Ask a worker to leave after the step in progress. The others go on; no step and no sample is lost.')
     .argument('<worker>', 'its id (w1, w2 …) or name, as in `coord status`')
-    .option('--url <url>', "the coordinator's address", 'http://127.0.0.1:7070')
+    .option('--url <run-or-url>', RUN_OR_URL_TEXT, DEFAULT_URL)
     .option(...TOKEN_FLAG)
     .option(...JSON_FLAG)
     .addHelpText('after', examples('coord drain w2', 'coord drain gpu-3 --url http://10.0.0.5:7070 --token abc…'))
@@ -114,7 +117,7 @@ export function tokenCommand(io: CommandIo, exit: Exit): Command {
 export function whyCommand(io: CommandIo, exit: Exit): Command {
   return new Command('why')
     .description('Say why a run does not go on, or goes slowly: which worker, on which machine, in which phase.')
-    .argument('[url]', "the coordinator's address", 'http://127.0.0.1:7070')
+    .argument(...RUN_OR_URL_TO_SEE)
     .option(...TOKEN_FLAG)
     .option(...JSON_FLAG)
     .addHelpText('after', examples('coord why', 'coord why http://10.0.0.5:7070 --token abc… --json'))
