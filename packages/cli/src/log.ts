@@ -19,7 +19,12 @@ export function createLogger(options: LogOptions): Logger {
     file.on('error', () => {});
     streams.push({ stream: file });
   }
-  if (options.stderr) streams.push({ stream: pino.destination({ dest: 2, sync: true }) });
+  if (options.stderr) {
+    const stderr = pino.destination({ dest: 2, sync: true });
+    // It may be a file too: that of a local worker is.
+    stderr.on('error', () => {});
+    streams.push({ stream: stderr });
+  }
   return pino({ name: options.name, level: streams.length === 0 ? 'silent' : 'info' }, pino.multistream(streams));
 }
 

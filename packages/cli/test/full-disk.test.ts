@@ -1,6 +1,6 @@
 /** /dev/full takes nothing, as a full disk does; a file system without room is one. */
-import { execFile, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { execFile, type StdioOptions, spawnSync } from 'node:child_process';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,6 +11,9 @@ import { createLogger } from '../src/log.js';
 import { openMetricsFile } from '../src/metrics-file.js';
 
 const FULL = '/dev/full';
+const pathOf = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+const BIN = pathOf('../bin/coord.js');
+const TINY = pathOf('../../../configs/synthetic-tiny.yaml');
 const evaluation: CoordinatorEvent = {
   event: 'evaluation',
   ...{ step: 1, epoch: 1, durationMs: 1, loss: 1, accuracy: 1, samples: 1 },
@@ -38,9 +41,45 @@ describe.skipIf(!existsSync(FULL))('on a full disk', () => {
   });
 });
 
-const pathOf = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
-const BIN = pathOf('../bin/coord.js');
-const TINY = pathOf('../../../configs/synthetic-tiny.yaml');
+describe.skipIf(!existsSync(FULL))('output that cannot be written', () => {
+  it.each(['stdout', 'stderr'])('ends no command, and no worker whose %s is its log', (stream) => {
+    const descriptor = openSync(FULL, 'w');
+    const stdio = stream === 'stdout' ? ['ignore', descriptor, 'pipe'] : ['ignore', 'pipe', descriptor];
+    const script = `import { createLogger } from ${JSON.stringify(pathOf('../dist/log.js'))};
+      import { outliveOutput } from ${JSON.stringify(pathOf('../dist/io.js'))};
+      const statusOf = outliveOutput();
+      const logger = createLogger({ name: 'test', stderr: true });
+      for (let line = 0; line < 3; line++) {
+        console.log('a line');
+        console.error('a line');
+        logger.info('a line');
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      process.exitCode = await statusOf(0);`;
+    const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: stdio as StdioOptions,
+    });
+    closeSync(descriptor);
+    expect(status).toBe(stream === 'stdout' ? 4 : 0);
+    if (stream === 'stdout') expect(stderr.toString()).toContain('error: standard output cannot be written (ENOSPC');
+  });
+
+  it('is said to be incomplete', () => {
+    const { status, stderr } = spawnSync('bash', ['-c', `"$0" "$1" models > ${FULL}`, process.execPath, BIN]);
+    expect(status).toBe(4);
+    expect(stderr.toString()).toMatch(/^error: standard output cannot be written \(ENOSPC[^\n]*\n$/);
+  });
+
+  it('is no failure where its reader has gone', () => {
+    const { status } = spawnSync('bash', [
+      '-c',
+      `"$0" "$1" models | head -1; exit \${PIPESTATUS[0]}`,
+      process.execPath,
+      BIN,
+    ]);
+    expect(status).toBe(0);
+  });
+});
 
 /** Needs root, or what amounts to it. */
 const canMount = spawnSync('unshare', ['--mount', 'sh', '-c', 'mount -t tmpfs test /mnt']).status === 0;

@@ -61,6 +61,7 @@ describe.skipIf(natsServerProgram === undefined)(
       const taken: Link[] = [];
       listening.onLink(STATE, (link) => taken.push(link));
       const dial = async () => (await dialing.dialLink(listening.endpoint, STATE, DIAL)).close();
+      await ends[0].connection.flush();
       await dial();
       for (let loss = 1; loss <= 3; loss++) {
         const back = ends.map(nextConnection);
