@@ -121,7 +121,7 @@ export class NatsChannel {
   async close(reason: string): Promise<void> {
     await this.sentOrGivenUp();
     if (this.outcome) return;
-    this.publish(KIND.close, this.sendSequence, Buffer.from(reason));
+    this.sayGoodbye(reason);
     this.finish({ reason, clean: true });
   }
 
@@ -132,7 +132,7 @@ export class NatsChannel {
 
   /** Ends because the peer broke a rule, and tells it. */
   refuse(reason: string): void {
-    if (!this.outcome) this.publish(KIND.close, this.sendSequence, Buffer.from(`refused: ${reason}`));
+    if (!this.outcome) this.sayGoodbye(`refused: ${reason}`);
     this.finish({ reason, clean: false });
   }
 
@@ -168,6 +168,11 @@ export class NatsChannel {
       });
     }
     if (this.outcome) throw this.closedError();
+  }
+
+  /** A reason may be a whole error; what does not go into a message is left away. */
+  private sayGoodbye(reason: string): void {
+    this.publish(KIND.close, this.sendSequence, Buffer.from(reason).subarray(0, this.chunkBytes));
   }
 
   private publish(kind: number, number: number, content: Uint8Array = new Uint8Array()): void {

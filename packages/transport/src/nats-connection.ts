@@ -12,6 +12,8 @@ export interface NatsOpenOptions extends Partial<Pick<NatsAddress, 'tls' | 'cred
   readonly name?: string;
 }
 
+/** Dials, proofs and what is said of a run are shorter; everything else is cut into chunks. */
+const MIN_PAYLOAD_BYTES = 1024;
 /** A server whose machine is gone is noticed after this and as much again. */
 const PING_INTERVAL_MS = 5000;
 const MAX_PINGS_OUT = 2;
@@ -29,6 +31,14 @@ export async function openNats({
   timeoutMs,
   name,
 }: NatsOpenOptions): Promise<NatsConnection> {
+  const connection = await connectTo({ servers, tls, credentials, timeoutMs, name });
+  const maxPayloadBytes = connection.info?.max_payload ?? MIN_PAYLOAD_BYTES;
+  if (maxPayloadBytes >= MIN_PAYLOAD_BYTES) return connection;
+  await connection.close();
+  throw tooNarrow(servers, maxPayloadBytes);
+}
+
+async function connectTo({ servers, tls, credentials, timeoutMs, name }: NatsOpenOptions): Promise<NatsConnection> {
   try {
     return await connect({
       servers,
@@ -51,6 +61,14 @@ function unreachable(servers: string, cause: unknown): CoordError {
     hint: 'Check that nats-server runs there, and its credentials (COORD_NATS_CREDENTIALS, as USER:PASSWORD or TOKEN).',
     facts: { servers },
     cause,
+  });
+}
+
+function tooNarrow(servers: string, maxPayloadBytes: number): CoordError {
+  const what = `takes messages of ${maxPayloadBytes} bytes at most, and ${MIN_PAYLOAD_BYTES} are needed`;
+  return new CoordError('UNREACHABLE', `the NATS server at ${servers} ${what}`, {
+    hint: 'Raise max_payload in the configuration of that server.',
+    facts: { servers, maxPayloadBytes },
   });
 }
 

@@ -2,9 +2,11 @@
  * Gateway: a process's way to its NATS server. A lost connection is replaced by a new one as soon as the server can be
  * reached again; links over the old one are lost, as over a broken socket.
  */
+
 import { CoordError } from '@coord/protocol';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { type NatsOpenOptions, openNats } from './nats-connection.js';
+import { isOfConnection } from './nats-errors.js';
 
 const RETRY_MS = 500;
 
@@ -32,9 +34,16 @@ export class NatsGateway {
     throw new CoordError('UNREACHABLE', `the NATS server at ${servers} cannot be reached`, { facts: { servers } });
   }
 
-  /** For notices that nobody depends on: without a connection they are dropped. */
+  /** For notices that nobody depends on: without a connection, or longer than the server takes, they are dropped. */
   tryPublish(subject: string, text: string): void {
-    if (this.#live && !this.#live.isClosed()) this.#live.publish(subject, text);
+    const connection = this.#live;
+    if (!connection || connection.isClosed()) return;
+    if (Buffer.byteLength(text) > (connection.info?.max_payload ?? Number.POSITIVE_INFINITY)) return;
+    try {
+      connection.publish(subject, text);
+    } catch (error) {
+      if (!isOfConnection(error)) throw error;
+    }
   }
 
   /** Calls `handler` with the live connection, and with every one that comes after it. @returns what ends that. */
