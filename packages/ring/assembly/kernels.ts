@@ -30,6 +30,8 @@ export function quantiseGrain(
       if (exponent >= 255 && firstNonFinite < 0) firstNonFinite = block;
     } else if (rounded <= LARGEST_SHIFTED) {
       quantiseSmall(gradients, scale, sums, keep);
+    } else if (rounded <= LARGEST_SPLIT) {
+      quantiseSplit(gradients, scale, sums, keep);
     } else {
       quantiseLarge(gradients, scale, sums, keep);
     }
@@ -85,6 +87,40 @@ function quantiseSmall(values: usize, scale: f32, sums: usize, keep: i32): void 
     while (values < end) {
       v128.store(sums, shifted(values, scales));
       v128.store(sums, shifted(values + 16, scales), 16);
+      values += 2 * VECTOR_BYTES;
+      sums += 2 * VECTOR_BYTES;
+    }
+  }
+}
+
+// Up to 2^30 in two parts: a multiple of 2^8, which shows in the low bits of a float to which 1.5 × 2^31 was added, and what is left,
+// which is exact in float32, and rounded as above. The first part is even, so ties go where they should.
+const LARGEST_SPLIT: f32 = 1073741824;
+const COARSE_SHIFT: f32 = 3221225472;
+const SHIFTS_BITS: i32 = (0x4f400000 << 8) + 0x4b400000;
+
+function split(values: usize, scales: v128): v128 {
+  const coarseShift = f32x4.splat(COARSE_SHIFT);
+  const scaled = f32x4.mul(v128.load(values), scales);
+  const coarse = f32x4.add(scaled, coarseShift);
+  const fine = f32x4.add(f32x4.sub(scaled, f32x4.sub(coarse, coarseShift)), f32x4.splat(SHIFT));
+  return i32x4.sub(i32x4.add(i32x4.shl(coarse, 8), fine), i32x4.splat(SHIFTS_BITS));
+}
+
+function quantiseSplit(values: usize, scale: f32, sums: usize, keep: i32): void {
+  const scales = f32x4.splat(scale);
+  const end = values + BLOCK_BYTES;
+  if (keep) {
+    while (values < end) {
+      v128.store(sums, i32x4.add(v128.load(sums), split(values, scales)));
+      v128.store(sums, i32x4.add(v128.load(sums, 16), split(values + 16, scales)), 16);
+      values += 2 * VECTOR_BYTES;
+      sums += 2 * VECTOR_BYTES;
+    }
+  } else {
+    while (values < end) {
+      v128.store(sums, split(values, scales));
+      v128.store(sums, split(values + 16, scales), 16);
       values += 2 * VECTOR_BYTES;
       sums += 2 * VECTOR_BYTES;
     }

@@ -21,7 +21,7 @@ export interface ThreadMean extends ThreadSums {
   /** One a block. */
   readonly quanta: Uint8Array;
   readonly divisor: number;
-  /** Of as many values as the sums; float32. */
+  /** Of as many values as the sums; float32. It may be the memory of a grain's floats. */
   readonly mean: Float32Array;
   /** This thread's own, in the arena, of any whole number of blocks: a piece is added up there. */
   readonly room: Int32Array;

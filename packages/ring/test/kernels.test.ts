@@ -58,6 +58,36 @@ describe('the WebAssembly kernels', () => {
     );
   });
 
+  it('round ties to even however large the largest value of a block is', () => {
+    const magnitudes = [21, 22, 23, 24, 29, 29.999, 30, 30.5];
+    const shapes = (largest: number) => [
+      largest,
+      -largest,
+      largest - 1,
+      0.5,
+      1.5,
+      -2.5,
+      127.5,
+      -128.5,
+      2 ** 21 + 0.5,
+      3e-7,
+    ];
+    for (const mode of ['store', 'add'] as const) {
+      for (const bits of magnitudes) {
+        const values = Float32Array.from({ length: size }, (_, index) => shapes(2 ** bits)[index % 10]);
+        // The quantum is 1, so values are what they become.
+        buffers.quanta.fill(127);
+        buffers.gradients.set(values);
+        buffers.sums.fill(5);
+        const expected = new Int32Array(size).fill(5);
+        const result = quantiseGrain(values, buffers.quanta.slice(), 1, expected, new Uint8Array(3), mode);
+        const { gradients, quanta, sums, exponents } = buffers;
+        expect(kernels.quantiseGrain(gradients, quanta, 1, sums, exponents, mode)).toEqual(result);
+        expect(sums.slice()).toEqual(expected);
+      }
+    }
+  });
+
   it('round at random to the bits of the reference', () => {
     fc.assert(
       fc.property(

@@ -158,10 +158,11 @@ async function trainStep(session: Session, held: readonly ReadonlySet<number>[])
   return true;
 }
 
-function sumAhead({ host, ring, overlap }: Session, mine: readonly Grain[], plan: StepPlan): SumAhead | undefined {
+function sumAhead(session: Session, mine: readonly Grain[], plan: StepPlan): SumAhead | undefined {
+  const { host, active, ring, overlap } = session;
   const { compute, state } = host;
   if (overlap.isOn(state.exponents)) return new BucketedSum(ring, compute, mine.length, plan.samples);
-  return ring.size === 1 && compute.size > 1 ? new LoneSum(compute, plan.samples) : undefined;
+  return ring.size === 1 && compute.size > 1 ? new LoneSum(compute, plan.samples, active.signal) : undefined;
 }
 
 async function computeGrains(

@@ -11,13 +11,16 @@ export class StepProgress {
   #replacements = 0;
 
   constructor(
-    private readonly compute: Pick<Compute, 'clear'>,
+    private readonly compute: Pick<Compute, 'clear' | 'isSpent'>,
     private readonly state: Pick<HostState, 'replacements'>,
   ) {}
 
-  /** Drops what was computed from a state that another has replaced since, in whichever view that was. */
+  /**
+   * Drops what was computed from a state that another has replaced since, in whichever view that was, and what went into a mean of
+   * which no update was made.
+   */
   dropVoid(): void {
-    if (this.#replacements !== this.state.replacements) this.restart(0);
+    if (this.#replacements !== this.state.replacements || this.compute.isSpent) this.restart(0);
   }
 
   grainsHeld(): ReadonlySet<number> {

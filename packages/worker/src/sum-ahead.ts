@@ -18,13 +18,19 @@ export interface SumAhead {
 export class LoneSum implements SumAhead {
   readonly ofLast = { staysFloat: true };
 
-  /** @param samples of the whole step, to average over. */
+  /**
+   * @param samples of the whole step, to average over.
+   * @param signal of the view.
+   */
   constructor(
     private readonly compute: Pick<Compute, 'average'>,
     private readonly samples: number,
+    private readonly signal: AbortSignal,
   ) {}
 
-  done(): Promise<void> {
-    return this.compute.average(this.samples);
+  /** @throws what the view ended with: the grains are kept for the next one. Once they are averaged they would not be. */
+  async done(): Promise<void> {
+    this.signal.throwIfAborted();
+    await this.compute.average(this.samples);
   }
 }

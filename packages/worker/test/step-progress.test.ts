@@ -16,7 +16,7 @@ describe('the grains of the step in progress', () => {
     const clear = () => {
       isClear = true;
     };
-    const progress = new StepProgress({ clear }, state);
+    const progress = new StepProgress({ clear, isSpent: false }, state);
     progress.outcomes.set(3, outcome);
     isClear = false;
     progress.dropVoid();
@@ -33,5 +33,22 @@ describe('the grains of the step in progress', () => {
     progress.outcomes.set(1, outcome);
     progress.dropVoid();
     expect([...progress.grainsHeld()]).toEqual([1]);
+  });
+
+  it('are dropped where they have gone into a mean of which no update was made', () => {
+    const compute = {
+      isSpent: false,
+      clear() {
+        compute.isSpent = false;
+      },
+    };
+    const progress = new StepProgress(compute, newState());
+    progress.outcomes.set(3, outcome);
+    compute.isSpent = true;
+    progress.dropVoid();
+    expect([...progress.grainsHeld()]).toEqual([]);
+    progress.outcomes.set(4, outcome);
+    progress.dropVoid();
+    expect([...progress.grainsHeld()]).toEqual([4]);
   });
 });

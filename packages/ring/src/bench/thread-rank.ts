@@ -17,16 +17,16 @@ export interface ThreadSetup {
   readonly ranks: number;
   readonly memory: WebAssembly.Memory;
   readonly quanta: Uint8Array;
-  /** The result, which all threads read. */
-  readonly mean: Float32Array;
   readonly each: readonly ThreadBuffers[];
   /** Threads that have arrived, and how often all have. */
   readonly barrier: Int32Array;
 }
 
-const { rank, ranks, memory, quanta, mean, each, barrier } = workerData as ThreadSetup;
+const { rank, ranks, memory, quanta, each, barrier } = workerData as ThreadSetup;
 const kernels = createKernels(memory);
 const { gradients, room } = each[rank];
+/** The result, which all threads read. */
+const mean = each[0].gradients;
 const floats = each.map(quantiserOf);
 const SPINS = 20_000;
 

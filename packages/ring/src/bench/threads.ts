@@ -1,6 +1,7 @@
 /**
  * Threads of one process as a contender: float32 gradients of each in shared memory, no ring. It is what the compute threads of a
- * host do that is alone, with the same code: each takes one range of all threads' gradients to the mean.
+ * host do that is alone, with the same code: each takes one range of all threads' gradients to the mean, which takes the
+ * place of the first thread's.
  */
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
@@ -19,7 +20,7 @@ const padded = (bytes: number): number => Math.ceil(bytes / 4 / BLOCK_SIZE) * BL
 function setUp(ranks: number, maxBytes: number): Omit<ThreadSetup, 'rank'> {
   const count = padded(maxBytes);
   const blocks = count / BLOCK_SIZE;
-  const buffers = Array.from({ length: ranks + 1 }, () => count * 4);
+  const buffers = Array.from({ length: ranks }, () => count * 4);
   const rooms = Array.from({ length: ranks }, () => THREAD_PIECE_VALUES * 4);
   const arena = createArena(
     arenaBytes([...buffers, ...rooms, blocks, ...Array.from({ length: ranks }, () => blocks), 64]) + 65536,
@@ -31,7 +32,7 @@ function setUp(ranks: number, maxBytes: number): Omit<ThreadSetup, 'rank'> {
     room: arena.int32(THREAD_PIECE_VALUES),
     exponents: arena.uint8(blocks),
   }));
-  return { ranks, memory: arena.memory, quanta, mean: arena.float32(count), each, barrier: arena.int32(16) };
+  return { ranks, memory: arena.memory, quanta, each, barrier: arena.int32(16) };
 }
 
 export async function startThreads(ranks: number, maxBytes: number): Promise<Contender> {

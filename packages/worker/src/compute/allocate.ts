@@ -12,7 +12,7 @@ export function allocate(layout: Layout, run: RunSpec, threadCount: number) {
   const isShared = threadCount > 1;
   const arena = createArena(
     arenaBytes([
-      floatBytes * (2 + slotNames.length + (isShared ? 1 : 0)),
+      floatBytes * (1 + slotNames.length + (isShared ? 1 : 0)),
       blockCount * 2,
       RING_SCRATCH_BYTES,
       ...Array.from({ length: threadCount }, () => floatBytes * 2 + blockCount + roomBytes),
@@ -23,13 +23,14 @@ export function allocate(layout: Layout, run: RunSpec, threadCount: number) {
   const slots = new Map(slotNames.map((name) => [name, arena.float32(totalSize)]));
   const exponents = arena.uint8(blockCount);
   const quanta = arena.uint8(blockCount);
-  const mean = arena.float32(totalSize);
   const grains = Array.from({ length: threadCount }, () => ({
     gradient: arena.float32(totalSize),
     sums: arena.int32(totalSize),
     exponents: arena.uint8(blockCount),
   }));
   const total = isShared ? arena.int32(totalSize) : grains[0].sums;
+  // Written when the gradients are in sums, or piece by piece as they are read: what lies in the cache need not be fetched.
+  const mean = grains[0].gradient;
   const shared = { weights, slots: [...slots], quanta, total, mean, grains };
   const buffers = grains.map((_, thread): ThreadBuffers => {
     return { ...shared, thread, room: arena.int32(THREAD_PIECE_VALUES) };

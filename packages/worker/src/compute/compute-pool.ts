@@ -52,7 +52,7 @@ export type OnBucket = (bucket: number) => void;
 export interface GrainHandling {
   /** Where it is given, the grain is computed in stages. */
   readonly onBucket?: OnBucket;
-  /** It waits as floats for `average` or `settle`, the thread's last until then: adding it there costs less than in a sum before. */
+  /** It waits as floats for `average` or `settle`, the thread's last until then: `average` takes it with less effort than from sums. */
   readonly staysFloat?: boolean;
 }
 
@@ -88,7 +88,7 @@ export class ComputePool {
     this.checksum = this.#kernels.checksum;
   }
 
-  /** The step's mean gradient, once it is reduced; `apply` reads it, and changes it. */
+  /** The step's mean gradient, once it is reduced; `apply` reads it, and changes it. It lies where the first thread's gradient was. */
   get mean(): Float32Array {
     return this.buffers[0].mean;
   }
@@ -170,7 +170,7 @@ export class ComputePool {
    * thread takes its grains in the order of these calls.
    */
   async addGrain(thread: number, at: GrainPlace, batch: Batch, how: GrainHandling = {}): Promise<GrainOutcome> {
-    this.#book.requireSettled(thread);
+    this.#book.requireWhole(thread);
     const { onBucket, staysFloat } = how;
     const mode = staysFloat ? 'leave' : this.#book.modeOf(thread);
     const request = { kind: 'grain', ...at, batch, mode, inStages: onBucket !== undefined } as const;
@@ -188,8 +188,7 @@ export class ComputePool {
 
   async #settleOne(grain: FloatGrain): Promise<void> {
     const mode = this.#book.modeOf(grain.thread);
-    this.#book.judge(grain, await this.threads[grain.thread].call({ kind: 'settle', grain, mode }));
-    this.#book.settled(grain);
+    this.#book.taken(grain, await this.threads[grain.thread].call({ kind: 'settle', grain, mode }));
   }
 
   /**
@@ -197,7 +196,7 @@ export class ComputePool {
    * sums stay as they are: should the reduction fail, the grains need not be computed again.
    */
   async collect(samples: number): Promise<Reduction> {
-    this.#book.requireSettled();
+    this.#book.requireWhole();
     const threads = this.#book.begun;
     if (this.size > 1) await this.#onAllThreads((range) => ({ kind: 'combine', threads, ...range }));
     else this.#clearIdle();
@@ -205,20 +204,27 @@ export class ComputePool {
   }
 
   /**
-   * The step's mean of a host that is alone: no ring, all of it is computed by the threads. Grains that wait as floats are added on
-   * the way, and go on waiting: sums and floats stay as they are, too.
+   * The step's mean of a host that is alone: no ring, all of it is computed by the threads. Sums stay as they are. Grains that wait
+   * as floats are added on the way, and used up: the mean takes their place.
    */
   async average(samples: number): Promise<void> {
+    if (this.#book.isSpent) this.#book.requireWhole();
     const { begun: threads, waiting } = this.#book;
+    if (waiting.length > 0) this.#book.spend();
     const request = { kind: 'average', threads, floats: waiting, divisor: samples } as const;
     const parts = await this.#onAllThreads((range) => ({ ...request, ...range }));
     waiting.forEach((grain, index) => {
       const flags = parts.map((part) => part.flags[index]);
-      this.#book.judge(grain, {
+      this.#book.taken(grain, {
         overflow: flags.some(({ overflow }) => overflow),
         nonFinite: flags.some(({ nonFinite }) => nonFinite),
       });
     });
+  }
+
+  /** Grains of this step have gone into its mean alone: where no update is made of it, they are lost. */
+  get isSpent(): boolean {
+    return this.#book.isSpent;
   }
 
   /** Each thread does a range of the layout. */
@@ -229,7 +235,7 @@ export class ComputePool {
 
   /** The same as `collect` for one bucket, once all threads have added theirs to it; combined by the calling thread. */
   collectBucket(bucket: number, samples: number): Reduction {
-    this.#book.requireSettled();
+    this.#book.requireWhole();
     const range = this.buckets[bucket];
     if (this.size > 1) {
       const sums = this.#book.begun.map((thread) => this.#grains[thread].sums);
@@ -268,7 +274,7 @@ export class ComputePool {
 
   /** Largest exponents of the host's own grains, written to `out` (one byte a block). */
   collectExponents(out: Uint8Array): void {
-    this.#book.requireJudged();
+    this.#book.requireTaken();
     const [first, ...others] = this.#grains;
     out.set(first.exponents);
     for (const { exponents } of others) {

@@ -36,7 +36,7 @@ export interface ThreadBuffers {
   readonly quanta: Uint8Array;
   /** Sum over all threads: this thread's own where there is only one. */
   readonly total: Int32Array;
-  /** Mean gradient of the step, over all hosts; the optimizer reads it. */
+  /** Mean gradient of the step, over all hosts; the optimizer reads it. It takes the place of the first thread's gradient. */
   readonly mean: Float32Array;
   /** Where this thread adds up a piece: it never leaves its cache. */
   readonly room: Int32Array;
@@ -124,7 +124,7 @@ export interface CombineRequest extends ElementRange {
   readonly threads: readonly number[];
 }
 
-/** Of a host that is alone: its sum is the sum, and the mean is wanted at once. Sums and floats stay as they are. */
+/** Of a host that is alone: its sum is the sum, and the mean is wanted at once. */
 export interface AverageRequest extends ElementRange {
   readonly kind: 'average';
   readonly threads: readonly number[];

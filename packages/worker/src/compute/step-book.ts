@@ -4,9 +4,7 @@ import type { FloatGrain, GrainFlags } from './requests.js';
 
 interface WaitingGrain {
   readonly grain: FloatGrain;
-  readonly outcome: { -readonly [Flag in keyof GrainFlags]: boolean };
-  /** Its flags are set and its exponents known; only the sums lack it still. */
-  isJudged: boolean;
+  readonly outcome: GrainFlags;
 }
 
 export class StepBook {
@@ -14,10 +12,12 @@ export class StepBook {
   readonly #begun = new Set<number>();
   /** By thread: grains that are floats still. */
   readonly #waiting = new Map<number, WaitingGrain>();
+  #isSpent = false;
 
   clear(): void {
     this.#begun.clear();
     this.#waiting.clear();
+    this.#isSpent = false;
   }
 
   get begun(): number[] {
@@ -33,35 +33,38 @@ export class StepBook {
 
   /** @param outcome takes the flags when they are known. */
   wait(grain: FloatGrain, outcome: GrainFlags): void {
-    this.#waiting.set(grain.thread, { grain, outcome, isJudged: false });
+    this.#waiting.set(grain.thread, { grain, outcome });
   }
 
   get waiting(): FloatGrain[] {
     return [...this.#waiting.values()].map(({ grain }) => grain);
   }
 
-  /** What has come out when the grain was made integers. */
-  judge({ thread }: FloatGrain, { overflow, nonFinite }: GrainFlags): void {
+  /** The grain waits no longer. @param flags what has come out when it was made integers. */
+  taken({ thread }: FloatGrain, { overflow, nonFinite }: GrainFlags): void {
     const waiting = this.#waiting.get(thread);
-    if (!waiting) return;
-    Object.assign(waiting.outcome, { overflow, nonFinite });
-    waiting.isJudged = true;
-  }
-
-  /** It is in the thread's sums. */
-  settled({ thread }: FloatGrain): void {
+    if (waiting) Object.assign(waiting.outcome, { overflow, nonFinite });
     this.#waiting.delete(thread);
   }
 
-  /** @throws Error when a grain is in no sum, on any thread where none is named. */
-  requireSettled(thread?: number): void {
-    for (const waiting of this.#waiting.keys()) if (thread === undefined || thread === waiting) throw waits(waiting);
+  /** Grains have gone into a mean and are in no sum: nothing but the step's update can be made of them. */
+  get isSpent(): boolean {
+    return this.#isSpent;
   }
 
-  /** @throws Error when the flags of a grain are not known yet. */
-  requireJudged(): void {
-    for (const [thread, { isJudged }] of this.#waiting) if (!isJudged) throw waits(thread);
+  spend(): void {
+    this.#isSpent = true;
+  }
+
+  /** @throws Error when a grain waits, on any thread where none is named. */
+  requireTaken(thread?: number): void {
+    const waiting = [...this.#waiting.keys()].find((one) => thread === undefined || thread === one);
+    if (waiting !== undefined) throw new Error(`a grain of compute thread ${waiting} waits to be added to its sums`);
+  }
+
+  /** @throws Error when sums lack grains of the step. */
+  requireWhole(thread?: number): void {
+    this.requireTaken(thread);
+    if (this.#isSpent) throw new Error('grains of this step have gone into its mean, and are in no sum');
   }
 }
-
-const waits = (thread: number): Error => new Error(`a grain of compute thread ${thread} waits to be added to its sums`);
