@@ -11,7 +11,7 @@ import type { CoordinatorOptions } from './options.js';
 import { Outcome } from './outcome.js';
 import type { Progress } from './progress.js';
 import type { Roster } from './roster.js';
-import { endDisagreementError, lastCheckpointError, lostStepsError } from './run-errors.js';
+import { endDisagreementError, endStateError, lastCheckpointError, lostStepsError } from './run-errors.js';
 import type { RunStage } from './run-stage.js';
 import { epochsCompleted } from './schedule.js';
 import type { WorkerSession } from './worker-session.js';
@@ -88,7 +88,7 @@ export class Endings {
     }
   }
 
-  /** Everybody who could have delivered the last state is gone: others compute the lost steps again, to the same bits. */
+  /** Everybody who could have delivered the last state is gone, or does not hold it: others compute the lost steps again, to the same bits. */
   private goOn(stopped: boolean, error: CoordError): void {
     if (this.parts.stage.phase === 'ended') return;
     if (stopped) this.completeWithHeldState();
@@ -97,7 +97,15 @@ export class Endings {
     else {
       this.parts.stage.phase = 'waiting';
       this.parts.chronicle.warnOf(error);
+      this.dismissFinished();
       this.parts.roster.apply({ type: 'resuming' });
+    }
+  }
+
+  /** A member that has ended was asked, so it does not hold what it ended with; it would keep others from the end for ever. */
+  private dismissFinished(): void {
+    for (const session of this.parts.roster.participants()) {
+      if (session.finished) this.parts.dismiss(session, endStateError(session.label));
     }
   }
 

@@ -35,6 +35,11 @@ export const endDisagreementError = (opinions: string): CoordError =>
     hint: 'Resume from the last checkpoint, with three or more workers to find the odd one.',
   });
 
+export const endStateError = (label: string): CoordError =>
+  new CoordError('REPLICA_DIVERGED', `${label} does not hold the state that it ended with`, {
+    hint: 'Check that machine: memory faults are the usual cause. Others compute the last steps again.',
+  });
+
 /** Training is complete, its result is not saved. */
 export function lastCheckpointError(cause: unknown): CoordError {
   const { code, message } = toErrorRecord(cause);

@@ -54,6 +54,37 @@ describe('at the end', () => {
     await expect(cluster.coordinator.finished).rejects.toMatchObject({ code: 'WORKERS_LOST', exitCode: 7 });
   });
 
+  it('a last worker that does not have the state it ended with is sent away, and others compute again', async () => {
+    const run = testRun({ checkpoint: { everySteps: 6, everyEpochs: 0 } });
+    const cluster = await startTestCluster({ minWorkers: 1, run });
+    const [first] = await cluster.training(1);
+    for (let step = 1; step <= 6; step++) await first.report(step);
+    await first.next('state-request');
+    await first.upload(stateAt(6));
+    await cluster.events.nth('checkpoint');
+    for (const step of [7, 8]) await first.report(step);
+    await first.finish(LAST_STEP);
+    await first.next('state-request');
+    await first.upload(stateAt(LAST_STEP, 0.5));
+    expect(await first.next('expelled')).toMatchObject({ code: 'REPLICA_DIVERGED' });
+    const [second] = await cluster.training(1);
+    for (const step of [7, 8]) await second.report(step);
+    await second.finish(LAST_STEP);
+    await second.next('state-request');
+    await second.upload(stateAt(LAST_STEP));
+    expect(await cluster.coordinator.finished).toMatchObject({ step: LAST_STEP, weightsSha256: hashAt(LAST_STEP) });
+  });
+
+  it('a last worker that does not have the state it ended with fails a run that does not wait for others', async () => {
+    const cluster = await startTestCluster({ minWorkers: 1, waitForWorkers: false });
+    const [worker] = await cluster.training(1);
+    for (let step = 1; step <= LAST_STEP; step++) await worker.report(step);
+    await worker.finish(LAST_STEP);
+    await worker.next('state-request');
+    await worker.upload(stateAt(LAST_STEP, 0.5));
+    await expect(cluster.coordinator.finished).rejects.toMatchObject({ code: 'WORKERS_LOST', exitCode: 7 });
+  });
+
   it('a checkpoint that cannot be written fails the run, and names the reason', async () => {
     const cluster = await startTestCluster({ minWorkers: 1 });
     const [worker] = await cluster.training(1);

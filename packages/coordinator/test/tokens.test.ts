@@ -129,6 +129,33 @@ describe('tokens over HTTP', () => {
 });
 
 describe('a coordinator', () => {
+  it.each(['revoked', 'rotated'])(
+    'goes on with who had joined with a token that was %s, and does not take it back',
+    async (how) => {
+      const { book } = bookAt(Date.now());
+      const { secret } = await book.create({ name: 'join', role: 'worker' });
+      const cluster = await startTestCluster({ tokens: book });
+      const worker = await ScriptedWorker.join(cluster.url, secret, 'one');
+      await worker.ready();
+      await worker.nextView();
+      if (how === 'revoked') await book.revoke('join');
+      else await book.rotate('join', 0);
+      await worker.report(1);
+      expect(await cluster.events.nth('step')).toMatchObject({ step: 1 });
+      await worker.close();
+      await cluster.events.nth('worker-lost');
+      const again = await ScriptedWorker.connect(cluster.url, 'one');
+      const { workerId } = worker;
+      await again.sayHello(secret, undefined, {
+        runId: 'test-run',
+        workerId,
+        generation: 1,
+        key: book.returnKey(workerId),
+      });
+      expect(await again.next('refused')).toMatchObject({ code: 'TOKEN_WRONG' });
+    },
+  );
+
   it('takes each valid token of a worker, writes down which, and says why it refuses the others', async () => {
     const { book, time } = bookAt(Date.now());
     const join1 = await book.create({ name: 'join', role: 'worker' });

@@ -127,7 +127,7 @@ export class NatsChannel {
 
   /** Ends without a goodbye. */
   lose(reason: string): void {
-    this.finish({ reason: `the connection to ${this.options.remote} was lost: ${reason}`, clean: false });
+    this.finish({ reason: `the connection was lost: ${reason}`, clean: false });
   }
 
   /** Ends because the peer broke a rule, and tells it. */

@@ -53,7 +53,8 @@ export function listenNatsLinks(
       return;
     }
     const [receiveSubject, sendSubject] = [upSubject(subject, id), downSubject(subject, id)];
-    const ends = { remote: `nats:${sendSubject}`, receiveSubject, sendSubject };
+    // For people: the beginning of an id tells links apart.
+    const ends = { remote: `nats:${subject}.${id.slice(0, 8)}`, receiveSubject, sendSubject };
     const link = new NatsLink({ connection, ...ends, maxMessageBytes, strangerBytes, keepAliveMs });
     open.add(link);
     void link.closed.then(() => open.delete(link));

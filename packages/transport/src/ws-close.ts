@@ -27,7 +27,7 @@ export class ClosingHandshake {
       cause = `: ${error.message}`;
     });
     socket.once('close', () => {
-      this.decide({ reason: `the connection to ${remote} was lost${cause}`, clean: false });
+      this.decide({ reason: `the connection was lost${cause}`, clean: false });
       this.resolveClosed(this.outcome as LinkClosed);
     });
   }

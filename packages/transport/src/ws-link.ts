@@ -147,7 +147,7 @@ export class WsLink implements Link {
     if (this.failure !== undefined) return this.failure;
     if (this.closeReason !== undefined) return this.closeReason;
     if (reason !== '') return reason;
-    return code === NORMAL ? `${this.remote} closed it` : `the connection to ${this.remote} was lost (code ${code})`;
+    return code === NORMAL ? `${this.remote} closed it` : `the connection was lost (code ${code})`;
   }
 
   private closedError(): Error {

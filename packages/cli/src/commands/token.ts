@@ -78,5 +78,7 @@ function farewell(
   if (disconnected > 0)
     return `; ${plural(disconnected, 'worker')} that joined with it ${disconnected === 1 ? 'was' : 'were'} sent away`;
   if (!isLive) return '';
-  return disconnect ? '; nobody was there who had joined with it' : '; who has joined with it stays';
+  return disconnect
+    ? '; nobody was there who had joined with it'
+    : '; who has joined with it stays until it loses its connection';
 }
