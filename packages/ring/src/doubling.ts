@@ -13,7 +13,7 @@ import type { SegmentReceiver, SegmentSender } from '@coord/transport';
 import { FrameExchange } from './frame-exchange.js';
 import type { RingPosition } from './ring-errors.js';
 import type { RingPlace } from './schedule.js';
-import type { ScratchSlot } from './scratch.js';
+import { type ScratchSlot, SPARE_BYTES } from './scratch.js';
 import type { TransferTask } from './transfer.js';
 
 /** A link each way to one rank. */
@@ -109,7 +109,7 @@ export class Doubling {
     try {
       await Promise.all([
         sends && sender.send(this.slots[0].header, partial),
-        receives && receiver.receive(this.slots[1].header, arrived),
+        receives && receiver.receive([this.slots[1].header, arrived], SPARE_BYTES),
       ]);
     } catch (cause) {
       throw this.frames.broken(peer, cause);

@@ -41,8 +41,13 @@ export class FrameExchange {
 
   /** Writes the header that goes before these bytes. */
   stamp(header: Uint8Array, segment: Segment, bytes: Uint8Array): void {
-    writeSegmentHeader(header, this.tag, segment);
+    this.restamp(header, segment);
     writeChecksum(header, this.checksum(bytes));
+  }
+
+  /** The bytes are sent on as they came, and so is their checksum. */
+  restamp(header: Uint8Array, segment: Segment): void {
+    writeSegmentHeader(header, this.tag, segment);
   }
 
   /** @throws CoordError RING_BROKEN when this is not the segment that was due, or its bytes were damaged. */

@@ -15,6 +15,9 @@ const MIN_SEGMENT_BYTES = 4 * 1024;
 /** What the rings of an arena take from it, together, unless they have very many ranks. */
 export const RING_SCRATCH_BYTES = 4 * 1024 * 1024;
 
+/** Behind each slot, for the head of the segment that follows the one in it: a link then reads both at once. */
+export const SPARE_BYTES = 64;
+
 export interface ScratchSlot {
   readonly header: Uint8Array;
   readonly bytes: Uint8Array;
@@ -37,8 +40,9 @@ const slotCount = (size: number): number => slotsNeeded(size) + SPARE_SLOTS + SE
 
 /** The more ranks, the more segments are under way: the shorter they must be to share the scratch. */
 export function segmentBytesFor(size: number): number {
-  const share = Math.floor(RING_SCRATCH_BYTES / slotCount(size) / MIN_SEGMENT_BYTES) * MIN_SEGMENT_BYTES;
-  return Math.max(MIN_SEGMENT_BYTES, Math.min(SEGMENT_BYTES, share));
+  const share = RING_SCRATCH_BYTES / slotCount(size) - SPARE_BYTES;
+  const whole = Math.floor(share / MIN_SEGMENT_BYTES) * MIN_SEGMENT_BYTES;
+  return Math.max(MIN_SEGMENT_BYTES, Math.min(SEGMENT_BYTES, whole));
 }
 
 /**
@@ -51,9 +55,10 @@ const scratchOfArena = new WeakMap<Arena, Uint8Array>();
 export function createScratch(size: number, segmentBytes: number, arena: Arena | undefined): Scratch {
   const slotBytes = Math.ceil(segmentBytes / 64) * 64;
   const count = slotCount(size);
-  const bytes = takeBytes(slotBytes * count, arena);
+  const strideBytes = slotBytes + SPARE_BYTES;
+  const bytes = takeBytes(strideBytes * count, arena);
   const slots = Array.from({ length: count }, (_, slot): ScratchSlot => {
-    const own = bytes.subarray(slot * slotBytes, (slot + 1) * slotBytes);
+    const own = bytes.subarray(slot * strideBytes, slot * strideBytes + slotBytes);
     return { header: new Uint8Array(SEGMENT_HEADER_BYTES), bytes: own, view: own };
   });
   return { sending: slots.slice(0, SENDING_SLOTS), receiving: slots.slice(SENDING_SLOTS) };

@@ -8,7 +8,7 @@ import type { PeerWait } from './peer-wait.js';
 import type { Reduction } from './reduction.js';
 import type { RingPosition } from './ring-errors.js';
 import { phaseOf, type Schedule, type Segment } from './schedule.js';
-import { type Scratch, type ScratchSlot, slotView } from './scratch.js';
+import { type Scratch, type ScratchSlot, SPARE_BYTES, slotView } from './scratch.js';
 import type { OperationTag } from './segment-header.js';
 
 export interface Neighbours {
@@ -96,7 +96,7 @@ export class Transfer {
 
   private receive(segment: Segment, slot: ScratchSlot): void {
     const bytes = slotView(slot, segment.end - segment.start);
-    this.links.prev.receive(slot.header, bytes).then(
+    this.links.prev.receive([slot.header, bytes], SPARE_BYTES).then(
       () => this.attempt(() => this.take(segment, { slot, bytes })),
       (cause) => this.fail(this.frames.broken(this.prevRank, cause)),
     );
@@ -138,7 +138,8 @@ export class Transfer {
   }
 
   private send(segment: Segment, { slot, bytes }: Held): void {
-    this.frames.stamp(slot.header, segment, bytes);
+    if (segment.step > this.task.schedule.reduceSteps) this.frames.restamp(slot.header, segment);
+    else this.frames.stamp(slot.header, segment, bytes);
     this.links.next.send(slot.header, bytes).then(
       () => this.attempt(() => this.hasLeft(segment, slot)),
       (cause) => this.fail(this.frames.broken(this.nextRank, cause)),

@@ -24,9 +24,9 @@ function memoryRings(seen: (view: Uint8Array) => void = () => {}) {
   const pairs = Array.from({ length: SIZE }, () => createSegmentPair());
   const rings = pairs.map(({ sender: next }, rank) => {
     const { receiver } = pairs[(rank + SIZE - 1) % SIZE];
-    const receive = (...parts: readonly Uint8Array[]) => {
+    const receive = (parts: readonly Uint8Array[]) => {
       for (const part of parts) seen(part);
-      return receiver.receive(...parts);
+      return receiver.receive(parts);
     };
     const prev = { receive, close: () => receiver.close(), closed: receiver.closed };
     return createRing({ rank, size: SIZE, next, prev, timeoutMs: TIMEOUT_MS, clock, segmentBytes: 1024 });

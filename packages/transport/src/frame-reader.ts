@@ -2,8 +2,9 @@
  * Frame reader: turns a stream of bytes into frames, and puts each data frame's payload where a reader wants it.
  *
  * Bytes are read either *directly* into the reader's buffer (the rest of a data frame whose reader is known) or into the
- * *stash* (headers, control frames, and data that came before its reader). `buffer()` says which, `advance()` tells how much
- * came. The buffer handed out last stays valid until `advance`, so nothing is moved in the stash between the two.
+ * *stash* (headers, control frames, and data that came before its reader). What a direct read brings beyond its frame, into spare
+ * room that the reader has there, is moved to the stash: as a rule the head of the next frame. `buffer()` says which, `advance()`
+ * tells how much came. The buffer handed out last stays valid until `advance`, so nothing is moved in the stash between the two.
  */
 import type { CoordError } from '@coord/protocol';
 import {
@@ -34,6 +35,9 @@ export interface FrameReaderOptions {
   onControl(opcode: number, payload: Uint8Array): void;
 }
 
+/** What comes before the last part of such a frame: frames that follow each other are mostly of one kind. */
+const headBytesOf = (read: PartsRead): number => headerBytesOf(read.sizeBytes) + read.leadBytes;
+
 export class FrameReader {
   readonly reads = new PartsReadQueue();
   private readonly stash = new Uint8Array(STASH_BYTES);
@@ -59,7 +63,7 @@ export class FrameReader {
     const read = this.reads.first;
     const isInData = this.frame !== undefined && !isControl(this.frame.opcode) && this.remaining > 0;
     this.direct = read !== undefined && this.start === this.end && isInData;
-    if (read && this.direct) return read.rest(this.remaining);
+    if (read && this.direct) return read.restAndSpare(this.remaining, headBytesOf(read));
     this.stash.copyWithin(0, this.start, this.end);
     this.end -= this.start;
     this.start = 0;
@@ -69,20 +73,28 @@ export class FrameReader {
   /** Only the head of a long frame that has a reader: what were read of its payload would have to be moved from the stash. */
   private stashReadBytes(read: PartsRead | undefined): number {
     if (!read || this.frame || read.sizeBytes < STASH_READ_BYTES) return STASH_READ_BYTES;
-    const headBytes = headerBytesOf(read.sizeBytes) + read.leadBytes;
-    return Math.min(STASH_READ_BYTES, Math.max(1, headBytes - this.end));
+    return Math.min(STASH_READ_BYTES, Math.max(1, headBytesOf(read) - this.end));
   }
 
   /** @throws CoordError FRAME_INVALID, FRAME_TOO_LARGE: the stream cannot be understood from here on. */
   advance(count: number): void {
     const read = this.reads.first;
     if (read && this.direct) {
-      read.skip(count);
-      this.remaining -= count;
+      this.advanceDirectly(read, count);
     } else {
       this.end += count;
     }
     this.deliver();
+  }
+
+  /** The stash is empty. */
+  private advanceDirectly(read: PartsRead, count: number): void {
+    const own = Math.min(count, this.remaining);
+    read.skip(own);
+    this.remaining -= own;
+    this.start = 0;
+    this.end = count - own;
+    if (this.end > 0) this.stash.set(read.spare(this.end));
   }
 
   /** Takes bytes that were read elsewhere; not more than one stash read. */

@@ -15,7 +15,7 @@ export function createSegmentPair(options: MemoryPipeOptions = {}): SegmentPair 
   const link = new MemorySegments(options);
   return {
     sender: { send: (...parts) => link.send(parts), close: () => link.closeSender(), closed: link.closed },
-    receiver: { receive: (...parts) => link.receive(parts), close: () => link.closeReceiver(), closed: link.closed },
+    receiver: { receive: (parts) => link.receive(parts), close: () => link.closeReceiver(), closed: link.closed },
     cut: () => link.finish({ reason: 'the connection was lost', clean: false }),
   };
 }

@@ -240,7 +240,7 @@ class NatsSegmentReceiver implements SegmentReceiver {
     return this.channel.closed;
   }
 
-  receive(...parts: readonly Uint8Array[]): Promise<void> {
+  receive(parts: readonly Uint8Array[]): Promise<void> {
     return this.inbox.receive(parts);
   }
 

@@ -11,6 +11,8 @@ export class PartsRead {
 
   constructor(
     private readonly parts: readonly Uint8Array[],
+    /** Bytes behind the last part that may be written to. */
+    private readonly spareBytes: number,
     readonly resolve: () => void,
     readonly reject: (error: Error) => void,
   ) {
@@ -24,11 +26,31 @@ export class PartsRead {
 
   /** The unfilled rest of the current part, at most `limit` bytes; not empty while bytes are missing. */
   rest(limit: number): Uint8Array {
+    const part = this.current();
+    return part.subarray(this.filled, this.filled + limit);
+  }
+
+  /** The same; with up to `extraBytes` of the spare room behind it where it ends with the last part. */
+  restAndSpare(limit: number, extraBytes: number): Uint8Array {
+    const part = this.current();
+    const restBytes = part.byteLength - this.filled;
+    const isEnd = this.part === this.parts.length - 1 && limit >= restBytes;
+    const roomBytes = isEnd ? restBytes + Math.min(extraBytes, this.spareBytes) : Math.min(limit, restBytes);
+    return new Uint8Array(part.buffer, part.byteOffset + this.filled, roomBytes);
+  }
+
+  /** The first so many bytes of the spare room. */
+  spare(count: number): Uint8Array {
+    const last = this.parts[this.parts.length - 1];
+    return new Uint8Array(last.buffer, last.byteOffset + last.byteLength, count);
+  }
+
+  private current(): Uint8Array {
     while (this.filled === this.parts[this.part].byteLength) {
       this.part++;
       this.filled = 0;
     }
-    return this.parts[this.part].subarray(this.filled, this.filled + limit);
+    return this.parts[this.part];
   }
 
   /** So many bytes were put into what `rest` returned. */
@@ -55,9 +77,9 @@ export class PartsReadQueue {
     return this.queue[0];
   }
 
-  add(parts: readonly Uint8Array[]): Promise<void> {
+  add(parts: readonly Uint8Array[], spareBytes = 0): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.queue.push(new PartsRead(parts, resolve, reject));
+      this.queue.push(new PartsRead(parts, spareBytes, resolve, reject));
     });
   }
 

@@ -27,10 +27,12 @@ export interface SegmentReceiver {
    * Fills exactly these parts, in order, from the next frame. Several calls may be outstanding; frames that arrive before
    * a call wait without loss. The parts of a rejected call may still be written to until `closed` resolves.
    *
+   * @param spareBytes right behind the last part, in its ArrayBuffer, that the link may write to like to the parts: with room there for the
+   *   beginning of the next frame, one system call reads both. Default 0.
    * @throws CoordError FRAME_INVALID when the frame has another length or breaks the protocol (the link is then closed),
    *   FRAME_TOO_LARGE, LINK_CLOSED.
    */
-  receive(...parts: readonly Uint8Array[]): Promise<void>;
+  receive(parts: readonly Uint8Array[], spareBytes?: number): Promise<void>;
   close(): void;
   /** Resolves (never rejects) once the link is closed, whoever closed it. */
   readonly closed: Promise<LinkClosed>;

@@ -69,8 +69,8 @@ export class WsSegmentReceiver implements SegmentReceiver {
     return this.closing.closed;
   }
 
-  receive(...parts: readonly Uint8Array[]): Promise<void> {
-    const received = this.reader.reads.add(parts);
+  receive(parts: readonly Uint8Array[], spareBytes?: number): Promise<void> {
+    const received = this.reader.reads.add(parts, spareBytes);
     this.guard(() => this.reader.deliver());
     if (this.failure) this.reader.reads.rejectAll(this.failure);
     else if (this.closing.outcome) this.reader.reads.rejectAll(this.closedError());

@@ -33,4 +33,25 @@ describe('a frame reader', () => {
     expect(controls).toEqual([[OPCODE.ping, 'are you there']]);
     expect(Buffer.from(target).toString()).toBe('hello');
   });
+
+  it('reads the head of the next frame together with the end of one, into the spare room behind it', async () => {
+    const reader = new FrameReader({ remote: 'a peer', from: 'server', maxFrameBytes: 100_000, onControl: () => {} });
+    const payloads = [1, 2, 3].map((value) => new Uint8Array(50_000).fill(value));
+    const room = payloads.map(() => new Uint8Array(50_064));
+    const reads = room.map((bytes) => reader.reads.add([new Uint8Array(20), bytes.subarray(0, 50_000)], 64));
+    const frames = payloads.map((payload) => [frameHeader(OPCODE.binary, 50_020), new Uint8Array(20), payload]);
+    const stream = Buffer.concat(frames.flat());
+    let systemCalls = 0;
+    for (let at = 0; at < stream.byteLength; systemCalls++) {
+      const target = reader.buffer();
+      const some = stream.subarray(at, at + target.byteLength);
+      target.set(some);
+      reader.advance(some.byteLength);
+      at += some.byteLength;
+    }
+    await Promise.all(reads);
+    expect(room.map((bytes) => bytes.subarray(0, 50_000))).toEqual(payloads);
+    // The first head, and then a read a frame.
+    expect(systemCalls).toBe(1 + frames.length);
+  });
 });

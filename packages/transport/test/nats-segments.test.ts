@@ -67,7 +67,7 @@ describe.skipIf(natsServerProgram === undefined)('over NATS (skipped where there
       if (!early) await sending.connection.flush();
       const receiver = await (early ?? dialNatsSegments(receiving));
       const target = new Uint8Array(3);
-      const received = receiver.receive(target);
+      const received = receiver.receive([target]);
       await (await accepted).send(new Uint8Array([1, 2, 3]));
       await received;
       expect([...target]).toEqual([1, 2, 3]);

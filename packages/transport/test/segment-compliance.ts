@@ -33,7 +33,7 @@ export function testSegmentLink(name: string, create: () => Promise<SegmentFixtu
       const { sender, receiver } = await open();
       const sizes = [0, 1, 125, 126, 65535, 65536, 16384, 16383, 524288, 3_000_000, 7];
       const targets = sizes.map((size) => new Uint8Array(size));
-      const received = targets.map((target) => receiver.receive(target));
+      const received = targets.map((target) => receiver.receive([target]));
       for (const size of sizes) await sender.send(patterned(size));
       await Promise.all(received);
       targets.forEach((target, index) => {
@@ -48,27 +48,28 @@ export function testSegmentLink(name: string, create: () => Promise<SegmentFixtu
       await new Promise(setImmediate);
       for (const size of sizes) {
         const target = new Uint8Array(size);
-        await receiver.receive(target);
+        await receiver.receive([target]);
         expect(Buffer.from(target).equals(patterned(size))).toBe(true);
       }
       await sent;
     });
 
-    it('delivers any mixture of early and late readers and any split into parts', async () => {
+    it('delivers any mixture of early and late readers, any split into parts and any spare room', async () => {
       const { sender, receiver } = await open();
       const frame = fc.record({
         parts: fc.array(fc.uint8Array({ maxLength: 40_000, size: 'max' }), { maxLength: 3 }),
         cut: fc.nat(100),
+        spareBytes: fc.nat(100),
         early: fc.boolean(),
       });
       await fc.assert(
         fc.asyncProperty(fc.array(frame, { maxLength: 12 }), async (frames) => {
           const sent: Promise<void>[] = [];
-          for (const { parts, cut, early } of frames) {
+          for (const { parts, cut, spareBytes, early } of frames) {
             const whole = Buffer.concat(parts);
-            const target = Buffer.alloc(whole.length);
+            const target = Buffer.alloc(whole.length + spareBytes).subarray(0, whole.length);
             const split = Math.min(cut, whole.length);
-            const read = () => receiver.receive(target.subarray(0, split), target.subarray(split));
+            const read = () => receiver.receive([target.subarray(0, split), target.subarray(split)], spareBytes);
             const received = early ? read() : undefined;
             sent.push(sender.send(...parts));
             if (!early) await new Promise(setImmediate);
@@ -85,7 +86,7 @@ export function testSegmentLink(name: string, create: () => Promise<SegmentFixtu
       const { sender, receiver } = await open();
       const buffer = new Uint8Array(100_000);
       const targets = [0, 1, 2, 3].map(() => new Uint8Array(buffer.length));
-      const received = targets.map((target) => receiver.receive(target));
+      const received = targets.map((target) => receiver.receive([target]));
       for (let value = 0; value < targets.length; value++) {
         buffer.fill(value);
         await sender.send(buffer);
@@ -105,8 +106,8 @@ export function testSegmentLink(name: string, create: () => Promise<SegmentFixtu
         [100_000, 100_001],
       ]) {
         const { sender, receiver } = await open();
-        const read = receiver.receive(new Uint8Array(expected));
-        const next = receiver.receive(new Uint8Array(1));
+        const read = receiver.receive([new Uint8Array(expected)]);
+        const next = receiver.receive([new Uint8Array(1)]);
         const outcomes = Promise.allSettled([read, next]);
         await sender.send(new Uint8Array(sent)).catch(() => {});
         for (const outcome of await outcomes) {
@@ -126,10 +127,10 @@ export function testSegmentLink(name: string, create: () => Promise<SegmentFixtu
       await sender.send(patterned(2000));
       sender.close();
       const target = new Uint8Array(1000);
-      await receiver.receive(target);
+      await receiver.receive([target]);
       expect(Buffer.from(target).equals(patterned(1000))).toBe(true);
-      await receiver.receive(new Uint8Array(2000));
-      await expect(receiver.receive(new Uint8Array(1))).rejects.toMatchObject({ code: 'LINK_CLOSED' });
+      await receiver.receive([new Uint8Array(2000)]);
+      await expect(receiver.receive([new Uint8Array(1)])).rejects.toMatchObject({ code: 'LINK_CLOSED' });
       expect((await receiver.closed).clean).toBe(true);
       expect((await sender.closed).clean).toBe(true);
       await expect(sender.send(new Uint8Array(1))).rejects.toMatchObject({ code: 'LINK_CLOSED' });
@@ -137,17 +138,17 @@ export function testSegmentLink(name: string, create: () => Promise<SegmentFixtu
 
     it('rejects outstanding receives when the receiver closes, and tells the sender', async () => {
       const { sender, receiver } = await open();
-      const waiting = expect(receiver.receive(new Uint8Array(1))).rejects.toMatchObject({ code: 'LINK_CLOSED' });
+      const waiting = expect(receiver.receive([new Uint8Array(1)])).rejects.toMatchObject({ code: 'LINK_CLOSED' });
       receiver.close();
       await waiting;
       expect((await sender.closed).clean).toBe(true);
       await expect(sender.send(new Uint8Array(1))).rejects.toMatchObject({ code: 'LINK_CLOSED' });
-      await expect(receiver.receive(new Uint8Array(1))).rejects.toMatchObject({ code: 'LINK_CLOSED' });
+      await expect(receiver.receive([new Uint8Array(1)])).rejects.toMatchObject({ code: 'LINK_CLOSED' });
     });
 
     it('reports a lost connection as unclean at both ends, to those who wait', async () => {
       const { sender, receiver, cut } = await open();
-      const waiting = expect(receiver.receive(new Uint8Array(1))).rejects.toMatchObject({ code: 'LINK_CLOSED' });
+      const waiting = expect(receiver.receive([new Uint8Array(1)])).rejects.toMatchObject({ code: 'LINK_CLOSED' });
       cut();
       await waiting;
       expect((await receiver.closed).clean).toBe(false);
@@ -167,7 +168,7 @@ export function testSegmentLink(name: string, create: () => Promise<SegmentFixtu
       expect(sent).toBeLessThan(count);
       for (let index = 0; index < count; index++) {
         const target = new Uint8Array(frameBytes);
-        await receiver.receive(target);
+        await receiver.receive([target]);
         expect(target[0]).toBe(index);
         expect(target[frameBytes - 1]).toBe(((frameBytes - 1) * 31 + index) & 0xff);
       }
@@ -180,7 +181,7 @@ export function testSegmentLink(name: string, create: () => Promise<SegmentFixtu
       const frame = new Uint8Array(1_000_000);
       const outcomes = Array.from({ length: 48 }, () => sender.send(frame));
       const read = 4;
-      for (let index = 0; index < read; index++) await receiver.receive(new Uint8Array(frame.length));
+      for (let index = 0; index < read; index++) await receiver.receive([new Uint8Array(frame.length)]);
       await Promise.all(outcomes.slice(0, read));
       receiver.close();
       await Promise.allSettled(outcomes);

@@ -99,7 +99,7 @@ describe('RFC 6455 conformance', () => {
     for (const size of sizes) peer.send(new Uint8Array(size).fill(size & 0xff));
     for (const size of sizes) {
       const target = new Uint8Array(size);
-      await receiver.receive(target);
+      await receiver.receive([target]);
       expect(target.every((byte) => byte === (size & 0xff))).toBe(true);
     }
     peer.send(new Uint8Array(1000).fill(1), { fin: false });
@@ -107,7 +107,7 @@ describe('RFC 6455 conformance', () => {
     peer.send(new Uint8Array(0), { fin: false });
     peer.send(new Uint8Array(90_000).fill(2), { fin: true });
     const target = new Uint8Array(91_000);
-    await receiver.receive(target);
+    await receiver.receive([target]);
     expect(target.every((byte, index) => byte === (index < 1000 ? 1 : 2))).toBe(true);
     peer.ping('still there');
     const [pong] = await once(peer, 'pong');
@@ -140,7 +140,7 @@ describe('RFC 6455 conformance', () => {
     ];
     for (const [misbehave, code, error] of cases) {
       const { server, receiver, peer } = await stockServer();
-      const received = expect(receiver.receive(new Uint8Array(5))).rejects.toMatchObject({ code: error });
+      const received = expect(receiver.receive([new Uint8Array(5)])).rejects.toMatchObject({ code: error });
       misbehave(peer);
       await received;
       const [closeCode] = await once(peer, 'close');
@@ -165,7 +165,7 @@ describe('RFC 6455 conformance', () => {
       await once(server, 'listening');
       const { port } = server.address() as { port: number };
       const receiver = await dialSegments({ host: HOST, port }, link());
-      await expect(receiver.receive(new Uint8Array(5))).rejects.toMatchObject({ code: 'FRAME_INVALID' });
+      await expect(receiver.receive([new Uint8Array(5)])).rejects.toMatchObject({ code: 'FRAME_INVALID' });
       expect((await receiver.closed).clean).toBe(false);
       server.close();
     }

@@ -62,7 +62,7 @@ describe('bringing dial and accept together', () => {
       const accepted = listener.acceptSegments(link({ generation }));
       const receiver = await (early ?? dial());
       const target = new Uint8Array(4);
-      const received = receiver.receive(target);
+      const received = receiver.receive([target]);
       await (await accepted).send(new Uint8Array([1, 2, 3, 4]));
       await received;
       expect([...target]).toEqual([1, 2, 3, 4]);
@@ -80,7 +80,7 @@ describe('bringing dial and accept together', () => {
     receivers.reverse();
     for (const [rank, sender] of (await Promise.all(accepted)).entries()) {
       const target = new Uint8Array(1);
-      const received = receivers[rank].receive(target);
+      const received = receivers[rank].receive([target]);
       await sender.send(new Uint8Array([rank]));
       await received;
       expect(target[0]).toBe(rank);
@@ -96,7 +96,7 @@ describe('bringing dial and accept together', () => {
     const receivers = (await Promise.all(dialed)).reverse();
     for (const [index, sender] of (await Promise.all(accepted)).entries()) {
       const target = new Uint8Array(1);
-      const received = receivers[index].receive(target);
+      const received = receivers[index].receive([target]);
       await sender.send(new Uint8Array([index]));
       await received;
       expect(target[0]).toBe(index);

@@ -48,6 +48,12 @@ const STREAMS = [
   controlFrame(OPCODE.close, Buffer.from([3, 232, 98, 121, 101]), Buffer.from([1, 2, 3, 4])),
 ];
 
+/** Asks for a frame of two parts, with room behind it. */
+function addRead(reader: FrameReader, [lead, rest]: readonly [number, number], spareBytes: number): Promise<void> {
+  const room = new Uint8Array(rest + spareBytes).subarray(0, rest);
+  return reader.reads.add([new Uint8Array(lead), room], spareBytes);
+}
+
 /** Pieces of any length, as a socket delivers them. */
 function feed(reader: FrameReader, bytes: Uint8Array, pieceBytes: () => number): void {
   for (let at = 0; at < bytes.length && !reader.isFull; ) {
@@ -67,7 +73,7 @@ const frames: FuzzTarget = {
   run(chance) {
     const reader = readerOf(chance.pick(['server', 'client'] as const));
     for (let read = 0; read < 3; read++)
-      reader.reads.add([new Uint8Array(chance.below(50)), new Uint8Array(chance.below(200))]).catch(() => {});
+      addRead(reader, [chance.below(50), chance.below(200)], chance.below(40)).catch(() => {});
     feed(reader, mutateBytes(STREAMS, chance), () => 1 + chance.below(64));
   },
   async control() {

@@ -37,7 +37,7 @@ async function throughputOf(sender: SegmentSender, receiver: SegmentReceiver): P
   const startMs = performance.now();
   let bytes = 0;
   while (performance.now() - startMs < LOOPBACK_MS) {
-    await Promise.all([sender.send(outgoing), receiver.receive(incoming)]);
+    await Promise.all([sender.send(outgoing), receiver.receive([incoming])]);
     bytes += SEGMENT_BYTES;
   }
   const seconds = (performance.now() - startMs) / 1000;
