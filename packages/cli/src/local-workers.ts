@@ -19,6 +19,8 @@ export interface LocalWorkersOptions {
   /** The coordinator's address. */
   readonly url: string;
   readonly token: string;
+  /** Tokens that only local workers are given. */
+  readonly tokenIds: ReadonlySet<string>;
   /** Workers of an earlier start that came back; nothing is launched before this is known, nor in place of a local one. */
   readonly returned: Promise<readonly FormerWorker[]>;
   readonly logsDirectory: string;
@@ -92,9 +94,13 @@ const nameOf = (index: number): string => `local-${index + 1}`;
 
 const logFileOf = ({ logsDirectory }: LocalWorkersOptions, name: string): string => join(logsDirectory, `${name}.log`);
 
-/** Those that an earlier `coord start` launched on this machine end with this one. */
+/**
+ * Those that an earlier `coord start` launched on this machine end with this one. Anybody may claim to be process so-and-so of this
+ * machine, and processes that do not end are killed; that it is ours, its token proves.
+ */
 function adoptLocal(options: LocalWorkersOptions, back: readonly FormerWorker[]): LocalProcess[] {
-  return back.flatMap(({ name, hostName, pid }) => {
+  return back.flatMap(({ name, hostName, pid, tokenId }) => {
+    if (tokenId === undefined || !options.tokenIds.has(tokenId)) return [];
     if (pid === undefined || hostName !== hostname() || !/^local-\d+$/.test(name)) return [];
     const exit = { name, pid, code: null, signal: null, logFile: logFileOf(options, name) };
     return adoptProcess(name, pid, () => options.onExit(exit));

@@ -8,6 +8,8 @@ export interface StartTokens {
   readonly book: TokenBook;
   /** For the workers that this start launches: rotating the token that people were given does not touch them. */
   readonly local: TokenRecord;
+  /** Of that one, and of those that were in its place before. */
+  readonly localIds: ReadonlySet<string>;
 }
 
 /**
@@ -22,5 +24,7 @@ export async function prepareTokens(runDir: string, given?: string): Promise<Sta
     await book.create({ name: join, role: 'worker', secret: given });
   }
   if (!book.newest('operator')) await book.create({ name: operator, role: 'operator' });
-  return { book, local: book.newest('worker', local) ?? (await book.create({ name: local, role: 'worker' })) };
+  const ownLocal = book.newest('worker', local) ?? (await book.create({ name: local, role: 'worker' }));
+  const ofLocal = book.summaries.filter((token) => token.role === 'worker' && token.name === local);
+  return { book, local: ownLocal, localIds: new Set(ofLocal.map(({ id }) => id)) };
 }

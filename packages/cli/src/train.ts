@@ -82,6 +82,7 @@ export async function startTraining(options: TrainOptions): Promise<Training> {
     arrangement: config.local,
     url: coordinator.urls[0],
     token: formatToken({ secret: tokens.local.secret, certificateSha256: certificate?.sha256 }),
+    tokenIds: tokens.localIds,
     logsDirectory: logsDirectory(runDir),
     onExit: (exit) => cluster.localExit(exit, workers),
     prefixOf: options.workerPrefix,

@@ -269,7 +269,10 @@ export class Conductor {
 
   private endReturns(): void {
     const back = this.roster.all.filter(({ returns, stage }) => returns && stage !== 'joined');
-    this.returns.end(back.map(({ workerId, hello: { name, hostName, pid } }) => ({ workerId, name, hostName, pid })));
+    const selves = back.map(({ workerId, tokenId, hello: { name, hostName, pid } }) => {
+      return { workerId, tokenId, name, hostName, pid };
+    });
+    this.returns.end(selves);
   }
 
   private wait(present: number, needed: number, reason: string): void {

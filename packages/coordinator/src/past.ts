@@ -11,6 +11,8 @@ export interface FormerWorker {
   readonly hostName: string;
   /** Undefined in ledgers of earlier versions. */
   readonly pid: number | undefined;
+  /** Of the token that it joined with. What stands before is what it says about itself; this is proved. */
+  readonly tokenId: string | undefined;
 }
 
 export interface RunPast {
@@ -90,9 +92,9 @@ class PastReader {
     return { generation, joined, settled, lastStep, lastEvaluation, awaited, strikes: this.strikes };
   }
 
-  private join({ workerId, name, hostName, pid, returns }: LedgerEntryOf<'worker-joined'>): void {
+  private join({ workerId, name, hostName, pid, tokenId, returns }: LedgerEntryOf<'worker-joined'>): void {
     this.joined++;
-    this.workers.set(workerId, { workerId, name, hostName, pid });
+    this.workers.set(workerId, { workerId, name, hostName, pid, tokenId });
     const strikes = returns === undefined ? undefined : this.strikes.get(returns);
     if (strikes) this.strikes.set(workerId, strikes);
     // It came back, and then this coordinator died too, perhaps before it formed a view.
