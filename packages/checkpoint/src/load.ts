@@ -1,8 +1,9 @@
 import { stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { CoordError, isCoordError } from '@coord/protocol';
 import { type CheckpointRef, latestCheckpoint, latestIntactIn } from './find.js';
 import { MANIFEST_NAME } from './manifest.js';
+import { checkpointsDirectory, isCheckpointName } from './paths.js';
 import { type LoadedCheckpoint, readCheckpoint } from './read.js';
 
 const exists = (path: string): Promise<boolean> =>
@@ -39,13 +40,25 @@ export async function resolveCheckpoint(path: string): Promise<string> {
 }
 
 async function notFound(path: string): Promise<CoordError> {
-  const message = (await exists(path)) ? `${path} holds no intact checkpoint` : `there is no checkpoint at ${path}`;
-  return new CoordError('CHECKPOINT_NOT_FOUND', message, { hint: await hintBeside(path), facts: { path } });
+  const hint = await hintBeside(path);
+  return new CoordError('CHECKPOINT_NOT_FOUND', await whatIsThere(path), { hint, facts: { path } });
 }
+
+async function whatIsThere(path: string): Promise<string> {
+  if (!(await exists(path))) return `there is no checkpoint at ${path}`;
+  return (await isMeant(path))
+    ? `${path} holds no intact checkpoint`
+    : `${path} is neither a run with checkpoints nor a checkpoint`;
+}
+
+/** Whether there should be one. */
+const isMeant = async (path: string): Promise<boolean> =>
+  (await exists(checkpointsDirectory(path))) || isCheckpointName(basename(path));
 
 async function hintBeside(path: string): Promise<string> {
   const other: CheckpointRef | undefined = await latestIntactIn(dirname(path));
-  return other
-    ? `The newest intact checkpoint beside it is ${other.path} (step ${other.step}).`
-    : 'No checkpoint beside it is intact: restore it from a copy, or start the run again.';
+  if (other) return `The newest intact checkpoint beside it is ${other.path} (step ${other.step}).`;
+  return (await isMeant(path))
+    ? 'No checkpoint beside it is intact: restore it from a copy, or start the run again.'
+    : 'Give a directory that `coord start` made, by default in runs/, or one of its checkpoints/step-….';
 }

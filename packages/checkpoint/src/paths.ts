@@ -16,6 +16,8 @@ export const checkpointsDirectory = (runDir: string): string => join(runDir, 'ch
 export const checkpointName = (step: number, copy: number): string =>
   `step-${String(step).padStart(DIGITS, '0')}${copy === 0 ? '' : `.${copy}`}`;
 
+export const isCheckpointName = (name: string): boolean => NAME.test(name);
+
 let asideCount = 0;
 export const asideName = (): string => `${ASIDE_PREFIX}${PROCESS_TAG}-${asideCount++}`;
 

@@ -1,5 +1,5 @@
 import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createArena, hashState, hashWeights, type TrainingState } from '@coord/protocol';
 import { describe, expect, it } from 'vitest';
 import { findCheckpoints, latestCheckpoint, loadCheckpoint, resolveCheckpoint, saveCheckpoint } from '../src/index.js';
@@ -166,7 +166,19 @@ describe('finding checkpoints', () => {
     const newest = await save(runDir, 2);
     expect(await resolveCheckpoint(path)).toBe(path);
     expect(await resolveCheckpoint(runDir)).toBe(newest.path);
-    await expect(resolveCheckpoint(join(runDir, 'x'))).rejects.toMatchObject({ code: 'CHECKPOINT_NOT_FOUND' });
+    await expect(resolveCheckpoint(join(runDir, 'x'))).rejects.toMatchObject({
+      code: 'CHECKPOINT_NOT_FOUND',
+      message: expect.stringContaining('there is no checkpoint at'),
+      hint: expect.stringContaining('Give a directory that `coord start` made'),
+    });
+    await expect(resolveCheckpoint(dirname(runDir))).rejects.toMatchObject({
+      message: expect.stringContaining('is neither a run with checkpoints nor a checkpoint'),
+    });
+    await rm(join(path, 'manifest.json'));
+    await expect(resolveCheckpoint(path)).rejects.toMatchObject({
+      message: expect.stringContaining('holds no intact checkpoint'),
+      hint: expect.stringContaining(newest.path),
+    });
   });
 });
 

@@ -3,23 +3,30 @@ import { type Override, type OverrideProblem, parseOverride } from './config/ove
 import type { StartOptions } from './options.js';
 
 const SHORT_FORMS = [
-  { option: 'workers', flag: '--workers', key: 'workers' },
-  { option: 'minWorkers', flag: '--min-workers', key: 'minWorkers' },
-  { option: 'floorWorkers', flag: '--floor-workers', key: 'floorWorkers' },
-  { option: 'maxWorkers', flag: '--max-workers', key: 'maxWorkers' },
-  { option: 'listen', flag: '--listen', key: 'listen' },
-  { option: 'transport', flag: '--transport', key: 'transport' },
-  { option: 'nats', flag: '--nats', key: 'nats' },
-  { option: 'seed', flag: '--seed', key: 'seed' },
+  { option: 'workers', flag: '--workers', key: 'workers', read: readNumber },
+  { option: 'minWorkers', flag: '--min-workers', key: 'minWorkers', read: readNumber },
+  { option: 'floorWorkers', flag: '--floor-workers', key: 'floorWorkers', read: readNumber },
+  { option: 'maxWorkers', flag: '--max-workers', key: 'maxWorkers', read: readNumber },
+  { option: 'listen', flag: '--listen', key: 'listen', read: String },
+  { option: 'transport', flag: '--transport', key: 'transport', read: String },
+  { option: 'nats', flag: '--nats', key: 'nats', read: String },
+  { option: 'seed', flag: '--seed', key: 'seed', read: readNumber },
 ] as const;
 
-const readValue = (text: string): unknown => (/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text);
+/** What is no number the schema names as such. */
+function readNumber(text: string): unknown {
+  return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+}
 
 /** Every override of the command line; short forms win over `--set`. */
 export function overridesOf(options: StartOptions): (Override | OverrideProblem)[] {
-  const short = SHORT_FORMS.flatMap(({ option, flag, key }): Override[] => {
+  const short = SHORT_FORMS.flatMap(({ option, flag, key, read }): Override[] => {
     const text = options[option];
-    return text === undefined ? [] : [{ flag: `${flag} ${text}`, path: [key], value: readValue(text) }];
+    return text === undefined ? [] : [{ flag: `${flag} ${text}`, path: [key], value: read(text) }];
   });
-  return [...(options.set ?? []).map(parseOverride), ...short];
+  return [...(options.set ?? []).map(parseOverride), ...impliedBy(options), ...short];
 }
+
+/** A NATS server is named in order to be used. */
+const impliedBy = ({ nats, transport }: StartOptions): Override[] =>
+  nats === undefined || transport !== undefined ? [] : [{ flag: `--nats ${nats}`, path: ['transport'], value: 'nats' }];

@@ -6,6 +6,8 @@ import { CoordError } from '@coord/protocol';
 import { describe, expect, it } from 'vitest';
 import { loadConfig, parseConfig } from '../src/config/load.js';
 import { parseOverride } from '../src/config/override.js';
+import type { StartOptions } from '../src/options.js';
+import { overridesOf } from '../src/overrides-of.js';
 
 const MODELS = [...listModels().map(({ name }) => name), 'file'].join(', ');
 const MINIMAL = 'model:\n  name: cnn\ndata:\n  source: mnist\n';
@@ -224,5 +226,24 @@ describe('a wrong configuration', () => {
     const level = (name: string, of: string) => `${name}: &${name} [${Array(9).fill(`*${of}`).join(', ')}]\n`;
     const text = `a: &a [x]\n${level('b', 'a')}${level('c', 'b')}${level('d', 'c')}${level('e', 'd')}`;
     expect(problemsOf(text).message).toContain('Excessive alias count');
+  });
+});
+
+describe('a flag of coord start', () => {
+  const flagged = (options: StartOptions) => parseConfig({ file: 'run.yaml', text: MINIMAL }, overridesOf(options));
+
+  it('that names a NATS server has it used, unless another says otherwise', () => {
+    const nats = 'nats://127.0.0.1:4222';
+    expect(flagged({ nats })).toMatchObject({ transport: 'nats', nats });
+    expect(flagged({ nats, transport: 'ws' })).toMatchObject({ transport: 'ws', nats });
+    expect(flagged({ nats, set: ['transport=ws'] })).toMatchObject({ transport: 'nats' });
+  });
+
+  it('is a number where one is wanted, and a text where a text is', () => {
+    expect(flagged({ workers: '3', seed: '7' })).toMatchObject({ workers: 3, seed: 7 });
+    expect(() => flagged({ workers: 'three' })).toThrow(
+      '--workers three: workers: expected an integer, found the text',
+    );
+    expect(() => flagged({ listen: '7070' })).toThrow('--listen 7070: listen: expected HOST:PORT');
   });
 });

@@ -31,10 +31,11 @@ const step = (number: number, more: Partial<StepEvent> = {}): StepEvent => ({
   ownSamples: {},
   ...more,
 });
-const view = (members: number): CoordinatorEvent => ({
+const view = (members: number, workers = members): CoordinatorEvent => ({
   event: 'view',
   generation: 1,
   members: Array.from({ length: members }, (_, index) => `w${index}`),
+  workers,
   reason: 'two workers are ready',
 });
 const evaluation: CoordinatorEvent = {
@@ -81,8 +82,16 @@ describe('progress', () => {
     expect(progressLine(advance(advance(progress, view(1)), step(4)))).toContain('step 4/');
   });
 
-  it.each([20, 60, 100, 120, 200])('fits into %i columns with its bar', (columns) => {
+  it.each([5, 20, 40, 60, 83, 84, 100, 120, 200])('fits into %i columns with its bar', (columns) => {
     expect(barLine(fold(view(2), step(938)), columns).length).toBeLessThan(columns);
+  });
+
+  it('leaves out what does not fit as a whole: a number that is cut says something else', () => {
+    const parts = progressLine(fold(view(2), step(938))).split(' · ');
+    for (let columns = 12; columns < 84; columns++) {
+      const shown = barLine(fold(view(2), step(938)), columns).split(' · ');
+      expect(shown).toEqual(parts.slice(0, shown.length));
+    }
   });
 });
 
@@ -93,6 +102,8 @@ describe('what stays in the scroll', () => {
       'epoch 1/5 done: test accuracy 98.76 % · test loss 0.0500 · 10,000 samples in 1.5 s',
     );
     expect(eventLine(PLAN, view(2))).toBe('ring of 2 workers (generation 1): two workers are ready');
+    expect(eventLine(PLAN, view(1, 4))).toBe('ring of 1 host with 4 workers (generation 1): two workers are ready');
+    expect(progressLine(fold(view(1, 4), step(1)))).toContain('4 workers');
     expect(
       eventLine(PLAN, { event: 'worker-lost', workerId: 'w1', name: 'gpu-3', left: false, reason: 'heartbeat missed' }),
     ).toBe('worker gpu-3 was lost: heartbeat missed');

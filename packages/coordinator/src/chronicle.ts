@@ -83,7 +83,8 @@ export class Chronicle {
     const brief = members.map(({ workerId, share }) => ({ workerId, share }));
     this.log.info({ generation, members: brief, reason }, 'view formed');
     this.ledger.append({ type: 'view', generation, members: brief, reason });
-    this.emit({ event: 'view', generation, members: brief.map(({ workerId }) => workerId), reason });
+    const workers = members.reduce((sum, member) => sum + member.workers, 0);
+    this.emit({ event: 'view', generation, members: brief.map(({ workerId }) => workerId), workers, reason });
   }
 
   waiting(present: number, needed: number, reason: string): void {

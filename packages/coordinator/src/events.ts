@@ -64,7 +64,10 @@ export type CoordinatorEvent =
   | {
       readonly event: 'view';
       readonly generation: number;
+      /** Hosts in ring order, by worker id. */
       readonly members: readonly string[];
+      /** Compute threads of all of them. */
+      readonly workers: number;
       readonly reason: string;
     }
   | ({ readonly event: 'recovered' } & Recovery)

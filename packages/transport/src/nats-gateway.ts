@@ -2,7 +2,6 @@
  * Gateway: a process's way to its NATS server. A lost connection is replaced by a new one as soon as the server can be
  * reached again; links over the old one are lost, as over a broken socket.
  */
-
 import { CoordError } from '@coord/protocol';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { type NatsOpenOptions, openNats } from './nats-connection.js';

@@ -27,7 +27,7 @@ export function startCommand(io: CommandIo, exit: Exit): Command {
     .option('--floor-workers <n>', 'below this many workers training waits for others')
     .option('--max-workers <n>', 'workers that train at a time; others wait as spares')
     .option('--transport <name>', 'what carries joins, control messages and the ring: ws (default) or nats')
-    .option('--nats <url>', 'the NATS server, nats://HOST:PORT, for --transport nats')
+    .option('--nats <url>', 'the NATS server, nats://HOST:PORT; implies --transport nats')
     .option('--run-dir <dir>', 'where the run is kept (default runs/<date-time>-<model>-<id>)')
     .option('--resume <run>', 'continue this run directory from its newest intact checkpoint')
     .option('--seed <n>', 'decides initial weights, sample order, augmentation and dropout')

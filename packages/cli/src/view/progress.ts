@@ -32,7 +32,7 @@ export function advance(progress: Progress, event: CoordinatorEvent): Progress {
     case 'step':
       return { ...progress, step: event, waitingFor: undefined };
     case 'view':
-      return { ...progress, workers: event.members.length, waitingFor: undefined };
+      return { ...progress, workers: event.workers, waitingFor: undefined };
     case 'waiting':
       return { ...progress, waitingFor: `workers (${event.present} of ${event.needed})` };
     case 'stopping':
@@ -77,8 +77,15 @@ export function barLine(progress: Progress, columns: number): string {
   const text = progressLine(progress);
   const share = (progress.step?.step ?? 0) / Math.max(1, progress.plan.totalSteps);
   const room = columns - text.length - 2;
-  if (room < BAR_WIDTH.least) return text.slice(0, Math.max(0, columns - 1));
+  if (room < BAR_WIDTH.least) return wholeParts(text, columns);
   return `${formatBar(share, Math.min(BAR_WIDTH.most, room))} ${text}`;
+}
+
+/** As many parts as fit: a number that is cut off says something else. */
+function wholeParts(text: string, columns: number): string {
+  if (text.length < columns) return text;
+  const end = text.lastIndexOf(' · ', columns - 1);
+  return text.slice(0, end > 0 ? end : Math.max(0, columns - 1));
 }
 
 function evaluationLine(plan: Plan, event: EvaluationEvent): string {
@@ -108,6 +115,12 @@ function stragglerOverLine(event: Extract<CoordinatorEvent, { event: 'straggler-
   return `worker ${name} is no straggler any longer, after ${formatDuration(forMs / 1000)} (${plural(forSteps, 'step')})`;
 }
 
+/** Workers that are threads of one process have one place in the ring. */
+function ringText({ members, workers }: Extract<CoordinatorEvent, { event: 'view' }>): string {
+  if (workers === members.length) return `ring of ${plural(workers, 'worker')}`;
+  return `ring of ${plural(members.length, 'host')} with ${plural(workers, 'worker')}`;
+}
+
 /** Reasons may carry a stack; all of it is in the log. */
 const firstLine = (text: string): string => text.split('\n', 1)[0];
 
@@ -121,7 +134,7 @@ export function eventLine(plan: Plan, event: CoordinatorEvent): string | undefin
     case 'worker-lost':
       return `worker ${event.name} ${event.left ? 'left' : 'was lost'}: ${firstLine(event.reason)}`;
     case 'view':
-      return `ring of ${plural(event.members.length, 'worker')} (generation ${event.generation}): ${firstLine(event.reason)}`;
+      return `${ringText(event)} (generation ${event.generation}): ${firstLine(event.reason)}`;
     case 'waiting':
       return firstLine(event.reason);
     case 'evaluation':
