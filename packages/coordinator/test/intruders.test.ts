@@ -191,6 +191,20 @@ describe('who knows no token', () => {
     await expect(connectLink(`${url}/join`, { timeoutMs: 5000 })).rejects.toMatchObject({ code: 'COORDINATOR_BUSY' });
   });
 
+  it("writes nothing to the operator's terminal but what can be printed", async () => {
+    const { url, events } = await start();
+    for (const name of ['\u001b[2J', 'a\nb', 'a\u202eb']) {
+      const worker = await ScriptedWorker.connect(url);
+      const { serverNonce } = await worker.next('challenge');
+      const clientNonce = createNonce();
+      const proof = joinProof('a wrong token', 'worker', { serverNonce, clientNonce });
+      expect(await refusalOf(worker, helloFrom(name, clientNonce, proof))).toMatchObject({ code: 'MESSAGE_INVALID' });
+    }
+    const told = JSON.stringify(events.of('warning'));
+    expect(told).toContain('wrong at name: it has characters that cannot be printed');
+    expect(told).not.toMatch(/\\u001b|\u202e/);
+  });
+
   it('is turned away with a head of more than 4 KiB', async () => {
     const { url } = await start();
     const long = { 'x-long': 'x'.repeat(4100) };
@@ -253,6 +267,13 @@ describe('who knows a token, but is no honest worker', () => {
     const heartbeat = { type: 'heartbeat', step: 0, generation: 0, phase: 'compiling', sentMs: 1 } as const;
     for (let count = 0; count < 1000; count++) session.hearHeartbeat(heartbeat, 0);
     expect(sent.length).toBe(1);
+  });
+
+  it('commands no terminal with the reasons that it gives', async () => {
+    const { url, events } = await start();
+    const worker = await ScriptedWorker.join(url, TOKEN);
+    await worker.send({ type: 'leaving', reason: 'done\u001b]0;owned\u0007\n\tfor today, größer' });
+    expect(await events.nth('worker-lost')).toMatchObject({ reason: 'done\ufffd]0;owned\ufffd\n\tfor today, größer' });
   });
 
   it('gets no block of other data', async () => {

@@ -3,6 +3,7 @@ import { Packr } from 'msgpackr';
 import type { z } from 'zod';
 import { CoordError } from './errors.js';
 import { LIMITS } from './limits.js';
+import { printable } from './printable.js';
 
 const packr = new Packr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number', copyBuffers: true });
 
@@ -35,8 +36,10 @@ export function decodeMessage<S extends z.ZodType>(schema: S, frame: Uint8Array,
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
-  const path = issue.path.length > 0 ? issue.path.join('.') : '(the whole message)';
-  throw new CoordError('MESSAGE_INVALID', `${options.from} sent a message that is wrong at ${path}: ${issue.message}`, {
+  const path = printable(issue.path.length > 0 ? issue.path.join('.') : '(the whole message)');
+  // It may repeat what was sent.
+  const what = printable(issue.message);
+  throw new CoordError('MESSAGE_INVALID', `${options.from} sent a message that is wrong at ${path}: ${what}`, {
     facts: { from: options.from, path },
   });
 }

@@ -20,6 +20,7 @@ import { sha256Schema } from './dataset.js';
 import { numericIdentitySchema } from './identity.js';
 import { LIMITS } from './limits.js';
 import { MAX_TALLY_SIZE } from './metric-spec.js';
+import { nameSchema, textSchema } from './printable.js';
 import { runSpecSchema } from './run-spec.js';
 import { stateHeaderSchema } from './state.js';
 import { linkKeySchema, peerEndpointSchema, viewSchema } from './view.js';
@@ -29,8 +30,8 @@ export const PROTOCOL_VERSION = 5;
 
 const step = z.number().int().min(0);
 const generation = z.number().int().min(0);
-const name = z.string().min(1).max(LIMITS.nameLength);
-const text = z.string().max(LIMITS.textLength);
+const name = nameSchema;
+const text = textSchema;
 const proof = z.string().min(16).max(128);
 const bytes: z.ZodType<Uint8Array> = z.instanceof(Uint8Array);
 /** What a worker that was called so was given in its welcome; nobody else has it. */

@@ -1,6 +1,7 @@
 /** A view is one frozen membership: generation, ring order, grain shares. */
 import { z } from 'zod';
 import { LIMITS } from './limits.js';
+import { nameSchema } from './printable.js';
 
 export const endpointSchema = z.object({
   host: z.string().min(1).max(255),
@@ -43,8 +44,8 @@ export type PeerEndpoint = z.infer<typeof peerEndpointSchema>;
 export const linkKeySchema = base64url32;
 
 export const memberSchema = z.object({
-  workerId: z.string().min(1).max(LIMITS.nameLength),
-  name: z.string().min(1).max(LIMITS.nameLength),
+  workerId: nameSchema,
+  name: nameSchema,
   endpoint: peerEndpointSchema,
   /** Public half of what its links are authenticated with: X25519, 32 bytes in base64url. Without it nobody links to the host. */
   linkKey: linkKeySchema.optional(),

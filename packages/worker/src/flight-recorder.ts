@@ -35,8 +35,11 @@ export class FlightRecorder {
 }
 
 /** `flight-w3.jsonl`: one file a worker of a run, and more where something must not be overwritten. */
-export const flightFile = (directory: string, workerId: string, title?: string): string =>
-  join(directory, title === undefined ? `flight-${workerId}.jsonl` : `${title}-${workerId}.jsonl`);
+export const flightFile = (directory: string, workerId: string, title = 'flight'): string =>
+  join(directory, `${title}-${plain(workerId)}.jsonl`);
+
+/** The coordinator gives the id: it shall not choose a directory with it. */
+const plain = (workerId: string): string => workerId.replace(/[^\w-]/g, '_');
 
 export const formatFlightRecord = (header: FlightHeader, events: readonly FlightEvent[]): string =>
   `${[header, ...events].map((line) => JSON.stringify(line)).join('\n')}\n`;

@@ -34,6 +34,13 @@ describe('a flight recorder', () => {
     expect(recorder.dropped).toBe(0);
   });
 
+  it('is written to the directory that it is to be written to, whatever the coordinator calls its worker', () => {
+    expect(flightFile('logs', 'w3')).toBe(join('logs', 'flight-w3.jsonl'));
+    expect(flightFile('logs', '/../../../../etc/cron.d/x', 'diverged-step-3')).toBe(
+      join('logs', 'diverged-step-3-_____________etc_cron_d_x.jsonl'),
+    );
+  });
+
   it.each([4, 5, 7, 8, 9])('keeps the last events, oldest first, after %i of them in 4 places', (count) => {
     const recorder = recorderOf(4, count);
     expect(recorder.events().map(({ atMs }) => atMs)).toEqual([count - 4, count - 3, count - 2, count - 1]);
