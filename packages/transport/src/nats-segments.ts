@@ -6,7 +6,7 @@
  * where nobody listens yet, waits for the *here* that the sending end says when it comes. Both prove the view's key.
  */
 import { CoordError } from '@coord/protocol';
-import type { Msg, NatsConnection } from '@nats-io/transport-node';
+import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
 import { z } from 'zod';
 import type { LinkClosed } from './link.js';
 import { linkClosedError } from './link.js';
@@ -75,27 +75,21 @@ async function orLinkClosed<T>(opening: Promise<T>, remote: string): Promise<T> 
   }
 }
 
-async function accept(options: NatsSegmentOptions): Promise<SegmentSender> {
-  const { connection } = options;
+function accept(options: NatsSegmentOptions): Promise<NatsSegmentSender> {
+  const { connection, rank } = options;
   const subject = subjectOf(options);
-  const attempt = new Attempt(options, `rank ${options.rank} did not ask for its ring link`);
-  const sender = new NatsSegmentSender(options);
-  const subscription = connection.subscribe(subject, {
-    callback: (error, message) => {
-      if (!error && answerDial(message, options)) attempt.succeed();
-    },
+  return meet(options, {
+    lateText: `rank ${rank} did not ask for its ring link`,
+    remote: `rank ${rank}`,
+    open: () => new NatsSegmentSender(options),
+    listen: (attempt) =>
+      connection.subscribe(subject, {
+        callback: (error, message) => {
+          if (!error && answerDial(message, options)) attempt.succeed();
+        },
+      }),
+    begin: () => connection.publish(`${subject}.here`),
   });
-  try {
-    await sender.channel.ready();
-    connection.publish(`${subject}.here`);
-    await attempt.done;
-    return sender;
-  } catch (error) {
-    sender.channel.lose('it was never used');
-    throw error;
-  } finally {
-    subscription.unsubscribe();
-  }
 }
 
 /** @returns whether the dialer knows the key. */
@@ -121,22 +115,54 @@ export function parseSegmentDial(data: Uint8Array): Dial | undefined {
   }
 }
 
-async function dial(options: NatsSegmentOptions): Promise<SegmentReceiver> {
-  const { connection } = options;
-  const attempt = new Attempt(options, `rank ${options.senderRank} did not answer the dial of its ring link`);
-  const receiver = new NatsSegmentReceiver(options);
-  const here = connection.subscribe(`${subjectOf(options)}.here`, { callback: () => void ask() });
-  const ask = () => askForLink(options).then((answered) => answered && attempt.succeed(), attempt.fail);
+function dial(options: NatsSegmentOptions): Promise<NatsSegmentReceiver> {
+  const { connection, senderRank } = options;
+  const ask = (attempt: Attempt) =>
+    void askForLink(options).then((answered) => answered && attempt.succeed(), attempt.fail);
+  return meet(options, {
+    lateText: `rank ${senderRank} did not answer the dial of its ring link`,
+    remote: `rank ${senderRank}`,
+    open: () => new NatsSegmentReceiver(options),
+    listen: (attempt) => connection.subscribe(`${subjectOf(options)}.here`, { callback: () => ask(attempt) }),
+    begin: ask,
+  });
+}
+
+/** How one end of a link finds the other. */
+interface Meeting<End> {
+  readonly lateText: string;
+  readonly remote: string;
+  open(): End;
+  /** Hears of the other end. */
+  listen(attempt: Attempt): Subscription;
+  /** The server knows now where this end listens. */
+  begin(attempt: Attempt): void;
+}
+
+/** Ends at once when the connection does; where the link is not made, nothing of it is left. */
+async function meet<End extends { readonly channel: NatsChannel }>(
+  options: NatsSegmentOptions,
+  { lateText, remote, open, listen, begin }: Meeting<End>,
+): Promise<End> {
+  const attempt = new Attempt(options, lateText);
+  let end: End | undefined;
+  let subscription: Subscription | undefined;
   try {
-    await receiver.channel.ready();
-    void ask();
+    end = open();
+    void end.channel.closed.then((closed) => attempt.fail(linkClosedError(remote, closed)));
+    subscription = listen(attempt);
+    end.channel
+      .ready()
+      .then(() => begin(attempt))
+      .catch(attempt.fail);
     await attempt.done;
-    return receiver;
+    return end;
   } catch (error) {
-    receiver.channel.lose('it was never used');
+    end?.channel.lose('it was never used');
     throw error;
   } finally {
-    here.unsubscribe();
+    subscription?.unsubscribe();
+    attempt.end();
   }
 }
 
@@ -161,6 +187,8 @@ class Attempt {
   readonly done: Promise<void>;
   succeed!: () => void;
   fail!: (error: Error) => void;
+  /** Whatever became of it: its timer is gone afterwards. */
+  readonly end: () => void;
 
   constructor(options: SegmentLinkOptions, lateText: string) {
     const { generation, rank, timeoutMs, signal } = options;
@@ -171,14 +199,15 @@ class Attempt {
     const late = `${lateText} in generation ${generation} within ${timeoutMs} ms`;
     const timeout = () => this.fail(new CoordError('LINK_TIMEOUT', late, { facts: { generation, rank, timeoutMs } }));
     const abort = () => this.fail(givenUpError(`rank ${rank}`, signal));
+    // Whoever waits hears of it; where nobody waits yet, another error is on its way.
+    this.done.catch(() => {});
     const timer = setTimeout(timeout, timeoutMs);
     signal?.addEventListener('abort', abort, { once: true });
     if (signal?.aborted) abort();
-    const cleanUp = () => {
+    this.end = () => {
       clearTimeout(timer);
       signal?.removeEventListener('abort', abort);
     };
-    this.done.then(cleanUp, cleanUp);
   }
 }
 

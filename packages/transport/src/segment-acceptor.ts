@@ -108,7 +108,7 @@ export class SegmentAcceptor {
     const settle = () => {
       clearTimeout(timer);
       options.signal?.removeEventListener('abort', abort);
-      this.waiting.delete(name);
+      if (this.waiting.get(name) === waiting) this.waiting.delete(name);
     };
     const fail = (error: Error) => {
       settle();

@@ -43,7 +43,7 @@ describe.skipIf(natsServerProgram === undefined)(
       ]);
       const sent = Uint8Array.from({ length: 100_000 }, (_, at) => at * 7);
       const arrived = new Uint8Array(sent.length);
-      await Promise.all([sender.send(sent), receiver.receive(arrived)]);
+      await Promise.all([sender.send(sent), receiver.receive([arrived])]);
       expect(arrived).toEqual(sent);
       const reason = 'the reason '.repeat(300);
       (receiver as unknown as { channel: { refuse(reason: string): void } }).channel.refuse(reason);

@@ -121,4 +121,21 @@ describe.skipIf(natsServerProgram === undefined)('over NATS (skipped where there
     for (const late of [acceptNatsSegments({ ...options, connection }), dialNatsSegments({ ...options, connection })])
       await expect(late).rejects.toMatchObject({ code: 'LINK_CLOSED' });
   });
+
+  it('are lost at once with the server, also while nobody has asked or answered, and leave no timer', async () => {
+    const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+    const own = await startNatsServer();
+    const before = timers();
+    const connection = await openNats({ servers: own.url, timeoutMs: 5000 });
+    const [{ connection: _, ...options }] = await ends();
+    const patient = { ...options, connection, timeoutMs: 600_000 };
+    const opening = [acceptNatsSegments(patient), dialNatsSegments({ ...patient, senderRank: 4 })];
+    await connection.flush();
+    await own.stop('SIGKILL');
+    for (const link of opening) await expect(link).rejects.toMatchObject({ code: 'LINK_CLOSED' });
+    for (const late of [acceptNatsSegments(patient), dialNatsSegments(patient)])
+      await expect(late).rejects.toMatchObject({ code: 'LINK_CLOSED' });
+    // Two connections of `ends` live, and send pings.
+    expect(timers()).toBeLessThanOrEqual(before + 2);
+  }, 20_000);
 });
