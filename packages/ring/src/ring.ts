@@ -8,7 +8,7 @@ import { ProgressTimer } from './progress-timer.js';
 import { Gather, PlainMax, PlainSum, type Reduction } from './reduction.js';
 import { ringTimeout, viewChanged } from './ring-errors.js';
 import { allGatherSchedule, allReduceSchedule, type RingPlace, type Schedule } from './schedule.js';
-import { createScratch, type Scratch, segmentBytesFor } from './scratch.js';
+import { createScratch, DOUBLING_BYTES, type Scratch, segmentBytesFor } from './scratch.js';
 import { type Neighbours, Transfer, type TransferTask } from './transfer.js';
 
 export interface RingContext extends RingPlace {
@@ -26,7 +26,7 @@ export interface RingContext extends RingPlace {
    * ring links serve.
    */
   readonly partners?: Partners;
-  /** Buffers up to this size are reduced by recursive doubling, where there are links for it. */
+  /** Buffers up to this size are reduced by recursive doubling, where there are links for it; never longer ones than 96 KB. */
   readonly doublingBytes?: number;
   /** Longest segment, at least one block. Default: as `segmentBytesFor` says for this number of ranks. */
   readonly segmentBytes?: number;
@@ -62,8 +62,6 @@ export interface Ring {
 }
 
 const BLOCK_BYTES = BLOCK_SIZE * Int32Array.BYTES_PER_ELEMENT;
-/** But never more than a segment, up to which doubling is quicker with 2, 3, 4 and 8 ranks (docs/benchmarks.md). */
-const DOUBLING_BYTES = 128 * 1024;
 /** More than a step has operations of different sizes. */
 const MAX_KEPT_SCHEDULES = 64;
 
@@ -100,8 +98,9 @@ class LinkedRing implements Ring {
     this.kernels = arena ? createKernels(arena.memory) : referenceKernels;
     this.links = neighboursOf(context);
     this.partners = partnersOf(context, this.links);
-    this.doublingBytes = Math.min(context.doublingBytes ?? DOUBLING_BYTES, this.segmentBytes);
-    this.scratch = createScratch(this.size, this.segmentBytes, arena);
+    const longestBytes = context.segmentBytes === undefined ? DOUBLING_BYTES : this.segmentBytes;
+    this.doublingBytes = Math.min(context.doublingBytes ?? DOUBLING_BYTES, longestBytes);
+    this.scratch = createScratch(this.size, this.segmentBytes, this.doublingBytes, arena);
     context.signal?.addEventListener('abort', this.onAbort, { once: true });
     if (context.signal?.aborted) this.onAbort();
   }

@@ -5,12 +5,19 @@ import { SEGMENT_HEADER_BYTES } from './segment-header.js';
 
 /** Own segments that may be on their way out: one leaving, one being made. */
 const SENDING_SLOTS = 2;
-/** Beyond what the schedule needs, so that one segment arrives while another is combined. */
-const SPARE_SLOTS = 1;
+/** Beyond what the schedule needs: a rank that gets ahead of its neighbours goes on, where ranks share processors. */
+const SPARE_SLOTS = 8;
 
-/** Longest segment where nothing else is asked for: short enough that all that is under way, in the kernel too, stays in the cache. */
-const SEGMENT_BYTES = 96 * 1024;
+/**
+ * Longest segment where nothing else is asked for: short enough that all that is under way, in the kernel too, stays in the cache; and with
+ * its headers not longer than what TCP over loopback puts into one packet (65,483 bytes), since what little would follow in a second one costs as
+ * much as a whole one.
+ */
+const SEGMENT_BYTES = 63 * 1024;
 const MIN_SEGMENT_BYTES = 4 * 1024;
+
+/** Up to which recursive doubling is quicker than the ring, with 2, 3, 4 and 8 ranks (docs/benchmarks.md); sent as one segment. */
+export const DOUBLING_BYTES = 96 * 1024;
 
 /** What the rings of an arena take from it, together, unless they have very many ranks. */
 export const RING_SCRATCH_BYTES = 4 * 1024 * 1024;
@@ -40,7 +47,7 @@ const slotCount = (size: number): number => slotsNeeded(size) + SPARE_SLOTS + SE
 
 /** The more ranks, the more segments are under way: the shorter they must be to share the scratch. */
 export function segmentBytesFor(size: number): number {
-  const share = RING_SCRATCH_BYTES / slotCount(size) - SPARE_BYTES;
+  const share = (RING_SCRATCH_BYTES - SENDING_SLOTS * DOUBLING_BYTES) / slotCount(size) - SPARE_BYTES;
   const whole = Math.floor(share / MIN_SEGMENT_BYTES) * MIN_SEGMENT_BYTES;
   return Math.max(MIN_SEGMENT_BYTES, Math.min(SEGMENT_BYTES, whole));
 }
@@ -51,17 +58,34 @@ export function segmentBytesFor(size: number): number {
  */
 const scratchOfArena = new WeakMap<Arena, Uint8Array>();
 
-/** @param segmentBytes whole blocks. */
-export function createScratch(size: number, segmentBytes: number, arena: Arena | undefined): Scratch {
-  const slotBytes = Math.ceil(segmentBytes / 64) * 64;
-  const count = slotCount(size);
-  const strideBytes = slotBytes + SPARE_BYTES;
-  const bytes = takeBytes(strideBytes * count, arena);
-  const slots = Array.from({ length: count }, (_, slot): ScratchSlot => {
-    const own = bytes.subarray(slot * strideBytes, slot * strideBytes + slotBytes);
+/**
+ * @param segmentBytes whole blocks.
+ * @param doublingBytes what recursive doubling exchanges at most; it takes the slots for sending.
+ */
+export function createScratch(
+  size: number,
+  segmentBytes: number,
+  doublingBytes: number,
+  arena: Arena | undefined,
+): Scratch {
+  const receivingCount = slotCount(size) - SENDING_SLOTS;
+  const [receivingBytes, sendingBytes] = [segmentBytes, Math.max(segmentBytes, doublingBytes)].map(roundUp);
+  const sendingTotal = SENDING_SLOTS * (sendingBytes + SPARE_BYTES);
+  const bytes = takeBytes(sendingTotal + receivingCount * (receivingBytes + SPARE_BYTES), arena);
+  return {
+    sending: slotsIn(bytes, SENDING_SLOTS, sendingBytes),
+    receiving: slotsIn(bytes.subarray(sendingTotal), receivingCount, receivingBytes),
+  };
+}
+
+const roundUp = (sizeBytes: number): number => Math.ceil(sizeBytes / 64) * 64;
+
+function slotsIn(bytes: Uint8Array, count: number, slotBytes: number): ScratchSlot[] {
+  return Array.from({ length: count }, (_, slot) => {
+    const start = slot * (slotBytes + SPARE_BYTES);
+    const own = bytes.subarray(start, start + slotBytes);
     return { header: new Uint8Array(SEGMENT_HEADER_BYTES), bytes: own, view: own };
   });
-  return { sending: slots.slice(0, SENDING_SLOTS), receiving: slots.slice(SENDING_SLOTS) };
 }
 
 function takeBytes(sizeBytes: number, arena: Arena | undefined): Uint8Array {

@@ -176,7 +176,7 @@ function allReduceCommand(io: CommandIo, exit: Exit): Command {
     )
     .option('--latency <ms>', 'latency of links, for --transport memory', readCount)
     .addOption(
-      new Option('--schedule <name>', 'ring or recursive doubling for buffers of one segment; auto as in training')
+      new Option('--schedule <name>', 'ring or recursive doubling for buffers of at most 96 KB; auto as in training')
         .choices(['auto', 'ring', 'doubling'])
         .default('auto'),
     )

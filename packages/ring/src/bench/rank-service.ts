@@ -15,7 +15,7 @@ import type { Timing } from './contender.js';
 import { createBenchArena, RankWork } from './rank-work.js';
 
 export const SCHEDULES = ['auto', 'ring', 'doubling'] as const;
-/** `auto`: by size, as in training; `doubling` is for buffers of at most one segment, longer ones go over the ring. */
+/** `auto`: by size, as in training; `doubling` is for buffers of at most 96 KB, longer ones go over the ring. */
 export type ScheduleChoice = (typeof SCHEDULES)[number];
 
 export interface RankSetup {
