@@ -42,6 +42,57 @@ export function quantiseGrain(
   return ((firstNonFinite + 1) << 1) | overflow;
 }
 
+// `quantiseGrain` with `keep`, and `dequantise32` of the sums to `out`, in registers where a block allows it: sums may be lost, and `out` be
+// `gradients`.
+export function averageGrain(
+  gradients: usize,
+  quanta: usize,
+  limit: f32,
+  sums: usize,
+  exponents: usize,
+  blocks: i32,
+  inverseDivisor: f64,
+  out: usize,
+): i32 {
+  let overflow = 0;
+  let firstNonFinite: i32 = -1;
+  for (let block: i32 = 0; block < blocks; block++) {
+    const scale = reinterpret<f32>((254 - <i32>load<u8>(quanta + block)) << 23);
+    const factor = factorOf(load<u8>(quanta + block), inverseDivisor);
+    const largest = largestMagnitude(gradients);
+    const exponent = largest >>> 23;
+    const rounded = nearest<f32>(reinterpret<f32>(largest) * scale);
+    if (exponent < 255 && rounded <= limit && rounded <= LARGEST_SPLIT && isPlainPower(factor)) {
+      averageSplit(gradients, scale, sums, <f32>factor, out);
+      if (exponent > <i32>load<u8>(exponents + block)) store<u8>(exponents + block, <u8>exponent);
+    } else {
+      const packed = quantiseGrain(gradients, quanta + block, limit, sums, exponents + block, 1, -1);
+      overflow |= packed & 1;
+      if (packed >> 1 !== 0 && firstNonFinite < 0) firstNonFinite = block;
+      dequantise<i32>(sums, quanta + block, inverseDivisor, out, 1);
+    }
+    gradients += BLOCK_BYTES;
+    sums += BLOCK_BYTES;
+    out += BLOCK_BYTES;
+  }
+  return ((firstNonFinite + 1) << 1) | overflow;
+}
+
+function averageSplit(values: usize, scale: f32, sums: usize, factor: f32, out: usize): void {
+  const scales = f32x4.splat(scale);
+  const factors = f32x4.splat(factor);
+  const end = values + BLOCK_BYTES;
+  while (values < end) {
+    const first = i32x4.add(v128.load(sums), split(values, scales));
+    const second = i32x4.add(v128.load(sums, 16), split(values + 16, scales));
+    v128.store(out, f32x4.mul(f32x4.convert_i32x4_s(first), factors));
+    v128.store(out, f32x4.mul(f32x4.convert_i32x4_s(second), factors), 16);
+    values += 2 * VECTOR_BYTES;
+    sums += 2 * VECTOR_BYTES;
+    out += 2 * VECTOR_BYTES;
+  }
+}
+
 // The float32 bits of a block's largest magnitude; not below INFINITY_BITS when a value is not finite.
 function largestMagnitude(values: usize): i32 {
   const mask = i32x4.splat(0x7fffffff);
@@ -269,13 +320,16 @@ function storeNarrow<T>(at: usize, wide: v128): void {
 // out = sums × 2^(quantum − 127) × inverseDivisor, rounded once to float32.
 function dequantise<T>(sums: usize, quanta: usize, inverseDivisor: f64, out: usize, blocks: i32): void {
   for (let block: i32 = 0; block < blocks; block++) {
-    const quantum = reinterpret<f64>((<i64>load<u8>(quanta + block) + (1023 - 127)) << 52);
-    const factor = quantum * inverseDivisor;
+    const factor = factorOf(load<u8>(quanta + block), inverseDivisor);
     if (isPlainPower(factor)) scaleByPower<T>(sums, <f32>factor, out);
     else scale<T>(sums, factor, out);
     sums += BLOCK_VALUES * sizeof<T>();
     out += BLOCK_BYTES;
   }
+}
+
+function factorOf(quantum: u8, inverseDivisor: f64): f64 {
+  return reinterpret<f64>((<i64>quantum + (1023 - 127)) << 52) * inverseDivisor;
 }
 
 // A power of two by which no int32 leaves the range of normal float32: then float32 arithmetic rounds no more than float64.

@@ -18,4 +18,4 @@ export { createKernels, type Kernels, referenceKernels } from './kernels.js';
 export type { Reduction } from './reduction.js';
 export { createRing, type Ring, type RingContext } from './ring.js';
 export { RING_SCRATCH_BYTES } from './scratch.js';
-export { addThreads, averageThreads, type QuantiseRange, THREAD_PIECE_VALUES } from './thread-sum.js';
+export { addThreads, averageThreads, type GrainFloats, THREAD_PIECE_VALUES } from './thread-sum.js';

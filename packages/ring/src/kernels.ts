@@ -24,6 +24,21 @@ export interface Kernels {
     wire?: WireFormat,
     rounding?: StochasticRounding,
   ): QuantiseResult;
+  /**
+   * Adds a grain's integers to `sums` as `quantiseGrain` does, and writes sums × quantum ÷ divisor to `out`, which may be `gradients`.
+   * What the sums hold afterwards is not told.
+   */
+  averageGrain(
+    gradients: Float32Array,
+    quanta: Uint8Array,
+    grains: number,
+    sums: Int32Array,
+    exponents: Uint8Array,
+    divisor: number,
+    out: Float32Array,
+    wire?: WireFormat,
+    rounding?: StochasticRounding,
+  ): QuantiseResult;
   /** See `dequantise` in exact-sum.ts. */
   dequantise(sums: WireArray, quanta: Uint8Array, divisor: number, out: Float32Array): void;
   /** out = a + b, element by element, modulo 2^32. `out` may be `a` or `b`. */
@@ -40,8 +55,19 @@ export interface Kernels {
   checksum(bytes: Uint8Array): number;
 }
 
+/** `averageGrain` one after the other. */
+const averageInTurn =
+  (kernels: () => Pick<Kernels, 'quantiseGrain' | 'dequantise'>): Kernels['averageGrain'] =>
+  (gradients, quanta, grains, sums, exponents, divisor, out, wire, rounding) => {
+    const { quantiseGrain: quantise, dequantise: finish } = kernels();
+    const result = quantise(gradients, quanta, grains, sums, exponents, 'add', wire, rounding);
+    finish(sums, quanta, divisor, out);
+    return result;
+  };
+
 export const referenceKernels: Kernels = {
   quantiseGrain,
+  averageGrain: averageInTurn(() => referenceKernels),
   dequantise,
   addInt32(out, a, b) {
     for (let index = 0; index < out.length; index++) out[index] = a[index] + b[index];
@@ -93,6 +119,16 @@ interface KernelExports {
     step: number,
     firstBlock: number,
   ): number;
+  averageGrain(
+    gradients: number,
+    quanta: number,
+    limit: number,
+    sums: number,
+    exponents: number,
+    blocks: number,
+    inverseDivisor: number,
+    out: number,
+  ): number;
   dequantise32: DequantiseExport;
   dequantise16: DequantiseExport;
   dequantise8: DequantiseExport;
@@ -120,7 +156,8 @@ export function createKernels(memory: WebAssembly.Memory): Kernels {
   const instance = new WebAssembly.Instance(kernelModule(), { env: { memory } });
   const wasm = instance.exports as unknown as KernelExports;
   const inside = (...arrays: readonly ArrayBufferView[]) => arrays.every((array) => array.buffer === memory.buffer);
-  return {
+  const averageSlowly = averageInTurn(() => kernels);
+  const kernels: Kernels = {
     quantiseGrain(gradients, quanta, grains, sums, exponents, mode = 'add', wire = 'int32', rounding = undefined) {
       if (!inside(gradients, quanta, sums, exponents)) {
         return quantiseGrain(gradients, quanta, grains, sums, exponents, mode, wire, rounding);
@@ -137,7 +174,23 @@ export function createKernels(memory: WebAssembly.Memory): Kernels {
       const packed = rounding
         ? wasm.quantiseAtRandom(...common, ...rounding.key, rounding.grain, rounding.step, rounding.firstBlock)
         : wasm.quantiseGrain(...common);
-      return { overflow: (packed & 1) === 1, firstNonFiniteBlock: (packed >> 1) - 1 };
+      return unpack(packed);
+    },
+    averageGrain(gradients, quanta, grains, sums, exponents, divisor, out, wire = 'int32', rounding = undefined) {
+      if (rounding || !inside(gradients, quanta, sums, exponents, out)) {
+        return averageSlowly(gradients, quanta, grains, sums, exponents, divisor, out, wire, rounding);
+      }
+      const packed = wasm.averageGrain(
+        gradients.byteOffset,
+        quanta.byteOffset,
+        floatLimitFor(grains, wire),
+        sums.byteOffset,
+        exponents.byteOffset,
+        quanta.length,
+        1 / divisor,
+        out.byteOffset,
+      );
+      return unpack(packed);
     },
     dequantise(sums, quanta, divisor, out) {
       if (!inside(sums, quanta, out)) return dequantise(sums, quanta, divisor, out);
@@ -167,4 +220,10 @@ export function createKernels(memory: WebAssembly.Memory): Kernels {
     },
     checksum: (bytes) => (inside(bytes) ? wasm.checksum(bytes.byteOffset, bytes.length) : checksum(bytes)),
   };
+  return kernels;
 }
+
+const unpack = (packed: number): QuantiseResult => ({
+  overflow: (packed & 1) === 1,
+  firstNonFiniteBlock: (packed >> 1) - 1,
+});

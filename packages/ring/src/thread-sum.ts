@@ -12,12 +12,16 @@ export interface ThreadSums {
   readonly sums: readonly Int32Array[];
 }
 
-/** Quantises a range of one grain's floats, which its maker knows, into `into`, which is as long as the range. */
-export type QuantiseRange = (range: ElementRange, into: Int32Array, mode: QuantiseMode) => void;
+/** One grain's floats, which its maker knows. Ranges are of whole blocks, and integers and means as long as the range. */
+export interface GrainFloats {
+  quantise(range: ElementRange, into: Int32Array, mode: QuantiseMode): void;
+  /** Adds to the sums, which are of no use afterwards, and makes the mean of them. */
+  average(range: ElementRange, sums: Int32Array, divisor: number, mean: Float32Array): void;
+}
 
 export interface ThreadMean extends ThreadSums {
   /** Grains that no sum holds yet: they become integers on the way. */
-  readonly floats: readonly QuantiseRange[];
+  readonly floats: readonly GrainFloats[];
   /** One a block. */
   readonly quanta: Uint8Array;
   readonly divisor: number;
@@ -47,15 +51,17 @@ function addAll(kernels: Kernels, [first, ...others]: readonly Int32Array[], int
 /** mean = sum ÷ divisor in the range, piece by piece: all is read once, and nothing but the mean is written to memory. */
 export function averageThreads(options: ThreadMean, { start, end }: ElementRange): void {
   const { kernels, sums, floats, quanta, divisor, mean, room } = options;
+  const [last, ...others] = floats;
   for (let at = start; at < end; at += room.length) {
     const piece = { start: at, end: Math.min(end, at + room.length) };
     const sum = room.subarray(0, piece.end - piece.start);
-    floats.forEach((quantise, index) => {
-      quantise(piece, sum, index === 0 ? 'store' : 'add');
+    others.forEach((grain, index) => {
+      grain.quantise(piece, sum, index === 0 ? 'store' : 'add');
     });
     const parts = sums.map((one) => one.subarray(piece.start, piece.end));
-    addAll(kernels, floats.length > 0 ? [sum, ...parts] : parts, sum);
-    const pieceQuanta = quanta.subarray(piece.start / BLOCK_SIZE, piece.end / BLOCK_SIZE);
-    kernels.dequantise(sum, pieceQuanta, divisor, mean.subarray(piece.start, piece.end));
+    addAll(kernels, others.length > 0 ? [sum, ...parts] : parts, sum);
+    const pieceMean = mean.subarray(piece.start, piece.end);
+    if (last) last.average(piece, sum, divisor, pieceMean);
+    else kernels.dequantise(sum, quanta.subarray(piece.start / BLOCK_SIZE, piece.end / BLOCK_SIZE), divisor, pieceMean);
   }
 }

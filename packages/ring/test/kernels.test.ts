@@ -58,6 +58,43 @@ describe('the WebAssembly kernels', () => {
     );
   });
 
+  it('make the mean of sums and a grain like the reference, over the grain itself too', () => {
+    fc.assert(
+      fc.property(
+        blocksOf(fc.oneof(anyFloat, gradientValue), 3),
+        fc.constantFrom(80, 98, 104, 112, 127),
+        fc.integer({ min: 1, max: 4096 }),
+        fc.array(fc.integer({ min: -(2 ** 20), max: 2 ** 20 }), { minLength: 1, maxLength: 5 }),
+        fc.constantFrom(1, 64, 48),
+        fc.boolean(),
+        (values, quantum, grains, startSums, divisor, inPlace) => {
+          const blocks = values.length / BLOCK_SIZE;
+          const quanta = new Uint8Array(blocks).fill(quantum);
+          const sums = Int32Array.from(values, (_, index) => startSums[index % startSums.length]);
+          const inside = {
+            gradients: buffers.gradients.subarray(0, values.length),
+            quanta: buffers.quanta.subarray(0, blocks),
+            sums: buffers.sums.subarray(0, values.length),
+            exponents: buffers.exponents.subarray(0, blocks),
+            out: inPlace ? buffers.gradients.subarray(0, values.length) : buffers.floats.subarray(0, values.length),
+          };
+          inside.gradients.set(values);
+          inside.quanta.set(quanta);
+          inside.sums.set(sums);
+          inside.exponents.fill(7);
+          const exponents = new Uint8Array(blocks).fill(7);
+          const mean = new Float32Array(values.length);
+          const expected = referenceKernels.averageGrain(values, quanta, grains, sums, exponents, divisor, mean);
+          const { gradients, sums: into, exponents: shown, out } = inside;
+          expect(kernels.averageGrain(gradients, inside.quanta, grains, into, shown, divisor, out)).toEqual(expected);
+          expect(Buffer.compare(bytesOf(out), bytesOf(mean))).toBe(0);
+          expect([...shown]).toEqual([...exponents]);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
   it('round ties to even however large the largest value of a block is', () => {
     const magnitudes = [21, 22, 23, 24, 29, 29.999, 30, 30.5];
     const shapes = (largest: number) => [

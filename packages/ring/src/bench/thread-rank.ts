@@ -1,8 +1,9 @@
 /** Program of one thread of the bench; see threads.ts. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { BLOCK_SIZE } from '@coord/protocol';
+import { BLOCK_SIZE, type ElementRange } from '@coord/protocol';
+import type { QuantiseResult } from '../exact-sum.js';
 import { createKernels } from '../kernels.js';
-import { averageThreads, type QuantiseRange } from '../thread-sum.js';
+import { averageThreads, type GrainFloats } from '../thread-sum.js';
 import { benchSum, benchValue, type Timing } from './contender.js';
 
 interface ThreadBuffers {
@@ -27,7 +28,7 @@ const kernels = createKernels(memory);
 const { gradients, room } = each[rank];
 /** The result, which all threads read. */
 const mean = each[0].gradients;
-const floats = each.map(quantiserOf);
+const floats = each.map(floatsOf);
 const SPINS = 20_000;
 
 function meet(): void {
@@ -42,13 +43,24 @@ function meet(): void {
   while (Atomics.load(barrier, 1) === round) Atomics.wait(barrier, 1, round);
 }
 
-/** As compute threads do it with their last grain. */
-function quantiserOf({ gradients, exponents }: ThreadBuffers): QuantiseRange {
-  return ({ start, end }, into, mode) => {
+/** As compute threads have their last grains. */
+function floatsOf({ gradients, exponents }: ThreadBuffers): GrainFloats {
+  const operands = ({ start, end }: ElementRange) => {
     const blocks = [start / BLOCK_SIZE, end / BLOCK_SIZE] as const;
-    const [ofBlocks, shown] = [quanta.subarray(...blocks), exponents.subarray(...blocks)];
-    const { overflow } = kernels.quantiseGrain(gradients.subarray(start, end), ofBlocks, ranks, into, shown, mode);
+    return [gradients.subarray(start, end), quanta.subarray(...blocks), ranks, exponents.subarray(...blocks)] as const;
+  };
+  const check = ({ overflow }: QuantiseResult) => {
     if (overflow) throw new Error('a value of the bench did not fit');
+  };
+  return {
+    quantise(range, into, mode) {
+      const [values, ofBlocks, grains, shown] = operands(range);
+      check(kernels.quantiseGrain(values, ofBlocks, grains, into, shown, mode));
+    },
+    average(range, sums, divisor, out) {
+      const [values, ofBlocks, grains, shown] = operands(range);
+      check(kernels.averageGrain(values, ofBlocks, grains, sums, shown, divisor, out));
+    },
   };
 }
 

@@ -10,7 +10,15 @@ import {
   type PhiloxKey,
   type WireFormat,
 } from '@coord/protocol';
-import { addThreads, averageThreads, createKernels, type Kernels, type QuantiseRange, roundingFor } from '@coord/ring';
+import {
+  addThreads,
+  averageThreads,
+  createKernels,
+  type GrainFloats,
+  type Kernels,
+  type QuantiseResult,
+  roundingFor,
+} from '@coord/ring';
 import type {
   ApplyRequest,
   AttachRequest,
@@ -74,26 +82,34 @@ function attach(work: Work, request: AttachRequest): ComputeResponses['attach'] 
   return {};
 }
 
-/** @returns what makes integers of a grain's floats, range by range, and what it has told of them so far. */
-function quantiserOf({ buffers, kernels, wire, roundingKey }: Attached, { thread, step, grain, grains }: FloatGrain) {
+/** @returns a grain's floats, which become integers range by range, and what was told of them so far. */
+function floatsOf({ buffers, kernels, wire, roundingKey }: Attached, { thread, step, grain, grains }: FloatGrain) {
   const { gradient, exponents } = buffers.grains[thread];
   const flags = { overflow: false, nonFinite: false };
-  const quantise: QuantiseRange = ({ start, end }, into, mode) => {
+  const operands = ({ start, end }: ElementRange) => {
     const blocks = [start / BLOCK_SIZE, end / BLOCK_SIZE] as const;
-    const { overflow, firstNonFiniteBlock } = kernels.quantiseGrain(
-      gradient.subarray(start, end),
-      buffers.quanta.subarray(...blocks),
-      grains,
-      into,
-      exponents.subarray(...blocks),
-      mode,
-      wire,
-      roundingFor(wire, { key: roundingKey, step, grain, firstBlock: blocks[0] }),
-    );
+    return {
+      values: gradient.subarray(start, end),
+      quanta: buffers.quanta.subarray(...blocks),
+      shown: exponents.subarray(...blocks),
+      rounding: roundingFor(wire, { key: roundingKey, step, grain, firstBlock: blocks[0] }),
+    };
+  };
+  const note = ({ overflow, firstNonFiniteBlock }: QuantiseResult) => {
     flags.overflow ||= overflow;
     flags.nonFinite ||= firstNonFiniteBlock >= 0;
   };
-  return { quantise, flags };
+  const floats: GrainFloats = {
+    quantise(range, into, mode) {
+      const { values, quanta, shown, rounding } = operands(range);
+      note(kernels.quantiseGrain(values, quanta, grains, into, shown, mode, wire, rounding));
+    },
+    average(range, sums, divisor, mean) {
+      const { values, quanta, shown, rounding } = operands(range);
+      note(kernels.averageGrain(values, quanta, grains, sums, shown, divisor, mean, wire, rounding));
+    },
+  };
+  return { floats, flags };
 }
 
 /** Computes a grain and adds it to the thread's sums, bucket by bucket where it is asked for in stages. */
@@ -102,9 +118,9 @@ async function grain(work: Work, request: GrainRequest, onProgress: OnProgress):
   const { buffers, buckets } = attached;
   const { step, grain, grains, mode, inStages } = request;
   const { gradient, sums } = buffers.grains[buffers.thread];
-  const { quantise, flags } = quantiserOf(attached, { thread: buffers.thread, step, grain, grains });
+  const { floats, flags } = floatsOf(attached, { thread: buffers.thread, step, grain, grains });
   const addToSums = (range: ElementRange) => {
-    if (mode !== 'leave') quantise(range, sums.subarray(range.start, range.end), mode);
+    if (mode !== 'leave') floats.quantise(range, sums.subarray(range.start, range.end), mode);
   };
   const onComplete = (bucket: number) => {
     addToSums(buckets[bucket]);
@@ -122,8 +138,8 @@ async function grain(work: Work, request: GrainRequest, onProgress: OnProgress):
 function settle(work: Work, request: SettleRequest): ComputeResponses['settle'] {
   const attached = required(work.attached, 'attached');
   const { sums } = attached.buffers.grains[request.grain.thread];
-  const { quantise, flags } = quantiserOf(attached, request.grain);
-  quantise({ start: 0, end: sums.length }, sums, request.mode);
+  const { floats, flags } = floatsOf(attached, request.grain);
+  floats.quantise({ start: 0, end: sums.length }, sums, request.mode);
   return flags;
 }
 
@@ -139,10 +155,10 @@ function average(work: Work, { start, end, threads, floats, divisor }: AverageRe
   const attached = required(work.attached, 'attached');
   const { kernels, buffers } = attached;
   const { quanta, mean, room } = buffers;
-  const quantisers = floats.map((one) => quantiserOf(attached, one));
-  const sources = { sums: sumsOf(buffers, threads), floats: quantisers.map(({ quantise }) => quantise) };
+  const grains = floats.map((one) => floatsOf(attached, one));
+  const sources = { sums: sumsOf(buffers, threads), floats: grains.map((one) => one.floats) };
   averageThreads({ kernels, ...sources, quanta, divisor, mean, room }, { start, end });
-  return { flags: quantisers.map(({ flags }) => flags) };
+  return { flags: grains.map(({ flags }) => flags) };
 }
 
 const sumsOf = ({ grains }: ThreadBuffers, threads: readonly number[]): Int32Array[] =>
