@@ -14,7 +14,8 @@ const SPARE_SLOTS = 8;
  * much as a whole one.
  */
 const SEGMENT_BYTES = 63 * 1024;
-const MIN_SEGMENT_BYTES = 4 * 1024;
+/** A block: scratch of the usual size is enough for 1,800 ranks. */
+const MIN_SEGMENT_BYTES = 1024;
 
 /** Up to which recursive doubling is quicker than the ring, with 2, 3, 4 and 8 ranks (docs/benchmarks.md); sent as one segment. */
 export const DOUBLING_BYTES = 96 * 1024;
