@@ -115,8 +115,7 @@ function additions(words: readonly string[], stage: Stage): readonly string[] {
   const place = words.includes('--resume') ? [] : ['--run-dir', join(temporaryDirectory(), 'run')];
   if (command === 'start') return ['--json', ...listen, ...place];
   if (command === 'bench' && words.includes('--join')) return [];
-  // Nobody else comes to a bench that waits.
-  if (command === 'bench' && words.includes('--listen')) return ['--sizes', '4K', '--workers', '1'];
+  if (waitsForMachines(words)) return ['--sizes', '4K', '--json'];
   if (command === 'bench') return BENCH_ADDITIONS[what] ?? [];
   if ((command === 'status' || command === 'why') && !words.some((word) => word.startsWith('http')))
     return [stage.url.replace(/^ws/, 'http')];
@@ -145,9 +144,12 @@ async function withBench(line: string): Promise<string> {
   return line.replace(/--join \S+/, `--join ${url}`);
 }
 
-/** A run goes on for longer than a test: it has shown what it does once it trains, or waits for workers. */
+/** Nobody comes to a bench that waits for other machines. */
+const waitsForMachines = (words: readonly string[]): boolean => words[0] === 'bench' && words.includes('--listen');
+
+/** A run goes on for longer than a test: it has shown what it does once it trains, or waits for workers or machines. */
 async function endsWhenSeen(process: CoordProcess): Promise<number> {
-  await process.event((event) => event.event === 'step' || event.event === 'waiting');
+  await process.event((event) => ['step', 'waiting', 'bench-listening'].includes(String(event.event)));
   process.kill('SIGINT');
   return (await process.exited).code ?? -1;
 }
@@ -172,6 +174,8 @@ async function leavesWhenReady(process: CoordProcess, coordinator: CoordProcess,
 /** Exit statuses that are right for an example here. 2: an engine or a network that this machine does not have, said so. */
 function expectedStatus(words: readonly string[]): number[] {
   if (words[0] === 'start') return [130, 0];
+  // -1: ended by the signal itself, before it listens for it.
+  if (waitsForMachines(words)) return [130, -1];
   // The coordinator of this test has one worker, which is called otherwise.
   if (words[0] === 'drain') return [2];
   if (words[0] === 'bench' && (words[1] === 'overlap' || words.includes('--megabits'))) return [0, 2];
@@ -225,7 +229,8 @@ describe('an example in the documentation', () => {
     const before = joined.events.length;
     const process = coord([...words, ...additions(words, stage)]);
     if (words[0] === 'worker') await leavesWhenReady(process, joined, before);
-    const code = words[0] === 'start' ? await endsWhenSeen(process) : ((await process.exited).code ?? -1);
+    const goesOn = words[0] === 'start' || waitsForMachines(words);
+    const code = goesOn ? await endsWhenSeen(process) : ((await process.exited).code ?? -1);
     const expected = words[0] === 'worker' ? [130, ...expectedStatus(words)] : expectedStatus(words);
     expect(expected, `${process.stdout.slice(-2000)}\n${process.stderr}`).toContain(code);
   }
