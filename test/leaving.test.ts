@@ -1,4 +1,5 @@
 /** Workers come before their coordinator and go with SIGTERM; neither costs a step. */
+import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { coord, endAll, freePort, runCoord, temporaryDirectory } from './support/coord.js';
 
@@ -6,6 +7,13 @@ const env = { COORD_TOKEN: 'leaving-test-token' };
 const RUN = ['configs/synthetic-tiny.yaml', '--set', 'epochs=10', '--set', 'maxSteps=300', '--json'];
 
 afterEach(endAll);
+
+/** What CUDA would show to the children of a process. */
+function devicesOf(pid: number): (string | undefined)[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ');
+  const ofChild = (child: string) => readFileSync(`/proc/${child}/environ`, 'utf8');
+  return children.map((child) => /\0CUDA_VISIBLE_DEVICES=([^\0]*)/.exec(ofChild(child))?.[1]).sort();
+}
 
 describe('a worker', () => {
   it('that is started before its coordinator waits for it; with SIGTERM it says goodbye, and the others go on', async () => {
@@ -25,6 +33,29 @@ describe('a worker', () => {
     expect((await start.exited).code, start.stderr).toBe(0);
     expect(start.events.at(-1)).toMatchObject({ event: 'finished', steps: 300, workers: 1 });
     expect((await patient.exited).code).toBe(0);
+  });
+
+  it('for each of several devices sees that one alone; with SIGTERM to the one that started them all say goodbye', async () => {
+    const start = coord(['start', ...RUN, '--listen', '127.0.0.1:0', '--workers', '0', '--min-workers', '3'], { env });
+    const url = ((await start.event('listening')).urls as string[])[0];
+    const slow = { ...env, COORD_FAULT: 'slow-grains=5' };
+    const stays = coord(['worker', url, '--name', 'stays', '--json'], { env: slow });
+    const both = coord(['worker', url, '--name', 'box', '--devices', '1,0', '--json'], { env: slow });
+    await start.event(({ event, step }) => event === 'step' && step === 20);
+    const ready = start.events.filter(({ event }) => event === 'worker-ready');
+    expect(ready.map(({ name }) => name).sort()).toEqual(['box-gpu0', 'box-gpu1', 'stays']);
+    if (process.platform === 'linux') expect(devicesOf(both.pid)).toEqual(['0', '1']);
+    both.kill('SIGTERM');
+    expect(await both.exited).toEqual({ code: 130, signal: null });
+    expect((await start.exited).code, start.stderr).toBe(0);
+    expect(
+      start.events
+        .filter(({ event, left }) => event === 'worker-lost' && left)
+        .map(({ name }) => name)
+        .sort(),
+    ).toEqual(['box-gpu0', 'box-gpu1']);
+    expect(start.events.at(-1)).toMatchObject({ event: 'finished', steps: 300, workers: 1 });
+    expect((await stays.exited).code).toBe(0);
   });
 
   it('that is told not to wait ends at once where nobody is there', async () => {

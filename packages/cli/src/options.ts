@@ -31,6 +31,8 @@ export interface WorkerOptions {
   readonly token?: string;
   readonly name?: string;
   readonly workers?: number;
+  /** Numbers of NVIDIA devices. */
+  readonly devices?: readonly number[];
   readonly engine?: EngineName;
   /** Seconds. */
   readonly patience?: number;
@@ -196,6 +198,14 @@ export function readCounts(text: string): number[] {
     throw new InvalidArgumentError('Expected numbers of workers joined by commas, as in 1,2,4.');
   }
   return [...new Set(text.split(',').map(readWorkers))].sort((a, b) => a - b);
+}
+
+/** `0,1` → each of them once. */
+export function readDevices(text: string): number[] {
+  if (!/^\d{1,3}(,\d{1,3})*$/.test(text)) {
+    throw new InvalidArgumentError('Expected numbers of devices joined by commas, as in 0,1.');
+  }
+  return [...new Set(text.split(',').map(Number))];
 }
 
 const PEERS = ['gloo', 'mpi'] as const;

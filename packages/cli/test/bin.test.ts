@@ -82,6 +82,10 @@ describe('a wrong command line', () => {
       'Expected an integer from 1 to 1024',
       '--help',
     ],
+    [['worker', 'ws://127.0.0.1:9', '--devices', 'all'], 'Expected numbers of devices joined by commas', '--help'],
+    [['worker', 'ws://h:9', '--devices', '0', '--workers', '2'], 'a device takes one worker', 'one of the two'],
+    [['worker', 'ws://h:9', '--devices', '0,1', '--engine', 'ort'], 'computes on no NVIDIA device', 'one of the two'],
+    [['worker', 'ws://h:9', '--devices', '0,1', '--listen', '127.0.0.1:7071'], 'process of its own', 'one of the two'],
     [['status', 'http://'], '"http://" is no address of a coordinator', 'http://127.0.0.1:7070'],
     [['start', '--resume', 'x', 'y.yaml'], '--resume goes without a configuration file', '--set'],
   ])('%j says what is wrong and what to do, with exit status 2', async (args, message, hint) => {

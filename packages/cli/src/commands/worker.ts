@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { EXIT_CODE } from '@coord/protocol';
 import { startWorker, type WorkerEvent, type WorkerHandle } from '@coord/worker';
 import { defaultCacheDirectory } from '../cache-directory.js';
+import { runDeviceWorkers } from '../device-workers.js';
 import { type CommandIo, writeJson, writeLine } from '../io.js';
 import { createLogger } from '../log.js';
 import type { WorkerOptions } from '../options.js';
@@ -9,6 +10,8 @@ import { natsCredentials, requireToken } from '../token.js';
 
 /** @throws CoordError of the worker: UNREACHABLE, TOKEN_WRONG, PROTOCOL_VERSION, COORDINATOR_LOST … */
 export async function runWorker(url: string, options: WorkerOptions, io: CommandIo): Promise<number> {
+  const { devices } = options;
+  if (devices) return runDeviceWorkers(url, { ...options, devices }, io);
   const worker = await startWorker({
     url,
     token: requireToken(options.token, io.env),

@@ -9,6 +9,7 @@ import {
   type ModelsShowOptions,
   readAdvertised,
   readCount,
+  readDevices,
   readListen,
   readPositive,
   readWorkers,
@@ -62,6 +63,11 @@ export function workerCommand(io: CommandIo, exit: Exit): Command {
     .option(...TOKEN_FLAG)
     .option('--name <name>', 'what to call this worker (default: host name and process id)')
     .option('--workers <n>', 'workers of this machine, as threads of this process (default 1)', readWorkers)
+    .option(
+      '--devices <list>',
+      'a worker process for each of these NVIDIA devices, as nvidia-smi counts them',
+      readDevices,
+    )
     .addOption(
       new Option('--engine <name>', "what computes gradients here, instead of the run's engine").choices(ENGINES),
     )
@@ -84,6 +90,7 @@ export function workerCommand(io: CommandIo, exit: Exit): Command {
         'coord worker ws://10.0.0.5:7070 --token abc…',
         'COORD_TOKEN=abc… coord worker ws://10.0.0.5:7070 --name gpu-3 --engine ort-webgpu',
         'coord worker ws://10.0.0.5:7070 --token abc… --workers 8',
+        'coord worker ws://10.0.0.5:7070 --token abc… --devices 0,1',
         'coord worker wss://10.0.0.5:7070 --token abc….sha256-def…',
         'coord worker nats://10.0.0.5:4222 --token abc…',
       ),

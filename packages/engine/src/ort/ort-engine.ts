@@ -6,7 +6,7 @@ import { LOWERING_VERSION } from '../identity.js';
 import { PackageMissingError } from '../optional-package.js';
 import { prepareStep } from '../step/prepare.js';
 import { probeBlockSize } from './block-size.js';
-import { nvidiaModels } from './nvidia.js';
+import { firstModel, nvidiaModels } from './nvidia.js';
 import { OrtStep } from './ort-step.js';
 import { hasCudaLibrary, type OrtProvider, requireProvider } from './provider.js';
 
@@ -80,7 +80,7 @@ function cpuDevice(blockSize: number | undefined): string {
 
 function cudaDevice(): string {
   if (!hasCudaLibrary()) throw new Error("the library of ONNX Runtime's CUDA provider is not installed");
-  return `cuda ${nvidiaModels()[0] ?? 'device 0'}`.slice(0, 128);
+  return `cuda ${firstModel(nvidiaModels(), process.env) ?? 'device 0'}`.slice(0, 128);
 }
 
 /** ONNX Runtime does not name its adapter; Dawn does, where its package is installed. */
