@@ -15,6 +15,8 @@ import type { CommandIo } from '../src/io.js';
 const BIN = fileURLToPath(new URL('../bin/coord.js', import.meta.url));
 const CONFIG = fileURLToPath(new URL('../../../configs/synthetic-tiny.yaml', import.meta.url));
 const STEPS = 12;
+/** No checkpoint is of this step, nor of one before: the first is asked for at step 4, and a busy machine delivers a later one. */
+const PLAIN = 3;
 
 let directory = '';
 let original = '';
@@ -113,11 +115,11 @@ describe('an audit', () => {
 describe('an audit of a ledger whose chain was forged anew finds', () => {
   it('that it begins in mid-run, once, and nothing else wrong with what it has', async () => {
     const run = await forged((records) => {
-      const at = records.findIndex((record) => isStep(record, 6));
+      const at = records.findIndex((record) => isStep(record, PLAIN));
       const [start] = records.filter(({ entry }) => entry.type === 'run-started');
       const { weightsSha256 } = records[at].entry as { weightsSha256: string };
       const views = records.filter(({ entry }, index) => entry.type === 'view' && index < at);
-      const begin = { ...start, entry: { ...start.entry, step: 6, weightsSha256 } } as LedgerRecord;
+      const begin = { ...start, entry: { ...start.entry, step: PLAIN, weightsSha256 } } as LedgerRecord;
       return [begin, ...views, ...records.slice(at + 1)];
     });
     const { findings } = await auditRun(run, undefined);
@@ -125,7 +127,7 @@ describe('an audit of a ledger whose chain was forged anew finds', () => {
   });
 
   it('a removed step', async () => {
-    const run = await forged((records) => records.filter((record) => !isStep(record, 6)));
+    const run = await forged((records) => records.filter((record) => !isStep(record, PLAIN)));
     expect(await kindsOf(run)).toEqual(['step-missing', 'epoch']);
   });
 
@@ -133,37 +135,39 @@ describe('an audit of a ledger whose chain was forged anew finds', () => {
     const time = new Date(0).toISOString();
     const run = await forged((records) =>
       records.map((record) =>
-        isStep(record, 6) ? { seq: 0, time, entry: { type: 'unreported', firstStep: 6, lastStep: 6 } } : record,
+        isStep(record, PLAIN)
+          ? { seq: 0, time, entry: { type: 'unreported', firstStep: PLAIN, lastStep: PLAIN } }
+          : record,
       ),
     );
-    const report = await auditRun(run, 7);
-    expect(report).toMatchObject({ unreported: 1, findings: [], execution: { step: 7, outcome: 'equal' } });
+    const report = await auditRun(run, PLAIN + 1);
+    expect(report).toMatchObject({ unreported: 1, findings: [], execution: { step: PLAIN + 1, outcome: 'equal' } });
   });
 
   it('a step that came again, otherwise on mixed engines, though the run had not gone back', async () => {
-    const withFiveAgain = (between: readonly LedgerRecord['entry'][]) => (records: LedgerRecord[]) => {
-      const at = records.findIndex((record) => isStep(record, 6));
-      const [five] = records.filter((record) => isStep(record, 5));
+    const withOneAgain = (between: readonly LedgerRecord['entry'][]) => (records: LedgerRecord[]) => {
+      const at = records.findIndex((record) => isStep(record, PLAIN));
+      const [before] = records.filter((record) => isStep(record, PLAIN - 1));
       const ready = records.find(({ entry }) => entry.type === 'worker-ready') as LedgerRecord;
-      const other = edited(5, { weightsSha256: 'f'.repeat(64) })([five]);
+      const other = edited(PLAIN - 1, { weightsSha256: 'f'.repeat(64) })([before]);
       const mixed = { ...ready, entry: { ...ready.entry, identity: { ...IDENTITY, engine: 'other' } } } as LedgerRecord;
-      const gone = between.map((entry) => ({ ...five, entry }));
+      const gone = between.map((entry) => ({ ...before, entry }));
       return [...records.slice(0, at), mixed, ...gone, ...other, ...records.slice(at)];
     };
-    expect(await kindsOf(await forged(withFiveAgain([])))).toEqual(['step-doubled']);
-    const rewound = { type: 'rewound', step: 4, reason: 'everybody who held more was lost' } as const;
-    expect(await kindsOf(await forged(withFiveAgain([rewound])))).toEqual([]);
+    expect(await kindsOf(await forged(withOneAgain([])))).toEqual(['step-doubled']);
+    const rewound = { type: 'rewound', step: PLAIN - 2, reason: 'everybody who held more was lost' } as const;
+    expect(await kindsOf(await forged(withOneAgain([rewound])))).toEqual([]);
   });
 
   it('a doubled step', async () => {
     const run = await forged((records) =>
-      records.flatMap((record) => (isStep(record, 6) ? [record, record] : [record])),
+      records.flatMap((record) => (isStep(record, PLAIN) ? [record, record] : [record])),
     );
     expect(await kindsOf(run)).toEqual(['step-doubled']);
   });
 
   it('a step that consumed other samples than its own', async () => {
-    expect(await kindsOf(await forged(edited(6, { samples: 1 })))).toEqual(['samples']);
+    expect(await kindsOf(await forged(edited(PLAIN, { samples: 1 })))).toEqual(['samples']);
   });
 
   it('other weights at a checkpoint', async () => {
@@ -172,8 +176,8 @@ describe('an audit of a ledger whose chain was forged anew finds', () => {
   });
 
   it('other weights at any step, by executing it again', async () => {
-    const run = await forged(edited(6, { weightsSha256: 'a'.repeat(64) }));
-    expect(await kindsOf(run, 6)).toEqual(['execution']);
+    const run = await forged(edited(PLAIN, { weightsSha256: 'a'.repeat(64) }));
+    expect(await kindsOf(run, PLAIN)).toEqual(['execution']);
   });
 
   it('other weights at the beginning', async () => {
@@ -215,7 +219,7 @@ describe('coord audit', () => {
   };
 
   it('ends with AUDIT_FAILED, which names the first finding and its line', async () => {
-    const run = await forged((records) => records.filter((record) => !isStep(record, 6)));
+    const run = await forged((records) => records.filter((record) => !isStep(record, PLAIN)));
     const failed = runAudit(run, { json: true }, io);
     await expect(failed).rejects.toMatchObject({ code: 'AUDIT_FAILED', facts: { kind: 'step-missing', findings: 2 } });
     expect(JSON.parse(outputs.at(-1) as string)).toMatchObject({ event: 'audited', clean: false });
