@@ -165,7 +165,8 @@ describe('a coordinator that is killed in the middle of a run', () => {
   });
 
   it('is followed by one that ends the local workers of both with Ctrl-C', async () => {
-    const { start, directory } = newRun(2);
+    // Slower, so that the workers are not done before the Ctrl-C, however long the second coordinator takes on a busy machine.
+    const { start, directory } = startRun(2, { COORD_FAULT: 'slow-grains=10' }, []);
     await reaches(start, 50);
     await kill(start);
     const resumed = resume(directory);
