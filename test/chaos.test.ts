@@ -2,10 +2,11 @@
  * Short schedules of faults against real clusters: `coord chaos` compares the weights with those of an undisturbed run and
  * audits the ledger. Long ones: `npm run chaos:60`, `npm run soak`.
  */
-import { writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type CoordEvent, endAll, runCoord, temporaryDirectory } from './support/coord.js';
+import { type CoordEvent, coord, endAll, runCoord, temporaryDirectory } from './support/coord.js';
 
 const isRoot = process.getuid?.() === 0;
 
@@ -55,4 +56,14 @@ describe('chaos on three workers', () => {
       expect(report).toMatchObject({ network: 'namespaces', faults: 5, steps: 200 });
     },
   );
+
+  it('with SIGTERM ends in order: no process and no file is left', async () => {
+    const temporary = temporaryDirectory();
+    const run = coord(['chaos', '--faults', '20', '--workers', '2', '--json'], { env: { TMPDIR: temporary } });
+    await run.event('schedule');
+    while (!run.stderr.includes('step ')) await pause(50);
+    run.kill('SIGTERM');
+    expect(await run.exited).toEqual({ code: 130, signal: null });
+    expect(readdirSync(temporary)).toEqual([]);
+  });
 });

@@ -1,11 +1,12 @@
 /** A small run with the real program, from its start to its export. Needs the built packages. */
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { mkdtemp } from 'node:fs/promises';
+import { mkdir, mkdtemp } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { beforeAll, describe, expect, it } from 'vitest';
 
 const BIN = fileURLToPath(new URL('../bin/coord.js', import.meta.url));
@@ -130,6 +131,22 @@ describe('a run of two local workers', () => {
     const other = await coord('start', '--resume', finished.runDir as string, '--seed', '9', '--json');
     expect(linesOf(other).at(-1)).toMatchObject({ event: 'error', code: 'CHECKPOINT_MISMATCH', exitCode: 4 });
     expect(other.code).toBe(4);
+  });
+});
+
+describe('a run', () => {
+  it('leaves no temporary files, and so ONNX Runtime none of those from which it would tell its maker of the model', async () => {
+    const own = await mkdtemp(join(tmpdir(), 'coord-silent-'));
+    const temporary = join(own, 'temporary');
+    await mkdir(temporary);
+    // Where this is set, ONNX Runtime is silent by itself.
+    const { CI: _, ...env } = process.env;
+    const settings = ['--workers', '1', '--set', 'maxSteps=2', '--run-dir', join(own, 'run')];
+    await promisify(execFile)(process.execPath, [BIN, 'start', TINY, ...settings], {
+      cwd: own,
+      env: { ...env, TMPDIR: temporary },
+    });
+    expect(readdirSync(temporary)).toEqual([]);
   });
 });
 

@@ -1,3 +1,5 @@
+import './ort/no-telemetry.js';
+
 export { createEngine, type EngineOptions } from './create-engine.js';
 export type { CompiledStep, Engine, GradientStages, GrainKey, StepSpec } from './engine.js';
 export { type InitialWeights, initialWeights } from './initial-weights.js';

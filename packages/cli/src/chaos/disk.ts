@@ -11,6 +11,11 @@ export const mountDisk = async (directory: string): Promise<void> => {
   await run('mount', ['-t', 'tmpfs', '-o', `size=${ROOM}`, 'coord-chaos', directory]);
 };
 
+/** So that the directory can be removed; at once, whoever still looks at it. */
+export const unmountDisk = async (directory: string): Promise<void> => {
+  await run('umount', ['--lazy', directory]);
+};
+
 /** Leaves no room: the file system shrinks to what is on it. */
 export async function fillDisk(directory: string): Promise<void> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {

@@ -1,5 +1,6 @@
 /** One real `coord` process of a chaos run: what it says with `--json`, and how it ends. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -102,6 +103,14 @@ function launch({ args, prefix = [], env, insideDirectory, stderrFile }: Process
 
 /** Whatever ends this process, none of its own outlives it. */
 const running = new Set<ChildProcess>();
-process.once('exit', () => {
+process.once('exit', killAll);
+
+function killAll(): void {
   for (const child of running) child.kill('SIGKILL');
-});
+}
+
+/** Resolves when none is left that writes to any file. */
+export async function endAll(): Promise<void> {
+  killAll();
+  await Promise.all([...running].map((child) => once(child, 'close')));
+}

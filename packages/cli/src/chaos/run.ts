@@ -7,11 +7,11 @@ import { CoordError } from '@coord/protocol';
 import { auditRun } from '../audit/audit.js';
 import { AbsenceLog, calmSpans, meanCapacity } from './capacity.js';
 import { Cluster, pause } from './cluster.js';
-import { mountDisk } from './disk.js';
+import { mountDisk, unmountDisk } from './disk.js';
 import { Injector } from './inject.js';
 import type { Isolation } from './isolate.js';
 import { connectWorker, prepareNamespaces } from './network.js';
-import type { SaidEvent } from './process.js';
+import { endAll, type SaidEvent } from './process.js';
 import { StepProgress } from './progress.js';
 import { referenceHash } from './reference.js';
 import { type ChaosReport, kindReports } from './report.js';
@@ -33,6 +33,8 @@ export interface ChaosOptions {
   /** Where the run is copied to at the end; only after a failure where it is left out. */
   readonly keep: string | undefined;
   readonly say: (text: string) => void;
+  /** Ends all of it before its time. */
+  readonly signal: AbortSignal;
 }
 
 const SAMPLE_MS = 5000;
@@ -45,20 +47,32 @@ const SETTLED_MS = 500;
 /** Steps that are reported after a fault are still under its effect. */
 const AFTERMATH_MS = 2000;
 
+/** @throws CoordError CHAOS_FAILED, INTERRUPTED after the signal; and what ended the run. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
   const directory = await mkdtemp(join(tmpdir(), 'coord-chaos-'));
   const run = new ChaosRun(directory, options);
   try {
-    const report = await run.toReport();
+    const report = await unlessAborted(run.toReport(), options.signal);
     if (options.keep !== undefined || !report.ok) run.keep(options.keep);
     return report;
   } catch (error) {
-    run.keep(options.keep);
+    if (options.keep !== undefined || !options.signal.aborted) run.keep(options.keep);
     throw error;
   } finally {
     await run.close();
     await rm(directory, { recursive: true, force: true }).catch(() => {});
   }
+}
+
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  // What becomes of it after the signal is of no interest.
+  work.catch(() => {});
+  const aborted = new Promise<never>((_, reject) => {
+    const end = () => reject(new CoordError('INTERRUPTED', 'the chaos run was ended by its user'));
+    if (signal.aborted) end();
+    signal.addEventListener('abort', end, { once: true });
+  });
+  return Promise.race([work, aborted]);
 }
 
 class ChaosRun {
@@ -117,6 +131,9 @@ class ChaosRun {
 
   async close(): Promise<void> {
     await this.cluster.close();
+    await endAll();
+    // Where it was not mounted yet there is nothing to undo.
+    if (this.options.isolation.mounts) await unmountDisk(this.disk).catch(() => {});
   }
 
   private async prepare(): Promise<void> {

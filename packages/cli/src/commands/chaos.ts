@@ -1,9 +1,9 @@
 import { fileURLToPath } from 'node:url';
 import { CoordError, EXIT_CODE } from '@coord/protocol';
 import { stringify } from 'yaml';
+import { interruptible } from '../bench/interruptible.js';
 import { generateSchedule } from '../chaos/generate.js';
 import { type Isolation, isolationOf, possibleIsolation, runIsolated } from '../chaos/isolate.js';
-import { endWithParent } from '../chaos/parent.js';
 import { type ChaosReport, formatReport } from '../chaos/report.js';
 import { type ChaosOptions as RunOptions, runChaos } from '../chaos/run.js';
 import { FAULT_KINDS, type FaultKind, loadSchedule, type Schedule } from '../chaos/schedule.js';
@@ -19,6 +19,7 @@ const SETTINGS = [
   'checkpoint.everySteps=100',
 ];
 const STEPS_A_FAULT = 40;
+const NO_ISOLATION: Isolation = { network: false, mounts: false };
 /** Of a measurement, before and after the faults. */
 const QUIET_MS = 20_000;
 /** Twelve workers or fewer share these evenly, whichever of them are there. */
@@ -35,15 +36,18 @@ export async function runChaosCommand(
     const possible = possibleIsolation(options.network, '--network proxy');
     if (possible.mounts) return runIsolated(possible, io);
   }
-  if (isolation) endWithParent(() => io.exit(EXIT_CODE.interrupted));
-  io.onInterrupt(() => io.exit(EXIT_CODE.interrupted));
-  const run = await runOptions(config, options, isolation ?? { network: false, mounts: false }, io);
+  return interruptible(io, async (signal) =>
+    report({ ...(await runOptions(config, options, isolation ?? NO_ISOLATION, io)), signal }, options, io),
+  );
+}
+
+async function report(run: RunOptions, options: ChaosOptions, io: CommandIo): Promise<number> {
   if (options.json) writeJson(io.stdout, { event: 'schedule', ...run.schedule });
   else writeLine(io.stdout, stringify(run.schedule));
-  const report = await runChaos(run);
-  if (options.json) writeJson(io.stdout, { event: 'chaos', ...report });
-  else writeLine(io.stdout, formatReport(report));
-  if (!report.ok) throw chaosFailed(report);
+  const result = await runChaos(run);
+  if (options.json) writeJson(io.stdout, { event: 'chaos', ...result });
+  else writeLine(io.stdout, formatReport(result));
+  if (!result.ok) throw chaosFailed(result);
   return EXIT_CODE.ok;
 }
 
@@ -52,7 +56,7 @@ async function runOptions(
   options: ChaosOptions,
   isolation: Isolation,
   io: CommandIo,
-): Promise<RunOptions> {
+): Promise<Omit<RunOptions, 'signal'>> {
   const durationMs = options.minutes === undefined ? undefined : options.minutes * 60_000;
   const steps = options.steps ?? options.faults * STEPS_A_FAULT;
   const schedule = options.schedule ? await loadSchedule(options.schedule) : draw(options, steps, isolation);

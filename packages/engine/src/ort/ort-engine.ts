@@ -1,4 +1,5 @@
 /** The traced tfjs step, lowered to ONNX, run by ONNX Runtime: on the CPU (the default engine) or on a GPU. */
+import './no-telemetry.js';
 import { env } from 'onnxruntime-node';
 import type { CompiledStep, Engine, StepSpec } from '../engine.js';
 import { requireGpuAdapter } from '../gpu-adapter.js';

@@ -7,6 +7,7 @@
  * graph's first output is one that the binding cannot convert, a sequence: it gives up there, with the results in place.
  * A binding that could convert it would return normally, and nothing but the time would differ.
  */
+import './no-telemetry.js';
 import { CoordError, sizeOfShape } from '@coord/protocol';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { LoweredModel } from '../lower/lower.js';
