@@ -94,7 +94,7 @@ export const referenceKernels: Kernels = {
 type DequantiseExport = (sums: number, quanta: number, inverseDivisor: number, out: number, blocks: number) => void;
 type CombineExport = (out: number, a: number, b: number, count: number) => void;
 
-/** Exports of assembly/kernels.ts; pointers are byte offsets. */
+/** Exports of assembly/index.ts; pointers are byte offsets. */
 interface KernelExports {
   quantiseGrain(
     gradients: number,
