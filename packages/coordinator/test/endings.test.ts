@@ -2,9 +2,33 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readLedger } from '../src/index.js';
-import { startTestCluster } from './cluster.js';
+import { startTestCluster, type TestCluster } from './cluster.js';
 import { hashAt, LAST_STEP, stateAt, testRun } from './fixtures.js';
 import { reportAll } from './scripted-worker.js';
+
+/** The only worker has reported its last step and is asked for the state; the newest checkpoint is that of step 6. */
+async function oneAtTheEnd() {
+  const run = testRun({ checkpoint: { everySteps: 6, everyEpochs: 0 } });
+  const cluster = await startTestCluster({ minWorkers: 1, run });
+  const [worker] = await cluster.training(1);
+  for (let step = 1; step <= 6; step++) await worker.report(step);
+  await worker.next('state-request');
+  await worker.upload(stateAt(6));
+  await cluster.events.nth('checkpoint');
+  for (const step of [7, 8]) await worker.report(step);
+  await worker.finish(LAST_STEP);
+  await worker.next('state-request');
+  return { cluster, worker };
+}
+
+async function anotherEnds(cluster: TestCluster): Promise<void> {
+  const [worker] = await cluster.training(1);
+  for (const step of [7, 8]) await worker.report(step);
+  await worker.finish(LAST_STEP);
+  await worker.next('state-request');
+  await worker.upload(stateAt(LAST_STEP));
+  expect(await cluster.coordinator.finished).toMatchObject({ step: LAST_STEP, weightsSha256: hashAt(LAST_STEP) });
+}
 
 describe('at the end', () => {
   it('the odd one is expelled and the majority ends the run', async () => {
@@ -21,24 +45,10 @@ describe('at the end', () => {
   });
 
   it('a state that goes missing with every worker is computed again by others', async () => {
-    const run = testRun({ checkpoint: { everySteps: 6, everyEpochs: 0 } });
-    const cluster = await startTestCluster({ minWorkers: 1, run });
-    const [first] = await cluster.training(1);
-    for (let step = 1; step <= 6; step++) await first.report(step);
-    await first.next('state-request');
-    await first.upload(stateAt(6));
-    await cluster.events.nth('checkpoint');
-    for (const step of [7, 8]) await first.report(step);
-    await first.finish(LAST_STEP);
-    await first.next('state-request');
-    await first.close();
+    const { cluster, worker } = await oneAtTheEnd();
+    await worker.close();
     await cluster.events.nth('warning');
-    const [second] = await cluster.training(1);
-    for (const step of [7, 8]) await second.report(step);
-    await second.finish(LAST_STEP);
-    await second.next('state-request');
-    await second.upload(stateAt(LAST_STEP));
-    expect(await cluster.coordinator.finished).toMatchObject({ step: LAST_STEP, weightsSha256: hashAt(LAST_STEP) });
+    await anotherEnds(cluster);
     const entries = (await readLedger(join(cluster.runDir, 'ledger.jsonl'))).map(({ entry }) => entry);
     expect(entries.filter((entry) => entry.type === 'rewound').map(({ step }) => step)).toEqual([6]);
     expect(entries.filter((entry) => entry.type === 'step').map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
@@ -55,24 +65,10 @@ describe('at the end', () => {
   });
 
   it('a last worker that does not have the state it ended with is sent away, and others compute again', async () => {
-    const run = testRun({ checkpoint: { everySteps: 6, everyEpochs: 0 } });
-    const cluster = await startTestCluster({ minWorkers: 1, run });
-    const [first] = await cluster.training(1);
-    for (let step = 1; step <= 6; step++) await first.report(step);
-    await first.next('state-request');
-    await first.upload(stateAt(6));
-    await cluster.events.nth('checkpoint');
-    for (const step of [7, 8]) await first.report(step);
-    await first.finish(LAST_STEP);
-    await first.next('state-request');
-    await first.upload(stateAt(LAST_STEP, 0.5));
-    expect(await first.next('expelled')).toMatchObject({ code: 'REPLICA_DIVERGED' });
-    const [second] = await cluster.training(1);
-    for (const step of [7, 8]) await second.report(step);
-    await second.finish(LAST_STEP);
-    await second.next('state-request');
-    await second.upload(stateAt(LAST_STEP));
-    expect(await cluster.coordinator.finished).toMatchObject({ step: LAST_STEP, weightsSha256: hashAt(LAST_STEP) });
+    const { cluster, worker } = await oneAtTheEnd();
+    await worker.upload(stateAt(LAST_STEP, 0.5));
+    expect(await worker.next('expelled')).toMatchObject({ code: 'REPLICA_DIVERGED' });
+    await anotherEnds(cluster);
   });
 
   it('a last worker that does not have the state it ended with fails a run that does not wait for others', async () => {
