@@ -2,7 +2,7 @@
  * Short schedules of faults against real clusters: `coord chaos` compares the weights with those of an undisturbed run and
  * audits the ledger. Long ones: `npm run chaos:60`, `npm run soak`.
  */
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -51,11 +51,36 @@ describe('chaos on three workers', () => {
         { kind: 'leave', atStep: 30, worker: 2, forMs: 100 },
         { kind: 'partition', atStep: 60, worker: 3, forMs: 3500 },
         { kind: 'join', atStep: 90, forMs: 1000 },
+        // Longer than the run: its last checkpoint finds no room, and the coordinator is started again until it does.
+        { kind: 'disk-full', atStep: 160, forMs: 3500 },
       );
       const report = await chaos('--schedule', file, '--network', 'namespaces', '--steps', '200', '--pace', '5');
-      expect(report).toMatchObject({ network: 'namespaces', faults: 5, steps: 200 });
+      expect(report).toMatchObject({ network: 'namespaces', faults: 6, steps: 200 });
+      expect(report.strangeEnds).toContainEqual(
+        expect.objectContaining({ who: 'coordinator', error: expect.stringContaining('CHECKPOINT_WRITE_FAILED') }),
+      );
     },
   );
+
+  it('ends at once, with what it failed with, when a fault cannot be carried out', async () => {
+    const temporary = temporaryDirectory();
+    const file = scheduleFile(
+      { kind: 'stop', atStep: 10, worker: 1, forMs: 300 },
+      { kind: 'clock-jump', atStep: 60, worker: 1, byMs: 1000 },
+      { kind: 'stop', atStep: 1_000_000, worker: 1, forMs: 300 },
+    );
+    const args = ['--schedule', file, '--network', 'proxy', '--steps', '1000000', '--json'];
+    const run = coord(['chaos', ...args], { env: { TMPDIR: temporary } });
+    // Everybody has started, and the file by which a clock jumps has no place any more.
+    while (!run.stderr.includes('step ')) await pause(50);
+    rmSync(join(temporary, readdirSync(temporary)[0], 'inside'), { recursive: true });
+    expect(await run.exited).toMatchObject({ code: 8 });
+    expect(run.events.at(-1)).toMatchObject({
+      code: 'CHAOS_FAILED',
+      message: expect.stringContaining('clock-jump at step 60 could not be carried out: ENOENT'),
+    });
+    expect(readdirSync(temporary)).toEqual([expect.stringMatching(/-kept$/)]);
+  });
 
   it('with SIGTERM ends in order: no process and no file is left', async () => {
     const temporary = temporaryDirectory();

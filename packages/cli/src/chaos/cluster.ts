@@ -1,6 +1,6 @@
 /** The real cluster of a chaos run: one `coord start`, workers as processes of their own, all of them looked after. */
 import { join } from 'node:path';
-import type { Endpoint } from '@coord/protocol';
+import { CoordError, type Endpoint } from '@coord/protocol';
 import { TOKEN_VARIABLE } from '../token.js';
 import type { WorkerNetwork } from './network.js';
 import { CoordProcess, type ProcessEnd, type SaidEvent } from './process.js';
@@ -42,6 +42,7 @@ export class Cluster {
   #coordinator: CoordProcess | undefined;
   readonly #workers = new Map<number, CoordProcess>();
   readonly #networks = new Map<number, WorkerNetwork>();
+  #resuming: Promise<void> | undefined;
   #over = false;
   #settle!: { resolve(event: SaidEvent): void; reject(error: Error): void };
 
@@ -104,8 +105,15 @@ export class Cluster {
     await this.#launchCoordinator(['start', config, '--run-dir', this.runDir, ...fixed, ...sets]);
   }
 
-  /** After a kill; tried again while it cannot start. */
-  async resumeCoordinator(): Promise<void> {
+  /** After its end; tried again while it cannot start. Whoever asks meanwhile waits for the same start. */
+  resumeCoordinator(): Promise<void> {
+    this.#resuming ??= this.#resumeCoordinator().finally(() => {
+      this.#resuming = undefined;
+    });
+    return this.#resuming;
+  }
+
+  async #resumeCoordinator(): Promise<void> {
     for (let attempt = 1; !this.#over; attempt++) {
       try {
         return await this.#launchCoordinator(['start', '--resume', this.runDir]);
@@ -134,7 +142,7 @@ export class Cluster {
       env: paceMs > 0 ? { COORD_FAULT: `slow-grains=${paceMs}` } : {},
     });
     this.#workers.set(number, worker);
-    void this.#lookAfter(number, worker);
+    this.#lookAfter(number, worker).catch(this.#settle.reject);
   }
 
   /** Asks for an orderly end, or ends all at once. */
@@ -164,13 +172,19 @@ export class Cluster {
       });
       this.#coordinator = coordinator;
       void coordinator.ended.then((ended) => {
-        if (last?.event === 'finished') this.#finish(last);
-        else if (!coordinator.isEndOrdered) this.#noteEnd('coordinator', coordinator, ended);
-        const why = new Error(`the coordinator ended: ${coordinator.error?.message ?? ended.signal ?? ended.code}`);
+        if (last?.event === 'finished') return this.#finish(last);
+        if (!coordinator.isEndOrdered) this.#noteEnd('coordinator', coordinator, ended);
+        const why = coordinatorEnded(coordinator, ended);
         if (!listens) reject(why);
-        else if (!coordinator.isEndOrdered) this.#settle.reject(why);
+        else if (!coordinator.isEndOrdered) this.#replaceCoordinator(coordinator, why);
       }, reject);
     });
+  }
+
+  /** For want of room it may end, as the failure model has it, and a process manager would start it again. Nothing else may end it. */
+  #replaceCoordinator({ error }: CoordProcess, why: CoordError): void {
+    if (error?.code === 'CHECKPOINT_WRITE_FAILED') this.resumeCoordinator().catch(this.#settle.reject);
+    else this.#settle.reject(why);
   }
 
   #finish(last: SaidEvent): void {
@@ -207,6 +221,11 @@ export class Cluster {
     });
   }
 }
+
+const coordinatorEnded = ({ error }: CoordProcess, { signal, code }: ProcessEnd): CoordError =>
+  new CoordError('CHAOS_FAILED', `the coordinator ended: ${error?.message ?? signal ?? `exit status ${code}`}`, {
+    hint: 'coordinator.stderr in the kept directory says more.',
+  });
 
 const text = ({ host, port }: Endpoint): string => `${host}:${port}`;
 

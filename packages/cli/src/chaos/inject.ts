@@ -1,6 +1,8 @@
 /** Carries a schedule of faults out on a cluster, one after the other on each target, side by side on different ones. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { errorText } from '@coord/disk';
+import { CoordError } from '@coord/protocol';
 import { type Cluster, pause } from './cluster.js';
 import { fillDisk, freeDisk } from './disk.js';
 import { clockFile } from './inside-files.js';
@@ -33,11 +35,23 @@ export class Injector {
   /** Faults that the run did not live to see. */
   readonly missed: Fault[] = [];
   readonly #targets = new Map<string, Promise<void>>();
+  readonly #failed: Promise<never>;
+  #fail!: (error: unknown) => void;
 
-  constructor(private readonly options: InjectorOptions) {}
+  constructor(private readonly options: InjectorOptions) {
+    this.#failed = new Promise((_, reject) => {
+      this.#fail = reject;
+    });
+    // Only `run` tells of it.
+    this.#failed.catch(() => {});
+  }
 
-  /** Resolves when all is over and mended. */
-  async run(faults: readonly Fault[]): Promise<void> {
+  /** Resolves when all is over and mended; rejects at once with what the first fault that cannot be carried out fails with. */
+  run(faults: readonly Fault[]): Promise<void> {
+    return Promise.race([this.#runAll(faults), this.#failed]);
+  }
+
+  async #runAll(faults: readonly Fault[]): Promise<void> {
     for (const fault of faults) {
       if (await this.options.due(fault)) this.#queue(fault);
       else this.missed.push(fault);
@@ -48,7 +62,7 @@ export class Injector {
   #queue(fault: Fault): void {
     const target = targetOf(fault);
     const done = (this.#targets.get(target) ?? Promise.resolve()).then(() => this.#inject(fault));
-    done.catch(() => {});
+    done.catch((error: unknown) => this.#fail(faultFailed(fault, error)));
     this.#targets.set(target, done);
   }
 
@@ -136,6 +150,13 @@ export class Injector {
     process.signal('SIGUSR2');
   }
 }
+
+const faultFailed = ({ kind, atStep, atMs }: Fault, cause: unknown): CoordError =>
+  new CoordError(
+    'CHAOS_FAILED',
+    `the fault ${kind} at ${atStep === undefined ? `${atMs} ms` : `step ${atStep}`} could not be carried out: ${errorText(cause)}`,
+    { cause, hint: 'This says nothing about the run itself. The kept directory holds its logs.' },
+  );
 
 /** What is faulty only one way at a time. Network and process of a worker may have trouble of their own. */
 function targetOf(fault: Fault): string {

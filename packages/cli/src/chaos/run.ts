@@ -191,16 +191,17 @@ class ChaosRun {
     const { cluster, options } = this;
     const { durationMs, quietMs, schedule } = options;
     const injected = injector.run(schedule.faults);
+    // A fault that cannot be carried out ends the run too: what is left of it would prove nothing.
+    const over = Promise.race([cluster.finished, injected.then(() => cluster.finished)]);
     if (durationMs !== undefined) {
-      await Promise.race([pause(firstMs + quietMs + durationMs - this.nowMs()), cluster.finished]);
+      await Promise.race([pause(firstMs + quietMs + durationMs - this.nowMs()), over]);
       await injected;
-      while (!this.absences.isEverybodyThere && !cluster.isOver)
-        await Promise.race([pause(CALM_POLL_MS), cluster.finished]);
+      while (!this.absences.isEverybodyThere && !cluster.isOver) await Promise.race([pause(CALM_POLL_MS), over]);
       this.calmMs = this.nowMs();
-      await Promise.race([pause(quietMs), cluster.finished]);
+      await Promise.race([pause(quietMs), over]);
       cluster.stop();
     }
-    const last = await cluster.finished;
+    const last = await over;
     await injected;
     return last;
   }
