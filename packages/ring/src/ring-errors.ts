@@ -1,4 +1,5 @@
 import { CoordError, isCoordError } from '@coord/protocol';
+import { PATIENCE_FACTOR, type Silence } from './progress-timer.js';
 import type { RingPhase } from './schedule.js';
 import type { OperationName } from './segment-header.js';
 
@@ -26,12 +27,18 @@ export function ringBroken(position: RingPosition, peer: number, cause: unknown)
   });
 }
 
-export function ringTimeout(position: RingPosition, timeoutMs: number): CoordError {
-  return new CoordError(
-    'RING_TIMEOUT',
-    `rank ${position.rank} heard nothing from rank ${position.peer} for ${timeoutMs} ms ${place(position)}`,
-    { facts: { ...position, timeoutMs } },
-  );
+export function ringTimeout(position: RingPosition, timeoutMs: number, silence: Silence): CoordError {
+  const { rank, peer } = position;
+  if (silence.type === 'silent') {
+    const what = `rank ${rank} heard nothing from rank ${peer} for ${timeoutMs} ms ${place(position)}`;
+    return new CoordError('RING_TIMEOUT', what, { facts: { ...position, timeoutMs } });
+  }
+  const waitedMs = PATIENCE_FACTOR * timeoutMs;
+  const what = `rank ${rank} has waited ${waitedMs} ms for rank ${silence.by}, which lives and does not come, ${place(position)}`;
+  return new CoordError('RING_TIMEOUT', what, {
+    hint: 'Give that worker less to do at a time (a smaller batch.grainSize), or train without it.',
+    facts: { ...position, peer: silence.by, timeoutMs: waitedMs },
+  });
 }
 
 /** The reason that the caller gave, when it is one of ours. */

@@ -1,6 +1,7 @@
 /** The ring: all-reduce and all-gather over typed arrays, for ranks that are linked to their two neighbours. */
 import { type Arena, BLOCK_SIZE, type Clock, systemClock } from '@coord/protocol';
 import type { SegmentReceiver, SegmentSender } from '@coord/transport';
+import { Beats } from './beats.js';
 import { Doubling, doublingPartners, type Partners } from './doubling.js';
 import { createKernels, type Kernels, referenceKernels } from './kernels.js';
 import { PeerWait } from './peer-wait.js';
@@ -16,7 +17,10 @@ export interface RingContext extends RingPlace {
   readonly next: SegmentSender | undefined;
   /** Link from rank − 1; undefined when the ring has one rank. */
   readonly prev: SegmentReceiver | undefined;
-  /** An operation that hears nothing for this long has failed. */
+  /**
+   * An operation that hears nothing for this long has failed. A rank that lives and has not come yet is waited for longer (`beats.ts`), up to
+   * `PATIENCE_FACTOR` times as long.
+   */
   readonly timeoutMs: number;
   /** Gives up the ring; operations reject with the signal's reason if it is a CoordError, else with VIEW_CHANGED. */
   readonly signal?: AbortSignal;
@@ -80,9 +84,11 @@ class LinkedRing implements Ring {
   private readonly partners: Partners;
   private readonly doublingBytes: number;
   private readonly wait: PeerWait;
+  private readonly beats: Beats | undefined;
   private readonly schedules = new Map<string, Schedule>();
   private rejectCurrent: ((error: Error) => void) | undefined;
   private current: Transfer | Doubling | undefined;
+  private timer: ProgressTimer | undefined;
   private failure: Error | undefined;
   private sequence = 0;
   private tail: Promise<void> = Promise.resolve();
@@ -101,6 +107,7 @@ class LinkedRing implements Ring {
     const longestBytes = context.segmentBytes === undefined ? DOUBLING_BYTES : this.segmentBytes;
     this.doublingBytes = Math.min(context.doublingBytes ?? DOUBLING_BYTES, longestBytes);
     this.scratch = createScratch(this.size, this.segmentBytes, this.doublingBytes, arena);
+    this.beats = this.links && this.createBeats(context, this.links);
     context.signal?.addEventListener('abort', this.onAbort, { once: true });
     if (context.signal?.aborted) this.onAbort();
   }
@@ -169,7 +176,10 @@ class LinkedRing implements Ring {
     const { clock = systemClock, timeoutMs } = this.context;
     const transfer = this.transferFor(task, this.links, () => timer.heard());
     this.current = transfer;
-    const timer = new ProgressTimer(clock, timeoutMs, () => this.fail(ringTimeout(transfer.position, timeoutMs)));
+    const timer = new ProgressTimer(clock, timeoutMs, (silence) =>
+      this.fail(ringTimeout(transfer.position, timeoutMs, silence)),
+    );
+    this.timer = timer;
     try {
       await new Promise<void>((resolve, reject) => {
         this.rejectCurrent = reject;
@@ -183,6 +193,22 @@ class LinkedRing implements Ring {
       this.wait.end();
       this.current = undefined;
     }
+  }
+
+  private createBeats({ rank, size, timeoutMs, clock = systemClock }: RingContext, links: Neighbours): Beats {
+    const partners = [...this.partners.values()];
+    return new Beats({
+      rank,
+      size,
+      timeoutMs,
+      clock,
+      links: {
+        senders: new Set([links.next, ...partners.map(({ sender }) => sender)]),
+        receivers: receiversOf(this, links, this.partners),
+      },
+      waitsFor: () => this.waitsFor,
+      onBeat: (origin) => this.timer?.lives(origin),
+    });
   }
 
   private transferFor(task: TransferTask, links: Neighbours, onProgress: () => void): Transfer | Doubling {
@@ -202,6 +228,7 @@ class LinkedRing implements Ring {
   private fail(error: Error): void {
     if (this.failure) return;
     this.failure = error;
+    this.beats?.stop();
     this.context.signal?.removeEventListener('abort', this.onAbort);
     for (const end of this.ends()) end.close();
     this.rejectCurrent?.(error);
@@ -214,6 +241,16 @@ function partnersOf({ rank, size, partners }: RingContext, links: Neighbours | u
   const isComplete = partners && doublingPartners({ rank, size }).every((peer) => partners.has(peer));
   return isComplete ? partners : new Map();
 }
+
+const receiversOf = (
+  { rank, size }: RingPlace,
+  { prev }: Neighbours,
+  partners: Partners,
+): Map<number, SegmentReceiver> =>
+  new Map([
+    [(rank + size - 1) % size, prev],
+    ...[...partners].map(([peer, { receiver }]) => [peer, receiver] as const),
+  ]);
 
 function neighboursOf({ size, next, prev }: RingContext): Neighbours | undefined {
   if (size === 1) return undefined;

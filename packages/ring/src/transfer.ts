@@ -88,6 +88,8 @@ export class Transfer {
       this.receive(receives[this.posted++], slot);
     }
     if (this.taken < receives.length) this.awaits(receives[this.taken]);
+    // What is still to leave waits for the one who reads it.
+    else this.position.peer = this.nextRank;
   }
 
   private awaits(segment: Segment): void {

@@ -211,7 +211,7 @@ for (const [name, create] of [
     });
 
     it('times out on a silent peer, and names rank, peer, phase and sequence', async () => {
-      const { rings } = await create(3, { timeoutMs: 60 });
+      const { rings } = await create(3, { timeoutMs: 60, stoppedRank: 2 });
       const outcomes = await Promise.allSettled([0, 1].map((rank) => rings[rank].allReduceSum(valuesOf(rank, 100))));
       for (const outcome of outcomes) {
         expect(outcome).toMatchObject({ status: 'rejected', reason: { facts: { sequence: 0, operation: 'sum' } } });

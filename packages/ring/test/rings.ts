@@ -1,6 +1,6 @@
 /** Rings of several ranks in one process, over either kind of link. */
 
-import type { Arena } from '@coord/protocol';
+import type { Arena, Clock } from '@coord/protocol';
 import { createPeerListener, dialSegments } from '@coord/transport';
 import { createSegmentPair } from '@coord/transport/testing';
 import { doublingPartners, type Partner, type Partners } from '../src/doubling.js';
@@ -14,6 +14,8 @@ export interface TestRings {
 }
 
 interface RingOptions extends Partial<RingContext> {
+  /** Its timers never fire, like those of a process that is stopped. */
+  readonly stoppedRank?: number;
   readonly latencyMs?: number;
   readonly arenas?: readonly Arena[];
   /** Links for recursive doubling as well. */
@@ -24,12 +26,24 @@ export type CreateRings = (size: number, options?: RingOptions) => Promise<TestR
 
 const TIMEOUT_MS = 10_000;
 
+const STOPPED: Clock = { nowMs: () => 0, after: () => () => {} };
+const clockOf = (rank: number, { stoppedRank, clock }: RingOptions) => (rank === stoppedRank ? STOPPED : clock);
+
 export const memoryRings: CreateRings = async (size, options = {}) => {
-  const pairs = Array.from({ length: size }, () => createSegmentPair({ latencyMs: options.latencyMs }));
-  const mesh = options.doubling ? createMesh(size, options.latencyMs) : [];
+  const pairs = Array.from({ length: size }, () => createSegmentPair(options));
+  const mesh = options.doubling ? createMesh(size, options) : [];
   const rings = pairs.map(({ sender: next }, rank) => {
     const prev = pairs[(rank + size - 1) % size].receiver;
-    const context = { timeoutMs: TIMEOUT_MS, ...options, rank, size, next, prev, partners: mesh[rank] };
+    const context = {
+      timeoutMs: TIMEOUT_MS,
+      ...options,
+      rank,
+      size,
+      next,
+      prev,
+      partners: mesh[rank],
+      clock: clockOf(rank, options),
+    };
     return createRing(context, options.arenas?.[rank]);
   });
   return { rings, cut: (rank) => pairs[rank].cut(), dispose: () => closeAll(rings) };
@@ -55,7 +69,16 @@ export const socketRings: CreateRings = async (size, options = {}) => {
       const peers = options.doubling ? doublingPartners({ rank, size }) : [];
       const partners = new Map(await Promise.all(peers.map((peer) => partner(rank, peer))));
       const [next, prev] = await Promise.all([senders[rank], receivers[rank]]);
-      const context = { timeoutMs: TIMEOUT_MS, ...options, rank, size, next, prev, partners };
+      const context = {
+        timeoutMs: TIMEOUT_MS,
+        ...options,
+        rank,
+        size,
+        next,
+        prev,
+        partners,
+        clock: clockOf(rank, options),
+      };
       return createRing(context, options.arenas?.[rank]);
     }),
   );
@@ -70,9 +93,9 @@ export const socketRings: CreateRings = async (size, options = {}) => {
 };
 
 /** For each rank its links with every other. */
-function createMesh(size: number, latencyMs: number | undefined): Partners[] {
+function createMesh(size: number, options: RingOptions): Partners[] {
   const ranks = Array.from({ length: size }, (_, rank) => rank);
-  const pairs = ranks.map(() => ranks.map(() => createSegmentPair({ latencyMs })));
+  const pairs = ranks.map(() => ranks.map(() => createSegmentPair(options)));
   return ranks.map(
     (rank) =>
       new Map(

@@ -28,7 +28,8 @@ function memoryRings(seen: (view: Uint8Array) => void = () => {}) {
       for (const part of parts) seen(part);
       return receiver.receive(parts);
     };
-    const prev = { receive, close: () => receiver.close(), closed: receiver.closed };
+    const onBeat = (callback: (value: number) => void) => receiver.onBeat(callback);
+    const prev = { receive, onBeat, close: () => receiver.close(), closed: receiver.closed };
     return createRing({ rank, size: SIZE, next, prev, timeoutMs: TIMEOUT_MS, clock, segmentBytes: 1024 });
   });
   return { clock, rings, close: () => Promise.all(rings.map((ring) => ring.close())) };

@@ -9,6 +9,21 @@ export const CLOSE_CODE = { normal: 1000, protocolError: 1002, unsupportedData: 
 export const MAX_CONTROL_BYTES = 125;
 const MASK_BYTES = 4;
 
+const BEAT_BYTES = 4;
+
+/** Of a pong that nobody has asked for: a heartbeat in one direction (RFC 6455, section 5.5.3). */
+export function beatPayload(value: number): Uint8Array {
+  const payload = Buffer.alloc(BEAT_BYTES);
+  payload.writeUInt32LE(value);
+  return payload;
+}
+
+/** @returns undefined where the pong is another one. */
+export function parseBeat(payload: Uint8Array): number | undefined {
+  if (payload.byteLength !== BEAT_BYTES) return undefined;
+  return Buffer.from(payload.buffer, payload.byteOffset, BEAT_BYTES).readUInt32LE();
+}
+
 export interface FrameHeader {
   readonly opcode: number;
   /** Last frame of its message. */

@@ -14,8 +14,18 @@ export interface SegmentPair {
 export function createSegmentPair(options: MemoryPipeOptions = {}): SegmentPair {
   const link = new MemorySegments(options);
   return {
-    sender: { send: (...parts) => link.send(parts), close: () => link.closeSender(), closed: link.closed },
-    receiver: { receive: (parts) => link.receive(parts), close: () => link.closeReceiver(), closed: link.closed },
+    sender: {
+      send: (...parts) => link.send(parts),
+      beat: (value) => link.beat(value),
+      close: () => link.closeSender(),
+      closed: link.closed,
+    },
+    receiver: {
+      receive: (parts) => link.receive(parts),
+      onBeat: (callback) => link.onBeat(callback),
+      close: () => link.closeReceiver(),
+      closed: link.closed,
+    },
     cut: () => link.finish({ reason: 'the connection was lost', clean: false }),
   };
 }
@@ -27,6 +37,7 @@ class MemorySegments {
   private closing = false;
   private outcome: LinkClosed | undefined;
   private resolveClosed!: (closed: LinkClosed) => void;
+  private heard: (value: number) => void = () => {};
 
   constructor(options: MemoryPipeOptions) {
     this.pipe = new MemoryPipe((bytes) => this.inbox.push(bytes), options);
@@ -43,6 +54,15 @@ class MemorySegments {
   async send(parts: readonly Uint8Array[]): Promise<void> {
     if (this.outcome || this.closing) throw this.closedError();
     await this.pipe.send(...parts);
+  }
+
+  beat(value: number): void {
+    if (this.outcome || this.closing) return;
+    this.pipe.whenReached(() => this.outcome || this.heard(value));
+  }
+
+  onBeat(callback: (value: number) => void): void {
+    this.heard = callback;
   }
 
   receive(parts: readonly Uint8Array[]): Promise<void> {

@@ -8,8 +8,8 @@
  * - Each end says something every `keepAliveMs`; silence for several such intervals means that the connection is lost. The
  *   intervals are those of this end's own timer, so a process that was held up does not accuse the other.
  *
- * A message is: u8 kind · u32 number, little-endian · content · u32 CRC-32 of all before. The number is a chunk's sequence, or a
- * credit in bytes. A message that was damaged on its way ends the channel.
+ * A message is: u8 kind · u32 number, little-endian · content · u32 CRC-32 of all before. The number is a chunk's sequence, a
+ * credit in bytes, or, of a sign of life, 0 or one more than what it tells. A message that was damaged on its way ends the channel.
  */
 import { type Clock, systemClock } from '@coord/protocol';
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
@@ -45,6 +45,8 @@ export interface NatsChannelOptions {
   readonly clock?: Clock;
   /** A whole frame has come; `consumed` must be called when it is no longer held. */
   onFrame(frame: Uint8Array): void;
+  /** The other end has called `beat`. */
+  readonly onBeat?: (value: number) => void;
   onClosed(closed: LinkClosed): void;
 }
 
@@ -115,6 +117,11 @@ export class NatsChannel {
     if (this.creditBytes < CREDIT_BYTES) return;
     this.publish(KIND.credit, this.creditBytes);
     this.creditBytes = 0;
+  }
+
+  /** A sign of life that tells a number. */
+  beat(value: number): void {
+    if (!this.outcome) this.publish(KIND.alive, value + 1);
   }
 
   /** Says goodbye behind everything sent. */
@@ -211,7 +218,12 @@ export class NatsChannel {
     if (kind === KIND.chunk || kind === KIND.lastChunk) this.onChunk(number, content, kind === KIND.lastChunk);
     else if (kind === KIND.credit) this.onCreditReturned(number);
     else if (kind === KIND.close) this.onGoodbye(number, content.toString());
-    else if (kind !== KIND.alive) this.refuse(`${this.options.remote} sent a message of unknown kind ${kind}`);
+    else if (kind === KIND.alive) this.onAlive(number);
+    else this.refuse(`${this.options.remote} sent a message of unknown kind ${kind}`);
+  }
+
+  private onAlive(number: number): void {
+    if (number > 0) this.options.onBeat?.(number - 1);
   }
 
   private onChunk(sequence: number, content: Buffer, isLast: boolean): void {

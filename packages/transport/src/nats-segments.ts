@@ -236,6 +236,10 @@ class NatsSegmentSender implements SegmentSender {
     return this.channel.outcome ? Promise.reject(this.channel.closedError()) : this.channel.send(parts);
   }
 
+  beat(value: number): void {
+    this.channel.beat(value);
+  }
+
   close(): void {
     void this.channel.close('closed by the sender');
   }
@@ -244,6 +248,7 @@ class NatsSegmentSender implements SegmentSender {
 class NatsSegmentReceiver implements SegmentReceiver {
   readonly channel: NatsChannel;
   private readonly inbox: PartsInbox;
+  private heard: (value: number) => void = () => {};
 
   constructor(options: NatsSegmentOptions) {
     const subject = subjectOf(options);
@@ -261,6 +266,7 @@ class NatsSegmentReceiver implements SegmentReceiver {
       maxFrameBytes: MAX_FRAME_BYTES,
       closeTimeoutMs: CLOSE_TIMEOUT_MS,
       onFrame: (frame) => this.inbox.push(frame),
+      onBeat: (value) => this.heard(value),
       onClosed: () => this.inbox.finish(() => this.channel.closedError()),
     });
   }
@@ -271,6 +277,10 @@ class NatsSegmentReceiver implements SegmentReceiver {
 
   receive(parts: readonly Uint8Array[]): Promise<void> {
     return this.inbox.receive(parts);
+  }
+
+  onBeat(callback: (value: number) => void): void {
+    this.heard = callback;
   }
 
   close(): void {

@@ -16,6 +16,13 @@ export interface SegmentSender {
    * @throws CoordError LINK_CLOSED.
    */
   send(...parts: readonly Uint8Array[]): Promise<void>;
+  /**
+   * Tells the other end a number, behind the frame that is leaving and before those that wait: a sign of life that needs no reader. It may
+   * be lost, and is where the link is closed.
+   *
+   * @param value whole, from 0 to 2^32 − 2.
+   */
+  beat(value: number): void;
   /** Says goodbye behind everything sent. */
   close(): void;
   /** Resolves (never rejects) once the link is closed, whoever closed it. */
@@ -33,6 +40,8 @@ export interface SegmentReceiver {
    *   FRAME_TOO_LARGE, LINK_CLOSED.
    */
   receive(parts: readonly Uint8Array[], spareBytes?: number): Promise<void>;
+  /** Calls back with what the sender tells by `beat`, from now on. One callback at a time. */
+  onBeat(callback: (value: number) => void): void;
   close(): void;
   /** Resolves (never rejects) once the link is closed, whoever closed it. */
   readonly closed: Promise<LinkClosed>;

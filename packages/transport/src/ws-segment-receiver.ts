@@ -6,7 +6,7 @@
  */
 import { connect, type Socket } from 'node:net';
 import { isCoordError, type SocketEndpoint } from '@coord/protocol';
-import { CLOSE_CODE } from './frame.js';
+import { CLOSE_CODE, OPCODE, parseBeat } from './frame.js';
 import { FrameReader } from './frame-reader.js';
 import { type LinkClosed, linkClosedError } from './link.js';
 import type { SegmentReceiver } from './segment-link.js';
@@ -32,6 +32,7 @@ export class WsSegmentReceiver implements SegmentReceiver {
   private failure: Error | undefined;
   private headBytes: Buffer | undefined = Buffer.alloc(0);
   private readonly headBuffer = new Uint8Array(MAX_HEAD_BYTES);
+  private heard: (value: number) => void = () => {};
   private settleHead!: { resolve(head: string): void; reject(error: Error): void };
 
   constructor(
@@ -76,6 +77,10 @@ export class WsSegmentReceiver implements SegmentReceiver {
     else if (this.closing.outcome) this.reader.reads.rejectAll(this.closedError());
     else if (this.socket.isPaused() && !this.reader.isFull) this.socket.resume();
     return received;
+  }
+
+  onBeat(callback: (value: number) => void): void {
+    this.heard = callback;
   }
 
   close(): void {
@@ -133,6 +138,8 @@ export class WsSegmentReceiver implements SegmentReceiver {
   }
 
   private onControl(opcode: number, payload: Uint8Array): void {
+    const beat = opcode === OPCODE.pong ? parseBeat(payload) : undefined;
+    if (beat !== undefined) this.heard(beat);
     this.closing.onControl(opcode, payload);
     if (this.closing.outcome) this.reader.reads.rejectAll(this.closedError());
   }

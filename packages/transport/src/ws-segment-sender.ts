@@ -1,6 +1,6 @@
 /** Sending end of a segment link: writes WebSocket frames on a socket that it owns. */
 import type { Socket } from 'node:net';
-import { CLOSE_CODE, frameHeader, OPCODE } from './frame.js';
+import { beatPayload, CLOSE_CODE, frameHeader, OPCODE } from './frame.js';
 import { FrameReader } from './frame-reader.js';
 import { type LinkClosed, linkClosedError } from './link.js';
 import { type SegmentSender, sizeOfParts } from './segment-link.js';
@@ -51,6 +51,10 @@ export class WsSegmentSender implements SegmentSender {
       this.waiting.push({ parts, resolve, reject });
       if (this.written === 0) this.writeNext();
     });
+  }
+
+  beat(value: number): void {
+    if (!this.closing.outcome) this.closing.writeControl(OPCODE.pong, beatPayload(value));
   }
 
   close(): void {

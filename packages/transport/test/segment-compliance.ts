@@ -187,6 +187,28 @@ export function testSegmentLink(name: string, create: () => Promise<SegmentFixtu
       await Promise.allSettled(outcomes);
     });
 
+    it('tells beats between frames, to a reader that waits and to one that does not', async () => {
+      const { sender, receiver } = await open();
+      const heard: number[] = [];
+      receiver.onBeat((value) => heard.push(value));
+      const largest = 2 ** 32 - 2;
+      const target = new Uint8Array(100_000);
+      sender.beat(0);
+      await expect.poll(() => heard).toEqual([0]);
+      const received = receiver.receive([target]);
+      sender.beat(largest);
+      const sent = sender.send(patterned(target.length));
+      sender.beat(7);
+      await Promise.all([received, sent]);
+      expect(Buffer.from(target).equals(patterned(target.length))).toBe(true);
+      await expect.poll(() => heard).toEqual([0, largest, 7]);
+      sender.close();
+      sender.beat(8);
+      await receiver.closed;
+      sender.beat(9);
+      expect(heard).toEqual([0, largest, 7]);
+    });
+
     it('may be closed twice and by both ends at once', async () => {
       const { sender, receiver } = await open();
       sender.close();

@@ -25,6 +25,7 @@ function limitSender(sender: SegmentSender, line: Line): SegmentSender {
   let last: Promise<void> = Promise.resolve();
   return {
     closed: sender.closed,
+    beat: (value) => sender.beat(value),
     close: () => sender.close(),
     send(...parts) {
       const sent = last.then(async () => {
