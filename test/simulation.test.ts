@@ -142,6 +142,23 @@ describe('the whole system in virtual time', () => {
     requireInvariants(await simulate(schedule), hashesOf(await simulate(QUIET)));
   });
 
+  it('waits for a worker that takes minutes for its grains, in the view that there is', async () => {
+    const faults = [{ afterMs: 1040, fault: { kind: 'slow', worker: 1, byMs: 70_000, forMs: 400_000 } }] as const;
+    const outcome = await simulate({ seed: 8, workers: 3, faults });
+    requireInvariants(outcome, hashesOf(await simulate(QUIET)));
+    expect(outcome.virtualMs).toBeGreaterThan(140_000);
+    expect(outcome.entries.filter(({ type }) => type === 'view')).toHaveLength(1);
+  });
+
+  it('goes on without a worker whose compute thread is stuck, within seconds', async () => {
+    const faults = [{ afterMs: 1200, fault: { kind: 'stick', worker: 1 } }] as const;
+    const outcome = await simulate({ seed: 8, workers: 3, faults });
+    requireInvariants(outcome, hashesOf(await simulate(QUIET)));
+    const lost = outcome.events.find(({ event }) => event === 'worker-lost');
+    expect(lost).toMatchObject({ reason: expect.stringMatching(/^ENGINE_FAILED: compute thread .* is stuck/) });
+    expect(outcome.virtualMs).toBeLessThan(30_000);
+  });
+
   it(`comes to the one result through ${COUNT} schedules`, { timeout: 24 * 3600_000 }, () => playAll(schedules, COUNT));
 
   const loneCount = Math.ceil(COUNT / 12);

@@ -6,6 +6,10 @@ export type Fault =
   | { readonly kind: 'kill'; readonly worker: number; readonly backAfterMs: number }
   /** SIGSTOP and SIGCONT. */
   | { readonly kind: 'hang'; readonly worker: number; readonly forMs: number }
+  /** Each of its grains takes so much longer. */
+  | { readonly kind: 'slow'; readonly worker: number; readonly byMs: number; readonly forMs: number }
+  /** Its compute threads are blocked for good; another worker joins. */
+  | { readonly kind: 'stick'; readonly worker: number }
   | { readonly kind: 'join' }
   /** `coord drain`. */
   | { readonly kind: 'drain'; readonly worker: number }
@@ -29,8 +33,12 @@ export interface TimedFault {
   readonly fault: Fault;
 }
 
+/** What takes 15 s, and took milliseconds before, counts as stuck. */
+const SLOWEST_MS = 12_000;
+
 const worker = fc.nat({ max: 7 });
 const forMs = fc.integer({ min: 1, max: 6000 });
+const slowForMs = fc.integer({ min: 1, max: 60_000 });
 const backAfterMs = fc.integer({ min: 0, max: 4000 });
 
 const partition = fc.record({
@@ -53,6 +61,13 @@ const loss = fc.record({
 const fault: fc.Arbitrary<Fault> = fc.oneof(
   fc.record({ kind: fc.constant('kill' as const), worker, backAfterMs }),
   fc.record({ kind: fc.constant('hang' as const), worker, forMs }),
+  fc.record({
+    kind: fc.constant('slow' as const),
+    worker,
+    byMs: fc.integer({ min: 1, max: SLOWEST_MS }),
+    forMs: slowForMs,
+  }),
+  fc.record({ kind: fc.constant('stick' as const), worker }),
   fc.record({ kind: fc.constant('join' as const) }),
   fc.record({ kind: fc.constant('drain' as const), worker }),
   partition,

@@ -115,7 +115,7 @@ export class Simulation {
     const virtualMs = this.world.time.nowMs();
     this.exitCoordinator();
     const isBusyAfterwards = !(await this.drain());
-    const living = this.workers.filter(({ process }) => !process.isDead);
+    const living = this.workers.filter(({ process }) => !process.isDead && !process.isStuck);
     const stuck = new Error('it still waits for something when nothing more can happen');
     return {
       result,
@@ -233,6 +233,13 @@ export class Simulation {
         return;
       case 'hang':
         member?.process.hang(fault.forMs);
+        return;
+      case 'slow':
+        member?.process.slow(fault.byMs, fault.forMs);
+        return;
+      case 'stick':
+        if (member) member.process.isStuck = true;
+        this.join();
         return;
       case 'join':
         this.join();

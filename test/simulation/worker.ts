@@ -8,6 +8,7 @@ import {
   type Reach,
   type Surroundings,
   startWorker,
+  WatchedThread,
 } from '@coord/worker/testing';
 import { pino } from 'pino';
 import { simulatedEngine } from './engine.js';
@@ -19,6 +20,8 @@ const GRAIN_MS = 4;
 /** For all threads' sums, so that a view may end meanwhile. */
 const AVERAGE_MS = 1;
 const PATIENCE_MS = 120_000;
+/** Nobody waits for these, whatever they take. */
+const PREPARING: ReadonlySet<string> = new Set(['compile', 'attach']);
 
 export interface WorkerWorld {
   readonly network: Network;
@@ -28,18 +31,20 @@ export interface WorkerWorld {
   readonly dialCoordinator: (from: Process, timeoutMs: number) => ReturnType<Reach['dialCoordinator']>;
 }
 
-/** Computes in the process itself; a grain takes `GRAIN_MS` of its time, and its buckets are told of on the way. */
-function simulatedThread({ clock }: Process): ComputeThread {
+/** Computes in the process itself; a grain takes `GRAIN_MS` of its time or more, and its buckets are told of on the way. */
+function simulatedThread(process: Process): ComputeThread {
+  const { clock } = process;
   const answer = createComputeWork(async () => simulatedEngine);
   const pause = (ms: number) => new Promise<void>((resolve) => clock.after(ms, resolve));
   return {
     async call(request, _transfer, onProgress) {
+      if (process.isStuck && !PREPARING.has(request.kind)) return new Promise(() => {});
       const buckets: GrainProgress[] = [];
       const response = await answer(request, (progress) => buckets.push(progress));
       const stages = request.kind === 'grain' ? buckets.length + 1 : 0;
       if (request.kind === 'average') await pause(AVERAGE_MS);
       for (let stage = 0; stage < stages; stage++) {
-        await pause(GRAIN_MS / stages);
+        await pause((GRAIN_MS + process.slownessMs) / stages);
         if (buckets[stage]) onProgress?.(buckets[stage]);
       }
       return response as never;
@@ -58,7 +63,13 @@ function surroundingsOf(process: Process, world: WorkerWorld): Surroundings {
     clock: process.clock,
     random: world.random,
     openReach: async () => reach,
-    startCompute: (run: RunSpec, threads) => ComputePool.start(run, threads, undefined, () => simulatedThread(process)),
+    startCompute: (run: RunSpec, threads) =>
+      ComputePool.start(
+        run,
+        threads,
+        undefined,
+        (name) => new WatchedThread(simulatedThread(process), name, process.clock),
+      ),
     openReaders({ welcome }) {
       const { samples } = welcome.run.data.train;
       return {

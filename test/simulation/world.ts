@@ -13,6 +13,10 @@ interface Held {
 
 export class Process {
   #state: 'running' | 'hung' | 'dead' = 'running';
+  /** What a grain takes longer. */
+  slownessMs = 0;
+  /** Its compute threads come back from no grain any more; the rest of it lives. */
+  isStuck = false;
 
   constructor(
     readonly name: string,
@@ -34,6 +38,14 @@ export class Process {
       if (this.#state !== 'hung') return;
       this.#state = 'running';
       this.world.release();
+    });
+  }
+
+  /** Something else wants the processor. */
+  slow(byMs: number, forMs: number): void {
+    this.slownessMs = byMs;
+    this.world.time.after(forMs, () => {
+      this.slownessMs = 0;
     });
   }
 

@@ -12,7 +12,7 @@ interface Dealt {
 
 /**
  * Threads take grains as they come to need them, but for the last of each: that is set aside, because a thread must know
- * which grain completes its sums.
+ * which grain completes its sums. Once the view has ended no further grain is dealt: the next one may give it to somebody quicker.
  */
 export class GrainDeal {
   readonly #free: Grain[];
@@ -24,6 +24,8 @@ export class GrainDeal {
     grains: readonly Grain[],
     threads: number,
     private readonly onDealt: () => void,
+    /** Of the view. */
+    private readonly signal?: AbortSignal,
   ) {
     const free = Math.max(0, grains.length - threads);
     this.#free = grains.slice(0, free);
@@ -31,6 +33,7 @@ export class GrainDeal {
   }
 
   take(thread: number): Dealt | undefined {
+    if (this.signal?.aborted) return undefined;
     const free = this.#free.shift();
     if (free) return { grain: free, isLast: false };
     const last = this.#last.get(thread);

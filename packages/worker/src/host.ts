@@ -26,9 +26,11 @@ import type { HostParts } from './host-parts.js';
 import type { HostState } from './host-state.js';
 import type { LinkKeys } from './link-keys.js';
 import type { ActiveView, Membership } from './membership.js';
+import { NextRing } from './next-ring.js';
 import type { RecordedRing } from './recorded-ring.js';
 import { RecoveryWatch } from './recovery-watch.js';
 import { MaximaExchange, type StepMaxima } from './reduction.js';
+import { openRing } from './ring-links.js';
 import type { StateFollower } from './state-follower.js';
 import type { StateServer } from './state-server.js';
 import { StepProgress } from './step-progress.js';
@@ -61,6 +63,7 @@ export class Host {
   stopRequested = false;
   finished = false;
   readonly recovery: RecoveryWatch;
+  readonly nextRing: NextRing;
   follower: StateFollower | undefined;
   /** The run was stopped after the last completed step. */
   stopped = false;
@@ -73,6 +76,8 @@ export class Host {
     const { run, compute, clock } = parts;
     this.phaseSinceMs = clock.nowMs();
     this.recovery = new RecoveryWatch(clock);
+    this.nextRing = new NextRing((active) => openRing(active, this));
+    parts.membership.onView((active) => this.nextRing.prepare(active));
     this.follower = parts.follower;
     this.batchPlan = { samples: run.data.train.samples, ...run.batch };
     this.totalSteps = totalSteps(this.batchPlan, run.epochs, run.maxSteps);

@@ -16,7 +16,9 @@ export class Membership {
   #current: Current | undefined;
   #taken = 0;
   #wake: (() => void) | undefined;
+  #onView: ((active: ActiveView) => void) | undefined;
   #ended: { readonly reason: Error | undefined } | undefined;
+  readonly #over = new AbortController();
 
   constructor(private workerId: string) {}
 
@@ -34,6 +36,11 @@ export class Membership {
     return this.#current?.view;
   }
 
+  /** Calls back with every view from now on as soon as it is known, whoever is to take it. One callback. */
+  onView(callback: (active: ActiveView) => void): void {
+    this.#onView = callback;
+  }
+
   /** A frame of a generation that is not newer is dropped by rule. */
   install(view: View): void {
     const rank = rankOf(view, this.workerId);
@@ -41,14 +48,31 @@ export class Membership {
     this.#current?.abort.abort(viewChanged(view.generation));
     const abort = new AbortController();
     this.#current = { view, rank, abort, signal: abort.signal };
+    this.#onView?.(this.#current);
     this.#wake?.();
   }
 
   /** No further views: for good (without a reason), or because something broke. Wakes whoever waits. */
   end(reason?: Error): void {
     this.#ended ??= { reason };
-    this.#current?.abort.abort(reason ?? viewChanged(this.generation));
+    const why = reason ?? viewChanged(this.generation);
+    this.#over.abort(why);
+    this.#current?.abort.abort(why);
     this.#wake?.();
+  }
+
+  /** As the work does; rejects at once when there are to be no further views, whatever the work is at. */
+  orEnd<T>(work: Promise<T>): Promise<T> {
+    const { signal } = this.#over;
+    if (signal.aborted) {
+      work.catch(() => {});
+      return Promise.reject(signal.reason);
+    }
+    return new Promise((resolve, reject) => {
+      const abort = () => reject(signal.reason);
+      signal.addEventListener('abort', abort, { once: true });
+      work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+    });
   }
 
   /** The newest view that has not been taken yet, undefined after a good end. @throws the reason of a bad end. */

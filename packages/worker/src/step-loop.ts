@@ -19,7 +19,6 @@ import { type PhaseTimer, startPhaseTimer } from './phase-timer.js';
 import { recordRing } from './recorded-ring.js';
 import { reduceSums, type StepMaxima } from './reduction.js';
 import { isUnanimous, SPREAD_BYTES, spreadDigest } from './replica-digest.js';
-import { openRing } from './ring-links.js';
 import { LoneSum, type SumAhead } from './sum-ahead.js';
 import { type Agreement, synchronise } from './synchronise.js';
 import { applyUpdate } from './update.js';
@@ -35,6 +34,14 @@ interface Session {
 
 /** Trains until the run is complete or stopped and the coordinator has said goodbye. */
 export async function train(host: Host): Promise<void> {
+  try {
+    await trainInViews(host);
+  } finally {
+    await host.nextRing.close();
+  }
+}
+
+async function trainInViews(host: Host): Promise<void> {
   for (let active = await nextView(host); active; active = await nextView(host)) {
     let ring: Ring | undefined;
     try {
@@ -58,7 +65,7 @@ async function enterView(active: ActiveView, host: Host): Promise<Ring> {
   const members = view.members.map((member) => member.workerId);
   host.recorder.record({ kind: 'view', generation: view.generation, rank, members });
   host.recovery.done('viewMs');
-  host.ring = recordRing(await openRing(active, host), host.recorder, view);
+  host.ring = recordRing(await host.nextRing.take(active), host.recorder, view);
   host.recovery.done('ringMs');
   return host.ring;
 }
@@ -174,8 +181,9 @@ async function computeGrains(
 ): Promise<void> {
   const { host } = session;
   const { compute, loader, progress, state } = host;
+  const { signal } = session.active;
   host.enter('compute');
-  const deal = new GrainDeal(mine, compute.size, () => prefetchNext(session, plan));
+  const deal = new GrainDeal(mine, compute.size, () => prefetchNext(session, plan), signal);
   const load = (grain: Grain) => timer.measure('loadMs', () => loader.take(grain));
   const feed = (thread: number) =>
     feedThread(deal, thread, load, async ({ grain, isLast }, batch) => {
@@ -185,7 +193,9 @@ async function computeGrains(
       progress.outcomes.set(grain.index, await compute.addGrain(thread, place, batch, how));
       await host.fault.afterGrain();
     });
-  await timer.measure('computeMs', () => feedThreads(compute.size, feed));
+  // Who leaves for good does not wait for a grain that may take minutes.
+  await timer.measure('computeMs', () => host.membership.orEnd(feedThreads(compute.size, feed)));
+  signal.throwIfAborted();
 }
 
 function prefetchNext({ host, active, shares }: Session, plan: StepPlan): void {
@@ -263,7 +273,7 @@ async function evaluateWhenDue(session: Session): Promise<boolean> {
   host.enter('evaluating');
   const startedMs = host.clock.nowMs();
   const { rank, signal } = active;
-  const metrics = await evaluate({ run, ring, rank, shares, signal }, compute, testReader);
+  const metrics = await host.membership.orEnd(evaluate({ run, ring, rank, shares, signal }, compute, testReader));
   host.completeEvaluation(epoch, metrics, host.clock.nowMs() - startedMs);
   return true;
 }

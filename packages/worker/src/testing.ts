@@ -3,6 +3,7 @@ export type { ComputeThread } from './compute/compute-client.js';
 export { ComputePool } from './compute/compute-pool.js';
 export { createComputeWork } from './compute/compute-work.js';
 export type { GrainProgress } from './compute/requests.js';
+export { WatchedThread } from './compute/watched-thread.js';
 export type { Reach } from './reach.js';
 export type { Surroundings } from './surroundings.js';
 export { startWorker } from './worker.js';

@@ -40,6 +40,16 @@ describe('dealing grains', () => {
   });
 });
 
+describe('a view that ends', () => {
+  it('has no further grain dealt', () => {
+    const view = new AbortController();
+    const deal = new GrainDeal(grainsOf(4), 1, () => {}, view.signal);
+    expect(deal.take(0)?.grain.index).toBe(0);
+    view.abort();
+    expect(deal.take(0)).toBeUndefined();
+  });
+});
+
 describe('feeding a thread', () => {
   it('hands its grains over in order, though a later one is loaded faster, and keeps one ahead', async () => {
     const started: number[] = [];

@@ -119,6 +119,7 @@ describe('who is behind', () => {
     await cluster.clock.pass(11 * TIMEOUT_MS);
     for (const outcome of await agreed) expect(outcome).toMatchObject({ type: 'agreed' });
     expect(cluster.states[1].testimony()).toEqual(stateAt(5).testimony());
+    await Promise.all(cluster.rings.map((ring) => ring.close()));
     expect(cluster.clock.pending).toBe(0);
   });
 

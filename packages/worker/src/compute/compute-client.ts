@@ -26,6 +26,14 @@ export interface ComputeThread {
   terminate(): Promise<void>;
 }
 
+/** A thread in native code ends when that returns. */
+const TERMINATE_MS = 10_000;
+
+/** Node waits for its threads when a process ends, for ever where one never returns. Only a signal ends such a process. */
+function endTheHardWay(): void {
+  process.once('exit', () => process.kill(process.pid, 'SIGKILL'));
+}
+
 export class ComputeClient implements ComputeThread {
   readonly #thread: Worker;
   readonly #waiting = new Map<number, Waiting>();
@@ -53,7 +61,15 @@ export class ComputeClient implements ComputeThread {
   }
 
   async terminate(): Promise<void> {
-    await this.#thread.terminate();
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(() => {
+        endTheHardWay();
+        resolve();
+      }, TERMINATE_MS);
+    });
+    await Promise.race([this.#thread.terminate(), late]);
+    clearTimeout(timer);
   }
 
   #settle(reply: Reply): void {

@@ -19,6 +19,7 @@ import {
   type RunSpec,
   readMetrics,
   streamKey,
+  systemClock,
   type TallyPart,
   tallyParts,
   type WireFormat,
@@ -35,6 +36,7 @@ import type {
   ThreadBuffers,
 } from './requests.js';
 import { StepBook } from './step-book.js';
+import { WatchedThread } from './watched-thread.js';
 
 export interface GrainPlace {
   readonly step: number;
@@ -108,7 +110,7 @@ export class ComputePool {
     run: RunSpec,
     threadCount: number,
     engine?: EngineName,
-    startThread: (name: string) => ComputeThread = (name) => new ComputeClient(name),
+    startThread: (name: string) => ComputeThread = startRealThread,
   ): Promise<ComputePool> {
     const request = compileRequest(run, threadCount, engine);
     const threads = Array.from({ length: threadCount }, (_, index) => startThread(`compute-${index}`));
@@ -295,6 +297,8 @@ export class ComputePool {
     await Promise.all(this.threads.map((thread) => thread.terminate()));
   }
 }
+
+const startRealThread = (name: string): ComputeThread => new WatchedThread(new ComputeClient(name), name, systemClock);
 
 function compileRequest(run: RunSpec, threadCount: number, engine: EngineName = run.engine.name) {
   return {

@@ -1,0 +1,37 @@
+/**
+ * The ring of the newest view. It is opened as soon as the view is known, though this host may still compute a grain of the step in
+ * progress: the others need its links, and hear on them that it lives. A view that has passed takes its ring with it.
+ */
+import type { Ring } from '@coord/ring';
+import type { ActiveView } from './membership.js';
+
+interface Opening {
+  readonly active: ActiveView;
+  readonly ring: Promise<Ring>;
+}
+
+export class NextRing {
+  #opening: Opening | undefined;
+
+  constructor(private readonly open: (active: ActiveView) => Promise<Ring>) {}
+
+  prepare(active: ActiveView): Opening {
+    const opening = { active, ring: this.open(active) };
+    opening.ring.catch(() => {}); // whoever takes it hears of it
+    this.#opening = opening;
+    return opening;
+  }
+
+  /** Whose ring it then is. @throws CoordError RING_BROKEN, LINK_TIMEOUT, VIEW_CHANGED. */
+  take(active: ActiveView): Promise<Ring> {
+    const { ring } = this.#opening?.active === active ? this.#opening : this.prepare(active);
+    this.#opening = undefined;
+    return ring;
+  }
+
+  /** Closes what nobody has taken. */
+  async close(): Promise<void> {
+    const ring = await this.#opening?.ring.catch(() => undefined);
+    await ring?.close();
+  }
+}
