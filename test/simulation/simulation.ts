@@ -16,8 +16,8 @@ import { Process, World } from './world.js';
 const LIMIT_MS = 30 * 60_000;
 /** Time for the last messages before the coordinator's process ends. */
 const GOODBYE_MS = 5000;
-/** Afterwards timers that are only there to give something up run out. */
-const AFTERMATH_MS = 130_000;
+/** Afterwards timers that are only there to give something up run out; the first call of a compute thread has the longest. */
+const AFTERMATH_MS = 800_000;
 
 export interface Outcome {
   readonly result: RunResult;

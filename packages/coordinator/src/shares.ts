@@ -6,7 +6,7 @@
  * out one by one, each to the worker that would be done with it first, makes that maximum as small as it can be.
  *
  * Hysteresis: a new division costs a new view. It is made only when it would shorten the computing by `minGain`, on the
- * measurements of `minSteps` steps in the view in force, and not before that view is `minIntervalMs` old. So shares change at
+ * measurements of `minSteps` steps in the view in force (where steps are long, of `longSteps` in `longMs`), and not before that view is `minIntervalMs` old. So shares change at
  * most once every `minIntervalMs`, and two divisions that are equally good never alternate.
  */
 import { assignByShare } from '@coord/protocol';
@@ -15,11 +15,20 @@ import type { StepEvent } from './events.js';
 export interface ShareOptions {
   readonly minIntervalMs: number;
   readonly minSteps: number;
+  /** So many steps are enough, too, when they have taken so long. */
+  readonly longSteps: number;
+  readonly longMs: number;
   /** Share of the computing time that a change must save, 0 to 1. */
   readonly minGain: number;
 }
 
-export const DEFAULT_SHARES: ShareOptions = { minIntervalMs: 10_000, minSteps: 20, minGain: 0.1 };
+export const DEFAULT_SHARES: ShareOptions = {
+  minIntervalMs: 10_000,
+  minSteps: 20,
+  longSteps: 3,
+  longMs: 30_000,
+  minGain: 0.1,
+};
 
 /** What one worker did in one step. */
 export interface WorkMeasure {
@@ -58,6 +67,11 @@ export interface ShareDecision {
 
 /** Weight of the newest step: a worker that turns slow shows within ten steps, a single bad step does not. */
 const SMOOTHING = 0.1;
+/** A step of many seconds is no accident: it weighs more. */
+const LONGEST_SMOOTHING = 0.5;
+const LONG_STEP_MS = 20_000;
+
+const weightOf = (busyMs: number): number => Math.min(LONGEST_SMOOTHING, Math.max(SMOOTHING, busyMs / LONG_STEP_MS));
 
 export const initialShares = (nowMs: number): ShareState => ({ speeds: new Map(), steps: 0, viewSinceMs: nowMs });
 
@@ -75,7 +89,7 @@ export function afterStep(state: ShareState, measures: readonly WorkMeasure[]): 
     if (samples === 0 || busyMs <= 0) continue;
     const before = speeds.get(workerId);
     const now = samples / busyMs;
-    speeds.set(workerId, before === undefined ? now : before + SMOOTHING * (now - before));
+    speeds.set(workerId, before === undefined ? now : before + weightOf(busyMs) * (now - before));
   }
   return { ...state, speeds, steps: state.steps + 1 };
 }
@@ -88,7 +102,9 @@ export function decideShares(
   grains: number,
   options: ShareOptions,
 ): ShareDecision | undefined {
-  if (state.steps < options.minSteps || nowMs - state.viewSinceMs < options.minIntervalMs) return undefined;
+  const viewMs = nowMs - state.viewSinceMs;
+  const isLong = state.steps >= options.longSteps && viewMs >= options.longMs;
+  if (viewMs < options.minIntervalMs || (state.steps < options.minSteps && !isLong)) return undefined;
   const speeds = members.map(({ workerId }) => state.speeds.get(workerId));
   if (members.length < 2 || !speeds.every((speed) => speed !== undefined)) return undefined;
   const present = countsOf(members, grains);

@@ -5,7 +5,8 @@
  * longer than theirs, too (where its share of the grains has followed its speed, nobody waits for it). Both are compared with the
  * median of the other workers, on measurements that are smoothed over steps.
  *
- * Hysteresis: named when it has been over `enter` for `steps` steps in a row that took `lastingMs`, cleared after as much at which
+ * Hysteresis: named when it has been over `enter` for `steps` steps in a row that took `lastingMs` (or for `longSteps` that took
+ * `longMs`), cleared after as much at which
  * it is under `leave`. So a worker at the edge is not named and cleared in turns, a single bad step names nobody, and neither do
  * the slow first steps of a process, however many of them a second holds.
  */
@@ -24,6 +25,9 @@ export interface StragglerOptions {
   /** Steps in a row, and the time from the first to the last of them, that name or clear a worker. */
   readonly steps: number;
   readonly lastingMs: number;
+  /** Where steps are long, fewer of them are as much evidence. */
+  readonly longSteps: number;
+  readonly longMs: number;
 }
 
 export const DEFAULT_STRAGGLERS: StragglerOptions = {
@@ -31,6 +35,8 @@ export const DEFAULT_STRAGGLERS: StragglerOptions = {
   leave: { perSample: 1.25, perStep: 1.1 },
   steps: 10,
   lastingMs: 1000,
+  longSteps: 3,
+  longMs: 15_000,
 };
 
 export interface Straggler {
@@ -113,7 +119,9 @@ function judge(nowMs: number, pace: Pace, others: readonly Pace[], options: Stra
     msPerSample > perSample * usualPerSample && busyMs > perStep * usualBusyMs;
   const isAsBefore = isOver(before ? options.leave : options.enter) === (before !== undefined);
   const streak = isAsBefore ? noStreak : longerStreak(nowMs, pace);
-  const isChanging = streak.streak >= options.steps && nowMs - streak.streakSinceMs >= options.lastingMs;
+  const forMs = nowMs - streak.streakSinceMs;
+  const isLong = streak.streak >= options.longSteps && forMs >= options.longMs;
+  const isChanging = isLong || (streak.streak >= options.steps && forMs >= options.lastingMs);
   const rest = { ...pace, ...(isChanging ? noStreak : streak) };
   if (isChanging === (before !== undefined)) return { ...rest, straggler: undefined };
   const { sinceMs, steps: stepsBefore } = before ?? { sinceMs: nowMs, steps: 0 };

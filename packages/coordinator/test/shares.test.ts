@@ -49,6 +49,16 @@ describe('grain shares', () => {
     expect(decide(minIntervalMs + 5, measured(inNewView(state, 5), { w1: 1, w2: 3 }))).toBeDefined();
   });
 
+  it('wait for few steps where these are long, and follow what these say', () => {
+    const { longSteps, longMs } = DEFAULT_SHARES;
+    const paces = { w1: 1000, w2: 3000 };
+    expect(decide(longMs, measured(initialShares(0), paces, longSteps))).toBeDefined();
+    expect(decide(longMs - 1, measured(initialShares(0), paces, longSteps))).toBeUndefined();
+    expect(decide(longMs, measured(initialShares(0), paces, longSteps - 1))).toBeUndefined();
+    const turnedSlow = measured(measured(initialShares(0), { w1: 1, w2: 1 }), paces, longSteps);
+    expect(Object.fromEntries(decide(longMs, turnedSlow)!.grains)).toEqual({ w1: 5, w2: 3 });
+  });
+
   it('settle: after a change to what was measured there is nothing left to change', () => {
     const state = measured(initialShares(0), { w1: 1, w2: 3 });
     const { grains } = decide(minIntervalMs, state)!;

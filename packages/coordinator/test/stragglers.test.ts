@@ -41,6 +41,14 @@ describe('stragglers', () => {
     expect(play(times(100, slow)).said).toEqual([`+w2 ${STEPS}`]);
   });
 
+  it('are named after fewer steps where these are long', () => {
+    const { longSteps, longMs } = DEFAULT_STRAGGLERS;
+    const stepMs = longMs / (longSteps - 1);
+    expect(play(times(longSteps, slow), undefined, stepMs).said).toEqual([`+w2 ${longSteps}`]);
+    expect(play(times(longSteps, slow), undefined, stepMs - 1).said).toEqual([]);
+    expect(play(times(longSteps - 1, slow), undefined, longMs).said).toEqual([]);
+  });
+
   it('are told with how much slower they are, what a step loses by it, and since when', () => {
     const { state } = play(times(STEPS + 5, slow));
     const [straggler] = stragglersOf(state);
