@@ -121,9 +121,9 @@ export class Conductor {
     return this.reception.serve(link, admission);
   }
 
-  /** As `Reception.refusal`. */
-  get refusal(): CoordError | undefined {
-    return this.reception.refusal;
+  /** As `Reception.refusalOf`. */
+  refusalOf(admission: Admission): CoordError | undefined {
+    return this.reception.refusalOf(admission);
   }
 
   /** As `Departures.drain`. */

@@ -42,7 +42,8 @@ export function createDoor(options: DoorOptions): (link: Link, address?: string)
     try {
       const admission = await strangers.wait(link.remote, address, () => challengeWorker(link, handshake));
       link.admit?.();
-      if (conductor.refusal) throw conductor.refusal;
+      const refusal = conductor.refusalOf(admission);
+      if (refusal) throw refusal;
       await conductor.serve(link, admission);
     } catch (error) {
       if (isCoordError(error, ...OF_STRANGERS) && address !== undefined) failures.note(address);

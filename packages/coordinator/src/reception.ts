@@ -27,11 +27,17 @@ export interface ReceptionParts {
 export class Reception {
   constructor(private readonly parts: ReceptionParts) {}
 
-  /** Why a worker cannot join now; undefined when it can. */
-  get refusal(): CoordError | undefined {
+  /**
+   * Why a worker cannot join now; undefined when it can. One of the run that comes back while this ends is sent home with the others; and
+   * if the end does not come about, it is there.
+   */
+  refusalOf({ hello }: Admission): CoordError | undefined {
     const { stage, options, roster } = this.parts;
     const { phase } = stage;
-    if (phase !== 'waiting' && phase !== 'training') return endingError(options.run.runId, phase);
+    const { runId } = options.run;
+    const goesOn = phase === 'waiting' || phase === 'training';
+    const comesBack = hello.returns?.runId === runId && phase !== 'ended';
+    if (!goesOn && !comesBack) return endingError(runId, phase);
     return roster.size < LIMITS.members ? undefined : fullError();
   }
 

@@ -44,6 +44,37 @@ describe('at the end', () => {
     expect(await cluster.coordinator.finished).toMatchObject({ weightsSha256: hashAt(LAST_STEP), workers: 2 });
   });
 
+  it('a worker that comes back while the last state is saved is sent home with the others, and a newcomer is told why not', async () => {
+    const cluster = await startTestCluster({ minWorkers: 1 });
+    const workers = await cluster.training(2);
+    for (let step = 1; step <= LAST_STEP; step++) await reportAll(workers, step);
+    for (const worker of workers) await worker.finish(LAST_STEP);
+    const uploading = workers[0];
+    await uploading.next('state-request');
+    await workers[1].close();
+    await cluster.events.nth('worker-lost');
+    const back = await cluster.join('worker 1', { runId: 'test-run', workerId: 'w2', generation: 1 });
+    await back.ready({ step: LAST_STEP });
+    await back.finish(LAST_STEP);
+    await expect(cluster.join('another')).rejects.toThrow('JOIN_REFUSED');
+    await uploading.upload(stateAt(LAST_STEP));
+    await Promise.all([uploading.next('goodbye'), back.next('goodbye')]);
+    expect(await cluster.coordinator.finished).toMatchObject({ step: LAST_STEP, stopped: false });
+  });
+
+  it('a worker that comes back as everybody who held the last state goes ends the run with its own', async () => {
+    const { cluster, worker } = await oneAtTheEnd();
+    await worker.close();
+    await cluster.events.nth('warning');
+    const back = await cluster.join('worker 0', { runId: 'test-run', workerId: 'w1', generation: 1 });
+    await back.ready({ step: LAST_STEP });
+    await back.finish(LAST_STEP);
+    await back.next('state-request');
+    await back.upload(stateAt(LAST_STEP));
+    await back.next('goodbye');
+    expect(await cluster.coordinator.finished).toMatchObject({ step: LAST_STEP, weightsSha256: hashAt(LAST_STEP) });
+  });
+
   it('a state that goes missing with every worker is computed again by others', async () => {
     const { cluster, worker } = await oneAtTheEnd();
     await worker.close();
