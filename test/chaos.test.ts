@@ -52,7 +52,7 @@ describe('chaos on three workers', () => {
         { kind: 'partition', atStep: 60, worker: 3, forMs: 3500 },
         { kind: 'join', atStep: 90, forMs: 1000 },
         // Longer than the run: its last checkpoint finds no room, and the coordinator is started again until it does.
-        { kind: 'disk-full', atStep: 160, forMs: 3500 },
+        { kind: 'disk-full', atStep: 175, forMs: 4000 },
       );
       const report = await chaos('--schedule', file, '--network', 'namespaces', '--steps', '200', '--pace', '5');
       expect(report).toMatchObject({ network: 'namespaces', faults: 6, steps: 200 });

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { isCoordError } from '@coord/protocol';
 import type { CheckpointManifest } from './manifest.js';
-import { checkpointsDirectory, listNames, sortedCheckpointNames } from './paths.js';
+import { checkpointsDirectory, listNames, sortedCheckpointNames, sortedCheckpoints } from './paths.js';
 import { isWhole, readCheckpoint, readManifest } from './read.js';
 
 export interface CheckpointRef {
@@ -17,10 +17,15 @@ export const findCheckpoints = (runDir: string): Promise<CheckpointRef[]> => ref
 export const latestCheckpoint = (runDir: string): Promise<CheckpointRef | undefined> =>
   latestIntactIn(checkpointsDirectory(runDir));
 
+/** What is there as a checkpoint of a run, whole or damaged, with the step that its name says. Oldest first. */
+export async function checkpointsByName(runDir: string): Promise<{ path: string; step: number }[]> {
+  const directory = checkpointsDirectory(runDir);
+  return sortedCheckpoints(await listNames(directory)).map(({ name, step }) => ({ path: join(directory, name), step }));
+}
+
 /** Checkpoints that are newer than the newest intact one, and damaged: whoever goes on from that one has lost them. Oldest first. */
 export async function passedOver(runDir: string, newestIntact: CheckpointRef | undefined): Promise<string[]> {
-  const directory = checkpointsDirectory(runDir);
-  const paths = sortedCheckpointNames(await listNames(directory)).map((name) => join(directory, name));
+  const paths = (await checkpointsByName(runDir)).map(({ path }) => path);
   return paths.slice(paths.indexOf(newestIntact?.path ?? '') + 1);
 }
 

@@ -1,5 +1,5 @@
 export { exportSafetensors, exportTfjs } from './export.js';
-export { type CheckpointRef, findCheckpoints, latestCheckpoint, passedOver } from './find.js';
+export { type CheckpointRef, checkpointsByName, findCheckpoints, latestCheckpoint, passedOver } from './find.js';
 export { loadCheckpoint, resolveCheckpoint } from './load.js';
 export type { CheckpointManifest } from './manifest.js';
 export type { LoadedCheckpoint } from './read.js';

@@ -33,11 +33,19 @@ export async function listNames(directory: string): Promise<string[]> {
   }
 }
 
+export interface CheckpointName {
+  readonly name: string;
+  readonly step: number;
+}
+
 /** Names of checkpoints, oldest step first. */
-export function sortedCheckpointNames(names: readonly string[]): string[] {
+export function sortedCheckpoints(names: readonly string[]): CheckpointName[] {
   const parsed = names.flatMap((name) => {
     const match = NAME.exec(name);
     return match ? [{ name, step: Number(match[1]), copy: Number(match[2] ?? 0) }] : [];
   });
-  return parsed.sort((a, b) => a.step - b.step || a.copy - b.copy).map(({ name }) => name);
+  return parsed.sort((a, b) => a.step - b.step || a.copy - b.copy);
 }
+
+export const sortedCheckpointNames = (names: readonly string[]): string[] =>
+  sortedCheckpoints(names).map(({ name }) => name);

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { errnoOf, errorText, type FileFacts, PIECE_BYTES } from '@coord/disk';
 import { corrupt } from './corrupt.js';
@@ -26,8 +27,11 @@ export function readLimited(file: string, limitBytes: number): Promise<Uint8Arra
   });
 }
 
+/** What is no file, as a pipe that nobody writes to, must not hold up whoever opens it to see that. Windows has no such flag. */
+const READ_NOW = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
+
 async function withFile<T>(file: string, use: (handle: FileHandle, bytes: number) => Promise<T>): Promise<T> {
-  const handle = await open(file, 'r').catch((cause: unknown) => {
+  const handle = await open(file, READ_NOW).catch((cause: unknown) => {
     throw corrupt(
       file,
       errnoOf(cause) === 'ENOENT' ? 'it is missing' : `it cannot be read: ${errorText(cause)}`,

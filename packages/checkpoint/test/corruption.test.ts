@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CoordError, isCoordError } from '@coord/protocol';
@@ -73,6 +74,18 @@ describe('a checkpoint with changed bytes is never loaded:', () => {
     await mkdir(join(path, name));
     await expectCorrupt(path, name);
   });
+
+  it.skipIf(process.platform === 'win32')(
+    'a pipe, to which nobody writes, in the place of a file (not on Windows)',
+    async () => {
+      const { path } = await saved();
+      for (const name of FILES) {
+        await rm(join(path, name));
+        execFileSync('mkfifo', [join(path, name)]);
+      }
+      await expectCorrupt(path, 'manifest.json');
+    },
+  );
 
   it('files of one checkpoint in the directory of another', async () => {
     const { path, runDir } = await saved();

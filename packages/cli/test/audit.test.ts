@@ -1,7 +1,7 @@
 /** Audits of a real run, and of what somebody may do to its record. Needs the built package. */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -173,6 +173,21 @@ describe('an audit of a ledger whose chain was forged anew finds', () => {
   it('other weights at a checkpoint', async () => {
     const run = await forged(edited(STEPS, { weightsSha256: 'a'.repeat(64) }));
     expect(new Set(await kindsOf(run, 1))).toEqual(new Set(['hash', 'checkpoint']));
+  });
+
+  it.each([
+    ['a weight that has changed', (path: string) => appendFile(join(path, 'weights.safetensors'), 'x')],
+    ['a file cut off', (path: string) => truncate(join(path, 'optimizer.safetensors'), 100)],
+    ['no manifest', (path: string) => rm(join(path, 'manifest.json'))],
+    ['a manifest that is none', (path: string) => writeFile(join(path, 'manifest.json'), '{')],
+  ])('a checkpoint with %s', async (_, damage) => {
+    const run = await copyRun();
+    const [newest] = (await readdir(join(run, 'checkpoints'))).sort().reverse();
+    const path = join(run, 'checkpoints', newest);
+    await damage(path);
+    const { findings, checkpoints } = await auditRun(run, 1);
+    expect(findings).toMatchObject([{ kind: 'checkpoint', message: expect.stringContaining(path) }]);
+    expect(checkpoints).not.toContain(STEPS);
   });
 
   it('other weights at any step, by executing it again', async () => {

@@ -1,5 +1,5 @@
 /** Checkpoints on disk against the ledger: intact to the byte, of this run, and of the weights that the ledger names. */
-import { findCheckpoints, loadCheckpoint } from '@coord/checkpoint';
+import { checkpointsByName, findCheckpoints, loadCheckpoint } from '@coord/checkpoint';
 import { isCoordError, type RunSpec, type TrainingState } from '@coord/protocol';
 import { type Finding, finding } from './finding.js';
 import { type LedgerSummary, short } from './ledger-rules.js';
@@ -13,7 +13,7 @@ export interface CheckpointCheck {
 export async function checkCheckpoints(runDir: string, spec: RunSpec, ledger: LedgerSummary): Promise<CheckpointCheck> {
   const steps: number[] = [];
   const findings: Finding[] = [];
-  for (const { path, step } of await findCheckpoints(runDir)) {
+  for (const { path, step } of await checkpointsByName(runDir)) {
     const problem = await examine(path, spec, ledger);
     if (problem) findings.push(finding('checkpoint', ledger.lines.get(step), problem));
     else steps.push(step);
