@@ -3,6 +3,7 @@
  * bits of a run over sockets, also when a worker is killed and the server itself dies and comes back.
  */
 
+import { PROTOCOL_VERSION } from '@coord/protocol';
 import { natsServerProgram, startNatsServer, type TestNatsServer } from '@coord/transport/testing';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -63,6 +64,54 @@ async function weightsAtEnd(run: CoordProcess): Promise<unknown> {
 const reaches = (run: CoordProcess, step: number): Promise<CoordEvent> =>
   run.event(({ event, step: at }) => event === 'step' && (at as number) >= step);
 
+/**
+ * Says everything again that it hears on the subjects of links, then sent back, cut off and changed; answers every dial before the one who is asked,
+ * and says that nobody is there.
+ */
+class Forger {
+  /** Ends of the subjects that it has heard. */
+  readonly kinds = new Set<string>();
+  private readonly said = new Set<string>();
+
+  constructor(private readonly connection: NatsConnection) {
+    for (const subject of ['coord.*.join', 'coord.*.join.>', 'coord.*.host.>', 'coord.*.ring.>'])
+      connection.subscribe(subject, {
+        callback: (_, { subject: where, data }) => this.forge(where, Buffer.from(data)),
+      });
+  }
+
+  private forge(subject: string, data: Buffer): void {
+    if (this.said.delete(this.nameOf(subject, data))) return;
+    const [, kind] = /\.(\w+|\d+-\d+)$/.exec(subject)!;
+    if (!/-/.test(kind)) this.kinds.add(kind);
+    if (data.length > 0) {
+      const changed = Buffer.from(data);
+      changed[changed.length - 1] ^= 1;
+      const others = { up: 'down', down: 'up', data: 'credit', credit: 'data' } as const;
+      const other = others[kind as keyof typeof others];
+      this.say(subject, data);
+      this.say(subject, changed);
+      this.say(subject, data.subarray(0, data.length >> 1));
+      if (other) this.say(subject.replace(/\w+$/, other), data);
+    }
+    const dialed = /"key":"([\w-]{43})","proof"/.exec(data.toString('latin1'))?.[1];
+    if (dialed === undefined || kind === 'answer') return;
+    for (const answer of [
+      `{"refused":"secret","version":${PROTOCOL_VERSION}}`,
+      '{"refused":"version","version":99}',
+      'nonsense',
+    ])
+      this.say(`${subject}.${dialed}.answer`, Buffer.from(answer));
+  }
+
+  private say(subject: string, data: Buffer): void {
+    this.said.add(this.nameOf(subject, data));
+    this.connection.publish(subject, data);
+  }
+
+  private readonly nameOf = (subject: string, data: Buffer): string => `${subject} ${data.toString('latin1')}`;
+}
+
 describe.skipIf(natsServerProgram === undefined)('a run over NATS (skipped where there is no nats-server)', () => {
   it('has the bits of a run over sockets, though a worker is killed and the server restarted', async () => {
     const reference = coord(['start', ...RUN, '--workers', '1', '--run-dir', temporaryDirectory()]);
@@ -86,6 +135,23 @@ describe.skipIf(natsServerProgram === undefined)('a run over NATS (skipped where
     expect(await weightsAtEnd(run)).toBe(await weightsAtEnd(reference));
     for (const worker of others) expect(await worker.exited).toEqual({ code: 0, signal: null });
     expect(notices.join('')).toContain('"type":"view"');
+  });
+
+  it('ends with the bits of a run over sockets though somebody at the server forges whatever it hears', async () => {
+    const short = ['--set', 'maxSteps=60'];
+    const reference = coord(['start', ...RUN, ...short, '--workers', '1', '--run-dir', temporaryDirectory()]);
+    const { url } = await serve();
+    const intruder = await connect({ servers: url });
+    connections.push(intruder);
+    const forgery = new Forger(intruder);
+    const run = start(url, '--min-workers', '2', '--listen', '127.0.0.1:0', ...short);
+    await run.event('listening');
+    const workers = [join(url, 'first'), join(url, 'second')];
+    expect(await weightsAtEnd(run)).toBe(await weightsAtEnd(reference));
+    for (const worker of workers) expect(await worker.exited).toEqual({ code: 0, signal: null });
+    // Nobody was lost, nobody waited for anybody: one view after the other would be as well, but slower.
+    expect(run.events.filter(({ event }) => event === 'worker-lost')).toEqual([]);
+    expect([...forgery.kinds].sort()).toEqual(['answer', 'credit', 'data', 'down', 'here', 'join', 'up']);
   });
 
   it('is waited for by who comes before it, and before the server', async () => {

@@ -1,5 +1,7 @@
 /** The tokens that a start works with: what it prints, what its own workers and commands use. */
+
 import { openTokenBook, type TokenBook, type TokenRecord } from '@coord/coordinator';
+import { parseToken } from '@coord/protocol';
 
 /** Names of the tokens that every run makes by itself. */
 export const TOKEN_NAMES = { join: 'join', local: 'local', operator: 'operator' } as const;
@@ -20,8 +22,9 @@ export async function prepareTokens(runDir: string, given?: string): Promise<Sta
   const book = await openTokenBook(runDir);
   const { join, local, operator } = TOKEN_NAMES;
   const current = book.newest('worker', join);
-  if (!current || (given !== undefined && given !== current.secret)) {
-    await book.create({ name: join, role: 'worker', secret: given });
+  const secret = given === undefined ? undefined : parseToken(given).secret;
+  if (!current || (secret !== undefined && secret !== current.secret)) {
+    await book.create({ name: join, role: 'worker', secret });
   }
   if (!book.newest('operator')) await book.create({ name: operator, role: 'operator' });
   const ownLocal = book.newest('worker', local) ?? (await book.create({ name: local, role: 'worker' }));

@@ -111,7 +111,9 @@ async function closedDesk(runDir: string, book: TokenBook, ledger: OpenLedger): 
     ledger.append({ type: 'token-created', tokenId, name, role, expiresAt });
   const revoked = ({ id: tokenId, name, expiresAt }: TokenRecord) =>
     ledger.append({ type: 'token-revoked', tokenId, name, expiresAt, disconnected: 0 });
-  const textOf = ({ secret }: TokenRecord) => formatToken({ secret, certificateSha256 });
+  const { config } = await readRunRecord(runDir);
+  const standingKey = config.transport === 'nats' ? book.standing.publicKey : undefined;
+  const textOf = ({ secret }: TokenRecord) => formatToken({ secret, certificateSha256, standingKey });
   return {
     isLive: false,
     list: async () => book.summaries,

@@ -1,7 +1,7 @@
 /** One run, from a prepared specification to its result: coordinator, local workers, metrics. `start` and the benches share it. */
 import { join } from 'node:path';
 import { type Coordinator, type CoordinatorEvent, type RunResult, startCoordinator } from '@coord/coordinator';
-import { CoordError, formatToken, type TrainingState } from '@coord/protocol';
+import { CoordError, type TrainingState } from '@coord/protocol';
 import type { Logger } from 'pino';
 import { type CertificateFiles, loadCertificate } from './certificate-files.js';
 import type { PreparedRun } from './config/run-spec.js';
@@ -81,7 +81,7 @@ export async function startTraining(options: TrainOptions): Promise<Training> {
     count: config.workers,
     arrangement: config.local,
     url: coordinator.urls[0],
-    token: formatToken({ secret: tokens.local.secret, certificateSha256: certificate?.sha256 }),
+    token: coordinator.textOf(tokens.local),
     tokenIds: tokens.localIds,
     logsDirectory: logsDirectory(runDir),
     onExit: (exit) => cluster.localExit(exit, workers),

@@ -1,11 +1,12 @@
 /** A run's way in over NATS: its whereabouts, links of workers, notices of the ledger. */
-import { LIMITS } from '@coord/protocol';
+import { CoordError, LIMITS } from '@coord/protocol';
 import type { Link } from '@coord/transport';
 import type { FailedAttempts } from './access/failed-attempts.js';
+import type { Chronicle } from './chronicle.js';
 import type { CoordinatorOptions } from './options.js';
 
 const TIMEOUT_MS = 10_000;
-/** The server does not say from where a message comes: wrong proofs of all that use it count together. */
+/** The server does not say from where a message comes: wrong dials of all that use it count together, and keep nobody out. */
 const EVERYBODY = 'nats';
 
 export interface NatsDoor {
@@ -16,15 +17,21 @@ export interface NatsDoor {
   close(): Promise<void>;
 }
 
+export interface NatsDoorParts {
+  readonly failures: FailedAttempts;
+  readonly chronicle: Chronicle;
+  /** Takes links of dialers that know one of the tokens. */
+  door(link: Link): void;
+}
+
 /**
  * Subjects: `coord.RUN.join` takes links, `coord.RUN.ledger` carries notices.
  *
  * @throws CoordError UNREACHABLE when there is no server; USAGE when the address or the run's id is none.
  */
 export async function openNatsDoor(
-  { nats, run }: Pick<CoordinatorOptions, 'nats' | 'run'>,
-  failures: FailedAttempts,
-  door: (link: Link, address: string) => void,
+  { nats, run, tokens, logger }: Pick<CoordinatorOptions, 'nats' | 'run' | 'tokens' | 'logger'>,
+  { failures, chronicle, door }: NatsDoorParts,
 ): Promise<NatsDoor | undefined> {
   if (!nats) return undefined;
   // The client is loaded only where it is used.
@@ -33,14 +40,28 @@ export async function openNatsDoor(
   const address = transport.parseNatsAddress(nats.url, nats.credentials);
   const { server: servers, tls, credentials } = address;
   const name = `coord coordinator of ${run.runId}`;
-  const gateway = await transport.NatsGateway.open({ servers, tls, credentials, name, timeoutMs: TIMEOUT_MS });
-  const isBusy = () => failures.blockedMs(EVERYBODY) > 0;
+  const onForgery = transport.countForgeries((messages, from) =>
+    logger.warn({ messages, from }, 'messages over NATS came from nobody of this run, and were dropped'),
+  );
+  const about = { servers, tls, credentials, name, timeoutMs: TIMEOUT_MS, onForgery };
+  const gateway = await transport.NatsGateway.open(about);
+  const identity = {
+    standing: tokens.standing,
+    match: (passes: (secret: string) => boolean) => tokens.match(passes)?.secret,
+  };
+  const onRefused = () => {
+    // The log is not for floods.
+    if (failures.blockedMs(EVERYBODY) === 0) chronicle.warnOf(tokenWrong(prefix));
+    failures.note(EVERYBODY);
+  };
   let listener: { close(): Promise<void> } | undefined;
   gateway.onConnection((connection) => {
-    const join = { subject: `${prefix}.join`, strangerBytes: 2 * LIMITS.handshakeBytes, isBusy };
-    listener = transport.listenNatsLinks(connection, join, (link) => door(link, EVERYBODY));
-    transport.announceRun(connection, run.runId);
+    const join = { ...identity, subject: `${prefix}.join`, strangerBytes: 2 * LIMITS.handshakeBytes, onRefused };
+    listener = transport.listenNatsLinks(connection, join, door);
+    transport.announceRun(connection, run.runId, identity);
   });
+  // Who hears where this run is may ask at once.
+  await gateway.connection.flush();
   return {
     url: transport.natsUrl(address, run.runId),
     notify(lines) {
@@ -52,3 +73,8 @@ export async function openNatsDoor(
     },
   };
 }
+
+const tokenWrong = (prefix: string): CoordError =>
+  new CoordError('TOKEN_WRONG', `somebody at the NATS server asked at ${prefix}.join without a right join token`, {
+    hint: 'Copy the whole `coord worker …` line that `coord start` printed; every new run makes a token of its own unless --token is given, and tokens can be revoked.',
+  });

@@ -81,8 +81,10 @@ export interface Coordinator {
   readonly endpoint: Endpoint;
   /** Addresses that workers can be given, the most useful first: WebSocket URLs, or a NATS server's with the run. */
   readonly urls: readonly string[];
-  /** What workers are given: the newest token for them, with the certificate's fingerprint where there is one. */
+  /** What workers are given: the newest token for them, with what this coordinator is known by. */
   readonly token: string;
+  /** Any token of the run as people paste it. */
+  textOf(token: { readonly secret: string }): string;
   /** Workers of an earlier start that may still be training and come back. */
   readonly awaited: readonly FormerWorker[];
   /** Resolves, once nobody is awaited any longer, with those that came back. Never where the run ends before. */

@@ -76,7 +76,11 @@ async function openDoors(
 ): Promise<Coordinator> {
   const { tokens, certificate, run } = options;
   const failures = new FailedAttempts(clock);
-  const textOf = ({ secret }: { secret: string }) => formatToken({ secret, certificateSha256: certificate?.sha256 });
+  const pins = {
+    certificateSha256: certificate?.sha256,
+    standingKey: options.nats && tokens.standing.publicKey,
+  };
+  const textOf = ({ secret }: { secret: string }) => formatToken({ secret, ...pins });
   const conductor = createConductor(options, clock, ledger, chronicle);
   const app = createHttpServer({
     tokens,
@@ -99,7 +103,7 @@ async function openDoors(
   };
   const open = async () => {
     const taken = await listen(app, options.listen);
-    natsDoor = await openNatsDoor(options, failures, (link, address) => void door(link, address));
+    natsDoor = await openNatsDoor(options, { failures, chronicle, door: (link) => void door(link) });
     if (natsDoor) notices.onWritten = natsDoor.notify;
     return taken;
   };
@@ -115,6 +119,7 @@ async function openDoors(
     endpoint,
     urls,
     token: joinToken ? textOf(joinToken) : '',
+    textOf,
     awaited: conductor.awaited,
     returned: conductor.returned,
     finished: conductor.finished,

@@ -42,7 +42,8 @@ export class ScriptedWorker {
     const worker = await ScriptedWorker.connect(url, name);
     const clientNonce = await worker.sayHello(token, PROTOCOL_VERSION, returns);
     const welcome = await worker.next('welcome');
-    const nonces = { serverNonce: worker.serverNonce, clientNonce };
+    const { channelBinding } = worker.link;
+    const nonces = { serverNonce: worker.serverNonce, clientNonce, channelBinding };
     if (!isJoinProof(welcome.proof, token, 'coordinator', nonces)) throw new Error('the coordinator proved nothing');
     worker.workerId = welcome.workerId;
     worker.settledStep = welcome.settledStep;
@@ -54,7 +55,8 @@ export class ScriptedWorker {
   async sayHello(token: string, protocolVersion = PROTOCOL_VERSION, returns?: Returns): Promise<string> {
     this.serverNonce = (await this.next('challenge')).serverNonce;
     const clientNonce = createNonce();
-    const proof = joinProof(token, 'worker', { serverNonce: this.serverNonce, clientNonce });
+    const { channelBinding } = this.link;
+    const proof = joinProof(token, 'worker', { serverNonce: this.serverNonce, clientNonce, channelBinding });
     const hello = { type: 'hello', protocolVersion, proof, clientNonce, name: this.name, hostName: 'test', pid: 1 };
     await this.link.send(encodeMessage({ ...hello, returns }));
     return clientNonce;

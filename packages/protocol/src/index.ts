@@ -8,6 +8,7 @@ export * from './flight.js';
 export * from './grains.js';
 export * from './identity.js';
 export * from './join-proof.js';
+export * from './key-pair.js';
 export * from './layout.js';
 export * from './limits.js';
 export * from './loss-spec.js';

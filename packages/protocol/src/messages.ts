@@ -26,7 +26,7 @@ import { stateHeaderSchema } from './state.js';
 import { linkKeySchema, peerEndpointSchema, viewSchema } from './view.js';
 
 /** Raised whenever an old and a new worker or coordinator would misunderstand each other. */
-export const PROTOCOL_VERSION = 5;
+export const PROTOCOL_VERSION = 6;
 
 const step = z.number().int().min(0);
 const generation = z.number().int().min(0);

@@ -1,26 +1,29 @@
 /**
  * NATS channel: an ordered, reliable, framed connection between two ends over two subjects of a NATS server, which itself
- * promises neither: core NATS drops messages for slow readers, limits their size and says nothing when an end is gone.
+ * promises neither: core NATS drops messages for slow readers, limits their size and says nothing when an end is gone. Nor does it
+ * say who publishes: whoever may use the server can speak on a channel's subjects.
  *
- * - Frames are cut into chunks below the server's max_payload; each chunk has a sequence number, and a gap is an error.
+ * - Every message is sealed with a key of this channel and direction. One that does not open is nobody's: it is dropped, counted,
+ *   and changes nothing. One that is missing before another is an error.
+ * - Frames are cut into chunks below the server's max_payload.
  * - A *window* limits the bytes under way: the reader returns credit for what it has consumed, so no end is ever slow for
  *   the server. Who sends beyond it is cut off, and so is, long before, who has proved nothing and sends more than a handshake.
  * - Each end says something every `keepAliveMs`; silence for several such intervals means that the connection is lost. The
  *   intervals are those of this end's own timer, so a process that was held up does not accuse the other.
- *
- * A message is: u8 kind · u32 number, little-endian · content · u32 CRC-32 of all before. The number is a chunk's sequence, a
- * credit in bytes, or, of a sign of life, 0 or one more than what it tells. A message that was damaged on its way ends the channel.
+ * - An alive that tells something is a *beat*: an u32.
  */
 import { type Clock, systemClock } from '@coord/protocol';
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
-import { CHECK_BYTES, removeCheck, setCheck } from './checked-message.js';
 import { type LinkClosed, linkClosedError, messageTooLargeError } from './link.js';
 import { whenClosed } from './nats-closings.js';
 import { isOfConnection } from './nats-errors.js';
+import { noteForgery } from './nats-forgeries.js';
+import type { ChannelKeys } from './nats-handshake.js';
+import { type OpenedMessage, Opener, SEAL_BYTES, Sealer } from './sealed-messages.js';
 import { sizeOfParts } from './segment-link.js';
 
 const KIND = { chunk: 0, lastChunk: 1, credit: 2, alive: 3, close: 4 } as const;
-const HEAD_BYTES = 5;
+const NUMBER_BYTES = 4;
 /** Below the usual limit of 1 MB, so that a window holds several. */
 const MAX_CHUNK_BYTES = 256 * 1024;
 const WINDOW_BYTES = 4 * 1024 * 1024;
@@ -29,6 +32,7 @@ const CREDIT_BYTES = WINDOW_BYTES / 8;
 const KEEP_ALIVE_MS = 1000;
 const SILENT_INTERVALS = 5;
 const CLOSE_TIMEOUT_MS = 2000;
+const NOTHING = new Uint8Array();
 
 export interface NatsChannelOptions {
   readonly connection: NatsConnection;
@@ -52,6 +56,8 @@ export interface NatsChannelOptions {
 
 export class NatsChannel {
   readonly closed: Promise<LinkClosed>;
+  /** Resolves at the first word of the other end: it has the keys. */
+  readonly heard: Promise<void>;
   outcome: LinkClosed | undefined;
   private readonly subscription: Subscription;
   private readonly forget: () => void;
@@ -59,10 +65,12 @@ export class NatsChannel {
   private readonly keepAliveMs: number;
   private readonly chunkBytes: number;
   private resolveClosed!: (closed: LinkClosed) => void;
+  private resolveHeard!: () => void;
   private cancelTimer: () => void = () => {};
   private silentIntervals = 0;
-  private sendSequence = 0;
-  private receiveSequence = 0;
+  private closing = false;
+  private sealer: Sealer | undefined;
+  private opener: Opener | undefined;
   private underWayBytes = 0;
   private creditBytes = 0;
   /** Of frames that have come and are not consumed. */
@@ -79,14 +87,25 @@ export class NatsChannel {
     this.keepAliveMs = keepAliveMs;
     this.strangerBytesLeft = options.strangerBytes ?? Number.POSITIVE_INFINITY;
     const maxPayloadBytes = connection.info?.max_payload ?? MAX_CHUNK_BYTES;
-    this.chunkBytes = Math.min(MAX_CHUNK_BYTES, maxPayloadBytes - HEAD_BYTES - CHECK_BYTES);
+    this.chunkBytes = Math.min(MAX_CHUNK_BYTES, maxPayloadBytes - SEAL_BYTES);
     this.closed = new Promise((resolve) => {
       this.resolveClosed = resolve;
+    });
+    this.heard = new Promise((resolve) => {
+      this.resolveHeard = resolve;
     });
     this.subscription = connection.subscribe(receiveSubject, {
       callback: (error, message) => (error ? this.lose(error.message) : this.onMessage(message)),
     });
     this.forget = whenClosed(connection, () => this.lose('the connection to the NATS server is closed'));
+  }
+
+  /** The keys are agreed on: from now on it speaks, and hears. Called again it does nothing: with the same keys, numbers would repeat. */
+  begin({ send, receive }: Pick<ChannelKeys, 'send' | 'receive'>): void {
+    if (this.sealer) return;
+    this.sealer = new Sealer(send);
+    // The other end may cut longer chunks than this server takes from here.
+    this.opener = new Opener(receive, MAX_CHUNK_BYTES);
     this.keepAlive();
   }
 
@@ -115,17 +134,18 @@ export class NatsChannel {
     this.heldBytes -= sizeBytes;
     this.creditBytes += sizeBytes;
     if (this.creditBytes < CREDIT_BYTES) return;
-    this.publish(KIND.credit, this.creditBytes);
+    this.publish(KIND.credit, numberBytes(this.creditBytes));
     this.creditBytes = 0;
   }
 
   /** A sign of life that tells a number. */
   beat(value: number): void {
-    if (!this.outcome) this.publish(KIND.alive, value + 1);
+    if (!this.outcome && !this.closing) this.publish(KIND.alive, numberBytes(value));
   }
 
   /** Says goodbye behind everything sent. */
   async close(reason: string): Promise<void> {
+    this.closing = true;
     await this.sentOrGivenUp();
     if (this.outcome) return;
     this.sayGoodbye(reason);
@@ -164,7 +184,7 @@ export class NatsChannel {
       at += chunk.byteLength;
       await this.roomFor(chunk.byteLength);
       this.underWayBytes += chunk.byteLength;
-      this.publish(at < frame.byteLength ? KIND.chunk : KIND.lastChunk, this.sendSequence++, chunk);
+      this.publish(at < frame.byteLength ? KIND.chunk : KIND.lastChunk, chunk);
     } while (at < frame.byteLength);
   }
 
@@ -179,16 +199,12 @@ export class NatsChannel {
 
   /** A reason may be a whole error; what does not go into a message is left away. */
   private sayGoodbye(reason: string): void {
-    this.publish(KIND.close, this.sendSequence, Buffer.from(reason).subarray(0, this.chunkBytes));
+    this.publish(KIND.close, Buffer.from(reason).subarray(0, this.chunkBytes));
   }
 
-  private publish(kind: number, number: number, content: Uint8Array = new Uint8Array()): void {
-    const message = Buffer.allocUnsafe(HEAD_BYTES + content.byteLength + CHECK_BYTES);
-    message[0] = kind;
-    message.writeUInt32LE(number >>> 0, 1);
-    message.set(content, HEAD_BYTES);
-    setCheck(message);
-    this.hand(message);
+  private publish(kind: number, content: Uint8Array = NOTHING): void {
+    // An end that has no keys yet has nobody to speak to.
+    if (this.sealer) this.hand(this.sealer.seal(kind, content));
   }
 
   /** A connection that is being closed takes nothing more: with it the channel is lost, whoever was about to speak, a timer too. */
@@ -205,35 +221,30 @@ export class NatsChannel {
 
   private onMessage({ data }: Msg): void {
     if (this.outcome) return;
-    this.silentIntervals = 0;
-    const message = removeCheck(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
-    if (!message || message.byteLength < HEAD_BYTES) {
-      this.refuse(`a message of ${data.byteLength} bytes from ${this.options.remote} was damaged on its way`);
+    const message = this.opener?.open(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+    if (!message) {
+      noteForgery(this.options.connection, this.options.remote);
       return;
     }
-    this.obey(message[0], message.readUInt32LE(1), message.subarray(HEAD_BYTES));
+    this.silentIntervals = 0;
+    this.resolveHeard();
+    if (message.missing > 0) this.refuse(`${message.missing} messages from ${this.options.remote} were lost`);
+    else this.obey(message);
   }
 
-  private obey(kind: number, number: number, content: Buffer): void {
-    if (kind === KIND.chunk || kind === KIND.lastChunk) this.onChunk(number, content, kind === KIND.lastChunk);
-    else if (kind === KIND.credit) this.onCreditReturned(number);
-    else if (kind === KIND.close) this.onGoodbye(number, content.toString());
-    else if (kind === KIND.alive) this.onAlive(number);
+  private obey({ kind, content }: OpenedMessage): void {
+    if (kind === KIND.chunk || kind === KIND.lastChunk) this.onChunk(content, kind === KIND.lastChunk);
+    else if (kind === KIND.credit && content.byteLength === NUMBER_BYTES) this.onCreditReturned(content.readUInt32LE());
+    else if (kind === KIND.close) this.onGoodbye(content.toString());
+    else if (kind === KIND.alive) this.onAlive(content);
     else this.refuse(`${this.options.remote} sent a message of unknown kind ${kind}`);
   }
 
-  private onAlive(number: number): void {
-    if (number > 0) this.options.onBeat?.(number - 1);
+  private onAlive(content: Buffer): void {
+    if (content.byteLength === NUMBER_BYTES) this.options.onBeat?.(content.readUInt32LE());
   }
 
-  private onChunk(sequence: number, content: Buffer, isLast: boolean): void {
-    if (sequence !== this.receiveSequence >>> 0) {
-      this.refuse(
-        `messages from ${this.options.remote} were lost: ${sequence} came where ${this.receiveSequence} was due`,
-      );
-      return;
-    }
-    this.receiveSequence++;
+  private onChunk(content: Buffer, isLast: boolean): void {
     this.partial.push(content);
     this.partialBytes += content.byteLength;
     this.heldBytes += content.byteLength;
@@ -275,9 +286,8 @@ export class NatsChannel {
     this.onCredit?.();
   }
 
-  private onGoodbye(sequence: number, reason: string): void {
-    if (sequence !== this.receiveSequence >>> 0) this.lose('its last messages did not arrive');
-    else this.finish({ reason, clean: !reason.startsWith('refused: ') });
+  private onGoodbye(reason: string): void {
+    this.finish({ reason, clean: !reason.startsWith('refused: ') });
   }
 
   private keepAlive(): void {
@@ -285,7 +295,7 @@ export class NatsChannel {
       this.lose(`it was silent for ${this.silentIntervals * this.keepAliveMs} ms`);
       return;
     }
-    this.publish(KIND.alive, 0);
+    this.publish(KIND.alive);
     if (this.outcome) return;
     this.cancelTimer = this.clock.after(this.keepAliveMs, () => this.keepAlive());
   }
@@ -300,4 +310,10 @@ export class NatsChannel {
     this.options.onClosed(closed);
     this.resolveClosed(closed);
   }
+}
+
+function numberBytes(value: number): Buffer {
+  const bytes = Buffer.alloc(NUMBER_BYTES);
+  bytes.writeUInt32LE(value);
+  return bytes;
 }

@@ -3,6 +3,7 @@ import { CoordError } from '@coord/protocol';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import type { NatsAddress } from './nats-address.js';
 import { isRefusal } from './nats-errors.js';
+import { type OnForgery, onForgeries } from './nats-forgeries.js';
 
 export interface NatsOpenOptions extends Partial<Pick<NatsAddress, 'tls' | 'credentials'>> {
   /** `HOST:PORT` or `nats://HOST:PORT`. */
@@ -10,6 +11,8 @@ export interface NatsOpenOptions extends Partial<Pick<NatsAddress, 'tls' | 'cred
   readonly timeoutMs: number;
   /** Shown by the server's monitoring. */
   readonly name?: string;
+  /** Hears of every message on the subjects of its channels that is none of theirs. */
+  readonly onForgery?: OnForgery;
 }
 
 /** Dials, proofs and what is said of a run are shorter; everything else is cut into chunks. */
@@ -30,8 +33,10 @@ export async function openNats({
   credentials,
   timeoutMs,
   name,
+  onForgery,
 }: NatsOpenOptions): Promise<NatsConnection> {
   const connection = await connectTo({ servers, tls, credentials, timeoutMs, name });
+  if (onForgery) onForgeries(connection, onForgery);
   const maxPayloadBytes = connection.info?.max_payload ?? MIN_PAYLOAD_BYTES;
   if (maxPayloadBytes >= MIN_PAYLOAD_BYTES) return connection;
   await connection.close();

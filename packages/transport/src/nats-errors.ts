@@ -3,7 +3,6 @@ import {
   ClosedConnectionError,
   ConnectionError,
   DrainingConnectionError,
-  NoRespondersError,
   RequestError,
   TimeoutError,
 } from '@nats-io/transport-node';
@@ -13,10 +12,6 @@ const OF_CONNECTIONS = [ClosedConnectionError, ConnectionError, DrainingConnecti
 /** True when the server does not want this client; one that was merely too slow to say who it is may come again. */
 export const isRefusal = (error: unknown): error is Error =>
   error instanceof AuthorizationError && !/timeout/i.test(error.message);
-
-/** True when nobody listens at the subject that was asked. */
-export const isNoResponders = (error: unknown): boolean =>
-  error instanceof NoRespondersError || (error instanceof RequestError && error.isNoResponders());
 
 /** True when the client gives up because of its connection: it is closed or closing, or nothing comes over it. */
 export const isOfConnection = (error: unknown): error is Error => OF_CONNECTIONS.some((kind) => error instanceof kind);

@@ -3,6 +3,7 @@ import type { NatsConnection } from '@nats-io/transport-node';
 import { Inbox } from './inbox.js';
 import type { Link, LinkClosed } from './link.js';
 import { NatsChannel } from './nats-channel.js';
+import type { ChannelKeys } from './nats-handshake.js';
 
 export interface NatsLinkOptions {
   readonly connection: NatsConnection;
@@ -11,19 +12,19 @@ export interface NatsLinkOptions {
   readonly receiveSubject: string;
   readonly maxMessageBytes: number;
   readonly strangerBytes?: number | undefined;
+  onAdmitted?(): void;
   readonly keepAliveMs?: number;
 }
 
 export class NatsLink implements Link {
   readonly remote: string;
   readonly localAddress: string;
-  /** The server reads everything: what lies below is a channel to it, not to the other end. */
-  readonly channelBinding = '';
   private readonly channel: NatsChannel;
   private readonly inbox: Inbox;
   private unreadBytes = 0;
+  private binding = '';
 
-  constructor(options: NatsLinkOptions) {
+  constructor(private readonly options: NatsLinkOptions) {
     this.remote = options.remote;
     this.localAddress = options.receiveSubject;
     this.inbox = new Inbox(() => this.creditRead());
@@ -39,12 +40,23 @@ export class NatsLink implements Link {
     return this.channel.closed;
   }
 
+  get channelBinding(): string {
+    return this.binding;
+  }
+
+  /** The keys are agreed on: from now on it speaks, and hears. */
+  begin(keys: ChannelKeys): void {
+    this.binding ||= keys.binding;
+    this.channel.begin(keys);
+  }
+
   /** Resolves when the server knows that this end listens. */
   ready(): Promise<void> {
     return this.channel.ready();
   }
 
   admit(): void {
+    this.options.onAdmitted?.();
     this.channel.admit();
   }
 

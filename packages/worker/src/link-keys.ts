@@ -3,22 +3,19 @@
  * speak in another's name. The pair's secret is an X25519 agreement (RFC 7748) of the public keys in the view; HKDF
  * (RFC 5869) mixes in the view's secret, so that only hosts that the coordinator has told of the view can make the key.
  */
-import { createPublicKey, diffieHellman, generateKeyPairSync, hkdfSync, type KeyObject } from 'node:crypto';
-import { CoordError, type View } from '@coord/protocol';
+import { hkdfSync } from 'node:crypto';
+import { CoordError, KeyPair, type View } from '@coord/protocol';
 
 const KEY_BYTES = 32;
 
 export type KeyedView = Pick<View, 'runId' | 'generation' | 'ringKey'>;
 
 export class LinkKeys {
-  /** base64url of 32 bytes; goes into the view. */
-  readonly publicKey: string;
-  readonly #privateKey: KeyObject;
+  readonly #pair = KeyPair.create();
 
-  constructor() {
-    const { publicKey, privateKey } = generateKeyPairSync('x25519');
-    this.publicKey = publicKey.export({ format: 'jwk' }).x as string;
-    this.#privateKey = privateKey;
+  /** base64url of 32 bytes; goes into the view. */
+  get publicKey(): string {
+    return this.#pair.publicKey;
   }
 
   /**
@@ -34,8 +31,7 @@ export class LinkKeys {
 
   #agree(peer: string | undefined): Buffer {
     try {
-      const publicKey = createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x: peer }, format: 'jwk' });
-      return diffieHellman({ privateKey: this.#privateKey, publicKey });
+      return this.#pair.agree(peer);
     } catch (cause) {
       throw new CoordError('RING_BROKEN', `a member of the view has the link key "${peer}", which is none`, { cause });
     }

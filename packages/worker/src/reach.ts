@@ -1,15 +1,17 @@
 /** How a worker reaches its coordinator and its peers; the scheme of the coordinator's address decides. */
-import { CoordError } from '@coord/protocol';
+import { CoordError, type JoinToken } from '@coord/protocol';
 import { type Certificate, connectLink, createWsNetwork, type Link, type PeerNetwork } from '@coord/transport';
 import type { NatsGateway } from '@coord/transport/nats';
+import type { Logger } from 'pino';
 
 export interface ReachOptions {
   readonly url: string;
   readonly natsCredentials?: string | undefined;
-  /** Fingerprint of the coordinator's certificate, from the token. */
-  readonly certificateSha256?: string | undefined;
+  /** Its fingerprint is what the coordinator's certificate must have; its key, over NATS, is who must answer. */
+  readonly token: JoinToken;
   /** What the worker is called, for the NATS server's monitoring. */
   readonly name: string;
+  readonly logger: Logger;
 }
 
 export interface PeerPlace {
@@ -32,9 +34,10 @@ const TIMEOUT_MS = 10_000;
 
 /** @throws CoordError USAGE when the address is none. */
 export async function openReach(options: ReachOptions): Promise<Reach> {
-  return NATS.test(options.url)
+  const { url, token } = options;
+  return NATS.test(url)
     ? overNats(options)
-    : overSockets(joinUrl(options.url, options.certificateSha256 !== undefined), options.certificateSha256);
+    : overSockets(joinUrl(url, token.certificateSha256 !== undefined), token.certificateSha256);
 }
 
 function overSockets(url: string, certificateSha256: string | undefined): Reach {
@@ -50,16 +53,19 @@ function overSockets(url: string, certificateSha256: string | undefined): Reach 
 }
 
 /** The server is reached, and the run found, at the first dial: neither need be there before. */
-async function overNats({ url, natsCredentials, name }: ReachOptions): Promise<Reach> {
+async function overNats({ url, natsCredentials, name, token, logger }: ReachOptions): Promise<Reach> {
   // The client is loaded only where it is used.
   const transport = await import('@coord/transport/nats');
   const { server: servers, tls, credentials, run } = transport.parseNatsAddress(url, natsCredentials);
   let way: { readonly gateway: NatsGateway; readonly prefix: string } | undefined;
+  const onForgery = transport.countForgeries((messages, from) =>
+    logger.warn({ messages, from }, 'messages over NATS came from nobody of this run, and were dropped'),
+  );
   const open = async () => {
-    const about = { servers, tls, credentials, name: `coord worker ${name}`, timeoutMs: TIMEOUT_MS };
+    const about = { servers, tls, credentials, name: `coord worker ${name}`, timeoutMs: TIMEOUT_MS, onForgery };
     const gateway = await transport.NatsGateway.open(about);
     try {
-      return { gateway, prefix: transport.subjectPrefix(run ?? (await transport.findRun(gateway.connection))) };
+      return { gateway, prefix: transport.subjectPrefix(run ?? (await transport.findRun(gateway.connection, token))) };
     } catch (error) {
       await gateway.close();
       throw error;
@@ -68,7 +74,9 @@ async function overNats({ url, natsCredentials, name }: ReachOptions): Promise<R
   return {
     async dialCoordinator(timeoutMs) {
       way ??= await open();
-      return transport.connectNatsLink(way.gateway.connection, { subject: `${way.prefix}.join`, timeoutMs });
+      const { secret, standingKey } = token;
+      const options = { subject: `${way.prefix}.join`, secret, standingKey, timeoutMs };
+      return transport.connectNatsLink(way.gateway.connection, options);
     },
     async openNetwork() {
       way ??= await open();

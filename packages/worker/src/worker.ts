@@ -35,7 +35,7 @@ const COORDINATOR_PATIENCE_MS = 120_000;
 export async function startWorker(options: WorkerOptions, around = realSurroundings): Promise<WorkerHandle> {
   const reach = await around.openReach({
     ...options,
-    certificateSha256: parseToken(options.token).certificateSha256,
+    token: parseToken(options.token),
     name: nameOf(options),
   });
   const connection = await join(reach, options, around).catch(async (error) => {

@@ -236,12 +236,17 @@ const tallies: FuzzTarget = {
 
 const FINGERPRINT = 'f'.repeat(43);
 const [SECRET, PINNED] = ['c2VjcmV0', `c2VjcmV0.sha256-${FINGERPRINT}`];
+const STANDING = 'k'.repeat(43);
+const TOKEN_TEXTS = [SECRET, PINNED, `${SECRET}.x25519-${STANDING}`, `${PINNED}.x25519-${STANDING}`];
 const NONCES = { serverNonce: 's'.repeat(22), clientNonce: 'c'.repeat(22) };
 const PROOF = joinProof(SECRET, 'worker', NONCES);
 
 /** A token that was pasted wrongly proves nothing, and is never used on a plain connection where it pins a certificate. */
 function readToken(chance: Chance): void {
-  const text = mutateBytes([Buffer.from(SECRET), Buffer.from(PINNED)], chance).toString('utf8');
+  const text = mutateBytes(
+    TOKEN_TEXTS.map((text) => Buffer.from(text)),
+    chance,
+  ).toString('utf8');
   const token = parseToken(text);
   assert.equal(formatToken(token), text);
   const isRight = isJoinProof(joinProof(token.secret, 'worker', NONCES), SECRET, 'worker', NONCES);
@@ -263,7 +268,9 @@ const tokens: FuzzTarget = {
   name: 'tokens',
   run: readToken,
   control() {
-    assert.deepEqual(parseToken(PINNED), { secret: SECRET, certificateSha256: FINGERPRINT });
+    const all = { secret: SECRET, certificateSha256: FINGERPRINT, standingKey: STANDING };
+    assert.deepEqual(parseToken(TOKEN_TEXTS[3]), all);
+    assert.deepEqual(parseToken(PINNED), { ...all, standingKey: undefined });
     assert.ok(isJoinProof(PROOF, SECRET, 'worker', NONCES) && !isJoinProof(PROOF, SECRET, 'coordinator', NONCES));
     assert.equal(joinUrl('192.0.2.7:7070', true), 'wss://192.0.2.7:7070/join');
     assert.equal(coordinatorUrl('192.0.2.7:7070', '/status', PINNED).href, 'https://192.0.2.7:7070/status');

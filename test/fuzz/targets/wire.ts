@@ -2,21 +2,27 @@
 import assert from 'node:assert/strict';
 import type { IncomingMessage } from 'node:http';
 import { Duplex } from 'node:stream';
-import { CoordError } from '@coord/protocol';
+import { CoordError, PROTOCOL_VERSION } from '@coord/protocol';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { checksum } from '../../../packages/ring/src/checksum.js';
 import { FrameExchange } from '../../../packages/ring/src/frame-exchange.js';
 import { PeerWait } from '../../../packages/ring/src/peer-wait.js';
 import { allReduceSchedule } from '../../../packages/ring/src/schedule.js';
 import { SEGMENT_HEADER_BYTES } from '../../../packages/ring/src/segment-header.js';
-import { addCheck, CHECK_BYTES, removeCheck, setCheck } from '../../../packages/transport/src/checked-message.js';
+import { addCheck, CHECK_BYTES, removeCheck } from '../../../packages/transport/src/checked-message.js';
 import { controlFrame, frameHeader, OPCODE } from '../../../packages/transport/src/frame.js';
 import { FrameReader } from '../../../packages/transport/src/frame-reader.js';
 import { createGuardedServer } from '../../../packages/transport/src/guarded-server.js';
 import { NatsChannel } from '../../../packages/transport/src/nats-channel.js';
-import { parseDial } from '../../../packages/transport/src/nats-rendezvous.js';
-import { parseSegmentDial } from '../../../packages/transport/src/nats-segments.js';
-import { readAnswer } from '../../../packages/transport/src/nats-whereabouts.js';
+import {
+  answerDial,
+  type ChannelKeys,
+  Dialer,
+  isDialProven,
+  parseDial,
+  refusal,
+} from '../../../packages/transport/src/nats-handshake.js';
+import { Opener, SEAL_BYTES, Sealer } from '../../../packages/transport/src/sealed-messages.js';
 import { SegmentAcceptor } from '../../../packages/transport/src/segment-acceptor.js';
 import { routeUpgrades } from '../../../packages/transport/src/upgrade-router.js';
 import {
@@ -327,8 +333,16 @@ const checkedMessages: FuzzTarget = {
 type Deliver = (error: Error | null, message: { data: Uint8Array }) => void;
 const [MAX_FRAME_BYTES, CHUNK_BYTES] = [4096, 512];
 
+const [THERE, BACK] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
+const SPEAKER = { send: THERE, receive: BACK };
+const HEARER = { send: BACK, receive: THERE };
+
 /** One end of a channel, over a connection that keeps what is published. */
-function natsEnd(onFrame: (frame: Uint8Array) => void = () => {}, strangerBytes?: number) {
+function natsEnd(
+  keys: Pick<ChannelKeys, 'send' | 'receive'>,
+  onFrame: (frame: Uint8Array) => void = () => {},
+  strangerBytes?: number,
+) {
   const published: Buffer[] = [];
   let deliver: Deliver = () => {};
   const connection = {
@@ -354,6 +368,7 @@ function natsEnd(onFrame: (frame: Uint8Array) => void = () => {}, strangerBytes?
     onFrame,
     onClosed() {},
   });
+  channel.begin(keys);
   return { channel, published, deliver: (data: Uint8Array) => deliver(null, { data }) };
 }
 
@@ -361,33 +376,30 @@ const NATS_FRAMES = [Buffer.alloc(0), Buffer.from('hello'), Buffer.alloc(1500, 5
 
 /** All that one end says, goodbye included. */
 async function saidOverNats(): Promise<Buffer[]> {
-  const { channel, published } = natsEnd();
+  const { channel, published } = natsEnd(SPEAKER);
   for (const frame of NATS_FRAMES) await channel.send([frame]);
   await channel.close('done');
   return published;
 }
 const SAID = await saidOverNats();
 
-/** Some messages are damaged, or well-formed and wrong, doubled, lost. */
+/** Some messages are damaged, doubled, lost, sent back, or sealed by somebody else. */
 function listenOverNats(chance: Chance): void {
   const received: Uint8Array[] = [];
-  const end = natsEnd((frame) => received.push(frame), chance.below(4) === 0 ? 600 : undefined);
-  let isRepaired = false;
+  const end = natsEnd(HEARER, (frame) => received.push(frame), chance.below(4) === 0 ? 600 : undefined);
+  const stranger = new Sealer(Buffer.alloc(32, 3 + chance.below(200)));
   for (const message of SAID) {
     const way = chance.below(80);
     if (way === 0) continue;
-    const mutated = way < 4 ? mutateBytes([message], chance) : Buffer.from(message);
-    if (way === 1 && mutated.length >= 9) {
-      setCheck(mutated);
-      isRepaired = true;
-    }
-    end.deliver(mutated);
     if (way === 5) end.deliver(message);
+    if (way === 6) end.deliver(stranger.seal(chance.below(5), Buffer.alloc(chance.below(600))));
+    if (way === 7) for (const own of end.published) end.deliver(own);
+    if (way === 8) end.deliver(mutateBytes([message], chance));
+    end.deliver(way < 4 ? mutateBytes([message], chance) : message);
   }
   for (const [index, frame] of received.entries()) {
-    assert.ok(frame.byteLength <= MAX_FRAME_BYTES);
-    // Without a forged check, what arrives is what was sent, in order, as far as it arrives.
-    if (!isRepaired) assert.ok(isSame(frame, NATS_FRAMES[index]), 'a damaged frame was taken');
+    // What arrives is what was sent, in order, as far as it arrives.
+    assert.ok(isSame(frame, NATS_FRAMES[index]), 'a frame was taken that nobody has sent');
   }
   const { outcome } = end.channel;
   end.channel.lose('the input is over');
@@ -399,37 +411,64 @@ const natsFrames: FuzzTarget = {
   run: listenOverNats,
   control() {
     const received: Uint8Array[] = [];
-    const end = natsEnd((frame) => received.push(frame));
+    const end = natsEnd(HEARER, (frame) => received.push(frame));
     for (const message of SAID) end.deliver(message);
     assert.deepEqual(received.map(Buffer.from), NATS_FRAMES);
     assert.deepEqual(end.channel.outcome, { reason: 'done', clean: true });
   },
 };
 
-const LINK_ID = '01890a5d-ac96-4b0e-8a3c-1f2e3d4c5b6a';
-const DIALS_OVER_NATS = [
-  JSON.stringify({ id: LINK_ID }),
-  JSON.stringify({ nonce: IDENTITY.nonce, proof: DIAL_PROOF }),
-  JSON.stringify({ runId: 'a-run' }),
-].map((text) => Buffer.from(text));
+const SEALED_CONTENT = Buffer.alloc(200, 3);
+const MAX_SEALED_BYTES = 256;
+
+/** Nothing opens that is not, bit for bit, what was sealed; and what does not open changes nothing. */
+const sealedMessages: FuzzTarget = {
+  name: 'sealed messages',
+  run(chance) {
+    const [sealer, opener] = [new Sealer(THERE), new Opener(THERE, MAX_SEALED_BYTES)];
+    const sealed = [1, 2, 3].map((kind) => sealer.seal(kind, SEALED_CONTENT.subarray(0, chance.below(200))));
+    const mutated = mutateBytes(sealed, chance);
+    const opened = opener.open(mutated);
+    const original = sealed.findIndex((message) => isSame(message, mutated));
+    assert.equal(opened?.missing, original < 0 ? undefined : original);
+    const left = sealed.slice(original + 1);
+    for (const [index, message] of left.entries())
+      assert.equal(opener.open(message)?.missing, 0, `message ${index} of those left did not open`);
+    if (!opened) throw refusedLink();
+  },
+  control() {
+    const sealed = new Sealer(THERE).seal(4, SEALED_CONTENT);
+    assert.equal(sealed.length, SEALED_CONTENT.length + SEAL_BYTES);
+    assert.deepEqual(new Opener(THERE, 200).open(sealed), { kind: 4, content: SEALED_CONTENT, missing: 0 });
+    assert.equal(new Opener(THERE, 199).open(sealed), undefined);
+  },
+};
+
+const NATS_AIM = { subject: 'coord.a-run.join', secret: KEY };
+const NATS_DIALER = new Dialer(NATS_AIM);
+const NATS_DIAL = Buffer.from(NATS_DIALER.dial);
+const NATS_ANSWER = Buffer.from(answerDial(parseDial(NATS_DIAL)!, NATS_AIM)!.answer);
+const REFUSALS = [refusal('secret'), '{"refused":"version","version":99}'].map((text) => Buffer.from(text));
 
 const natsDials: FuzzTarget = {
   name: 'nats dials',
   run(chance) {
-    const bytes = mutateBytes(DIALS_OVER_NATS, chance);
-    const [id, dial, runId] = [parseDial(bytes), parseSegmentDial(bytes), readAnswer(bytes)];
-    // They become parts of subjects, where dots and wildcards mean something.
-    assert.match(id ?? LINK_ID, /^[\da-f-]{36}$/i);
-    assert.match(runId ?? 'a-run', /^[\w-]{1,128}$/);
-    const identity = { ...IDENTITY, nonce: dial?.nonce ?? '' };
-    if (dial && isLinkProof(dial.proof, 'dial', KEY, identity))
-      assert.deepEqual(dial, { nonce: IDENTITY.nonce, proof: DIAL_PROOF });
-    if (id === undefined && dial === undefined && runId === undefined) throw refusedLink();
+    const bytes = mutateBytes([NATS_DIAL, NATS_ANSWER, ...REFUSALS], chance);
+    const dial = parseDial(bytes);
+    // It becomes part of subjects, where dots and wildcards mean something.
+    assert.match(dial?.key ?? NATS_DIALER.id, /^[\w-]{43}$/);
+    const original = parseDial(NATS_DIAL)!;
+    if (dial && isDialProven(dial, NATS_AIM)) assert.deepEqual([dial.key, dial.proof], [original.key, original.proof]);
+    if (dial) answerDial(dial, NATS_AIM);
+    const answer = NATS_DIALER.readAnswer(bytes);
+    if (answer && 'send' in answer) assert.deepEqual(JSON.parse(bytes.toString()), JSON.parse(NATS_ANSWER.toString()));
+    if (!dial && !answer) throw refusedLink();
   },
   control() {
-    assert.equal(parseDial(DIALS_OVER_NATS[0]), LINK_ID);
-    assert.deepEqual(parseSegmentDial(DIALS_OVER_NATS[1]), { nonce: IDENTITY.nonce, proof: DIAL_PROOF });
-    assert.equal(readAnswer(DIALS_OVER_NATS[2]), 'a-run');
+    const dial = parseDial(NATS_DIAL)!;
+    assert.ok(isDialProven(dial, NATS_AIM) && !isDialProven(dial, { ...NATS_AIM, secret: 'another' }));
+    assert.ok('send' in NATS_DIALER.readAnswer(NATS_ANSWER)!);
+    assert.deepEqual(NATS_DIALER.readAnswer(REFUSALS[0]), { refused: 'secret', version: PROTOCOL_VERSION });
   },
 };
 
@@ -439,6 +478,7 @@ export const WIRE_TARGETS: readonly FuzzTarget[] = [
   firstBytes,
   segmentHeaders,
   checkedMessages,
+  sealedMessages,
   natsFrames,
   natsDials,
 ];

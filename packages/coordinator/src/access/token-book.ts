@@ -1,5 +1,5 @@
 /** The tokens of one run: who may do what, until when. Every change is kept before it is told. */
-import { CoordError, createToken, isKeyedProof, keyedProof } from '@coord/protocol';
+import { CoordError, createToken, isKeyedProof, KeyPair, keyedProof } from '@coord/protocol';
 import { labelOf, stateOf, type TokenRecord, type TokenRole, type TokenSummary } from './token-record.js';
 
 /** Records, dead ones included; beyond it the oldest dead ones are forgotten. */
@@ -51,6 +51,11 @@ export class TokenBook {
 
   isReturnKey(key: string, workerId: string): boolean {
     return isKeyedProof(key, this.#runSecret, ['coord return', workerId]);
+  }
+
+  /** What the run's coordinator is known by where whoever hears a question can answer it; the same after every start. */
+  get standing(): KeyPair {
+    return KeyPair.of(Buffer.from(keyedProof(this.#runSecret, ['coord standing key']), 'base64url'));
   }
 
   get summaries(): TokenSummary[] {
