@@ -17,10 +17,13 @@ export interface FoundCoordinator<Token = string | undefined> {
  * @throws CoordError CHECKPOINT_NOT_FOUND (a directory, but of no run), USAGE (its coordinator is just starting).
  */
 export async function findCoordinator(where: string, given: string | undefined): Promise<FoundCoordinator> {
-  if (!existsSync(where)) return { address: where, token: given };
+  if (isAddress(where)) return { address: where, token: given };
   await readRunRecord(where);
   return coordinatorOfRun(where, given);
 }
+
+/** Not of a run directory. No address has a slash without a scheme or a port before it. */
+export const isAddress = (where: string): boolean => !existsSync(where) && !/^[^:]*[/\\]/.test(where);
 
 /** The run directory's owner is an operator: the secret is there to be read. */
 export async function coordinatorOfRun(runDir: string, given: string | undefined): Promise<FoundCoordinator<string>> {

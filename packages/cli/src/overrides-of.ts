@@ -28,5 +28,9 @@ export function overridesOf(options: StartOptions): (Override | OverrideProblem)
 }
 
 /** A NATS server is named in order to be used. */
-const impliedBy = ({ nats, transport }: StartOptions): Override[] =>
-  nats === undefined || transport !== undefined ? [] : [{ flag: `--nats ${nats}`, path: ['transport'], value: 'nats' }];
+function impliedBy({ nats, transport }: StartOptions): (Override | OverrideProblem)[] {
+  if (nats === undefined || transport === 'nats') return [];
+  const flag = `--nats ${nats}`;
+  if (transport === 'ws') return [{ flag, message: 'means nothing with --transport ws' }];
+  return transport === undefined ? [{ flag, path: ['transport'], value: 'nats' }] : [];
+}

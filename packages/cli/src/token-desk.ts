@@ -2,14 +2,13 @@
  * Where tokens are ruled over: a running coordinator, asked over HTTP with an operator's token, or the run directory of one that
  * does not run.
  */
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { LEDGER_FILE, lockRun, openLedger, openTokenBook, type TokenBook, type TokenRecord } from '@coord/coordinator';
 import { formatToken, isCoordError, systemClock } from '@coord/protocol';
 import { z } from 'zod';
 import { loadCertificate } from './certificate-files.js';
 import { readCoordinatorRecord } from './coordinator-file.js';
-import { coordinatorOfRun } from './find-coordinator.js';
+import { coordinatorOfRun, isAddress } from './find-coordinator.js';
 import type { CommandIo } from './io.js';
 import type { TokenOptions } from './options.js';
 import { readRunRecord } from './run-directory.js';
@@ -57,7 +56,7 @@ export async function withTokenDesk<T>(
   io: CommandIo,
   act: (desk: TokenDesk) => Promise<T>,
 ): Promise<T> {
-  if (!existsSync(where)) return act(liveDesk(where, requireToken(options.token, io.env)));
+  if (isAddress(where)) return act(liveDesk(where, requireToken(options.token, io.env)));
   await readRunRecord(where);
   try {
     return await withClosedRun(where, act);

@@ -75,6 +75,11 @@ describe('a wrong command line', () => {
     [['bench', 'allreduce', '--against', 'gloo,mpu'], 'Expected some of gloo, mpi', '--help'],
     [['bench', 'allreduce', '--listen', '127.0.0.1:0', '--workers', '1'], 'no rank to another machine', '--listen'],
     [['bench', 'allreduce', '--nats', 'nats://127.0.0.1:9'], '--nats means nothing with', '--transport nats'],
+    [
+      ['start', join(CONFIGS, 'synthetic-tiny.yaml'), '--transport', 'ws', '--nats', 'nats://h:9'],
+      'means nothing with --transport ws',
+      'docs/configuration.md',
+    ],
     [['bench', 'allreduce', '--listen', '127.0.0.1:0', '--join', 'ws://h:1'], 'cannot be used with option', '--help'],
     [['bench', 'scaling', 'x.yaml', '--workers', '1,9999'], 'Expected an integer from 1 to 1024', '--help'],
     [
@@ -98,6 +103,18 @@ describe('a wrong command line', () => {
 });
 
 describe('an error', () => {
+  it.each([
+    ['status', 'runs/none'],
+    ['token', 'list', './none'],
+  ])(
+    'of a run directory that is not there says so, instead of looking for a machine of that name: %s',
+    async (...args) => {
+      const { code, stderr } = await coord(...args);
+      expect(code).toBe(4);
+      expect(stderr).toContain(`${args.at(-1)} is no run directory`);
+    },
+  );
+
   it('of the configuration ends with status 2 before anything is made', async () => {
     await writeFile(join(directory, 'wrong.yaml'), 'model: {name: cnn}\ndata: {source: mnist}\nepochs: none\n');
     const { code, stderr } = await coord('start', 'wrong.yaml', '--workers', 'two');

@@ -183,4 +183,14 @@ describe('throughput', () => {
     throughput.restart(9000);
     expect(throughput.samplesPerSecond).toBe(0);
   });
+
+  it('counts the time for which reports had to wait, when they come all at once', () => {
+    const throughput = new Throughput();
+    throughput.restart(0);
+    for (let step = 1; step <= 200; step++) throughput.add(step * 10, 50);
+    expect(throughput.samplesPerSecond).toBeCloseTo(5000);
+    for (let step = 1; step <= 30; step++) throughput.add(2300 + step * 0.1, 50);
+    expect(throughput.samplesPerSecond).toBeGreaterThan(4000);
+    expect(throughput.samplesPerSecond).toBeLessThan(6000);
+  });
 });

@@ -53,7 +53,7 @@ export function openTls({ host, port, certificateSha256 }: TlsTarget, onread?: O
  */
 export function secured(socket: TLSSocket, target: TlsTarget): Promise<void> {
   return new Promise((resolve, reject) => {
-    socket.once('error', (error) => reject(isUnvouched(error) ? unvouched(target, error) : error));
+    socket.once('error', (error) => reject(explained(target, error)));
     socket.once('close', () => reject(new Error('the connection was closed during the TLS handshake')));
     socket.once('secureConnect', () => {
       const wrong = mismatch(socket, target);
@@ -105,6 +105,17 @@ function mismatch(socket: TLSSocket, target: TlsTarget): CoordError | undefined 
 /** Codes of OpenSSL's verification; there is no common prefix. */
 const isUnvouched = ({ code = '' }: NodeJS.ErrnoException): boolean =>
   /^(DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|CERT_|ERR_TLS_CERT_ALTNAME_INVALID)/.test(code);
+
+/** The other end does not speak TLS: what it has said is no record of it. */
+export const isPlainAnswer = ({ code }: NodeJS.ErrnoException): boolean =>
+  code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG';
+
+function explained(target: TlsTarget, error: NodeJS.ErrnoException): Error {
+  if (isUnvouched(error)) return unvouched(target, error);
+  if (!isPlainAnswer(error)) return error;
+  // OpenSSL's own text is of records and addresses in memory.
+  return Object.assign(new Error('what answers there is not encrypted', { cause: error }), { code: error.code });
+}
 
 function unvouched({ host, port }: TlsTarget, cause: NodeJS.ErrnoException): CoordError {
   const where = `${hostForUrl(host)}:${port}`;

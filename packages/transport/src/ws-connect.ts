@@ -5,7 +5,7 @@ import { CoordError, isCoordError, LIMITS } from '@coord/protocol';
 import { WebSocket } from 'ws';
 import { CHECK_BYTES } from './checked-message.js';
 import type { Link } from './link.js';
-import { connectTls } from './tls.js';
+import { connectTls, isPlainAnswer } from './tls.js';
 import { WsLink } from './ws-link.js';
 
 export interface ConnectOptions {
@@ -135,10 +135,17 @@ function unreachable(url: string, cause: Error & { code?: string }): CoordError 
   // An AggregateError (several addresses tried) has an empty message of its own.
   const why = cause.message || cause.code || 'unknown reason';
   return new CoordError('UNREACHABLE', `cannot reach ${url}: ${why}`, {
-    hint: 'Check that the other end runs, that the address is right, and that no firewall stands between.',
+    hint: hintFor(url, cause),
     facts: { url, cause: cause.code },
     cause,
   });
+}
+
+function hintFor(url: string, cause: Error & { code?: string }): string {
+  if (isPlainAnswer(cause)) return 'Write ws:// instead of wss://, or start the coordinator with --tls.';
+  const hint = 'Check that the other end runs, that the address is right, and that no firewall stands between.';
+  const isCutOff = cause.code === 'ECONNRESET' && /^ws:/i.test(url);
+  return isCutOff ? `${hint} If it was started with --tls, write wss:// and give the whole token.` : hint;
 }
 
 function givenUp(url: string, signal: AbortSignal | undefined): CoordError {

@@ -169,8 +169,19 @@ describe('who dials through TLS', () => {
       timeoutMs: 5000,
       certificateSha256: certificate.sha256,
     });
-    await expect(dial).rejects.toMatchObject({ code: 'UNREACHABLE' });
+    await expect(dial).rejects.toMatchObject({
+      code: 'UNREACHABLE',
+      message: expect.stringMatching(/: what answers there is not encrypted$/),
+      hint: expect.stringContaining('ws:// instead of wss://'),
+    });
     expect(port).not.toBe(plainPort);
+  });
+
+  it('is named by the hint, where somebody dials without it', async () => {
+    const { port, close } = await startLinks();
+    disposals.push(close);
+    const dial = connectLink(`ws://${HOST}:${port}/link`, { timeoutMs: 5000 });
+    await expect(dial).rejects.toMatchObject({ code: 'UNREACHABLE', hint: expect.stringContaining('write wss://') });
   });
 
   it('is told that time is up by a listener that says nothing', async () => {
