@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { auditRun } from '../src/audit/audit.js';
 import { runAudit } from '../src/commands/audit.js';
 import type { CommandIo } from '../src/io.js';
+import { writeTimeline } from '../src/timeline/write.js';
 
 const BIN = fileURLToPath(new URL('../bin/coord.js', import.meta.url));
 const CONFIG = fileURLToPath(new URL('../../../configs/synthetic-tiny.yaml', import.meta.url));
@@ -102,6 +103,23 @@ describe('an audit', () => {
     const line = (await readRecords(run)).findIndex((record) => isStep(record, 3)) + 1;
     await writeFile(ledgerOf(run), text.replace('"step":3,', '"step":4,'));
     await expect(auditRun(run, undefined)).rejects.toMatchObject({ code: 'LEDGER_CORRUPT', facts: { line } });
+  });
+
+  it('is strict where a timeline draws what can be read, and says what was left out', async () => {
+    const run = await copyRun();
+    const text = await readFile(ledgerOf(run), 'utf8');
+    const line = (await readRecords(run)).findIndex((record) => isStep(record, 3)) + 1;
+    await writeFile(ledgerOf(run), text.replace('"step":3,', '"step":4,'));
+    await writeFile(join(run, 'logs', 'flight-torn.jsonl'), '{"kind":');
+    const { events, leftOut } = await writeTimeline(run, join(run, 'timeline.json'));
+    expect(leftOut).toEqual([
+      expect.stringMatching(new RegExp(`^line ${line} of the ledger .* is damaged: its hash does not follow`)),
+      expect.stringMatching(/flight-torn.jsonl is no flight record: line 1/),
+    ]);
+    const whole = await writeTimeline(original, join(run, 'whole.json'));
+    expect(whole.leftOut).toEqual([]);
+    expect(events).toBe(whole.events - 1);
+    await expect(auditRun(run, undefined)).rejects.toMatchObject({ code: 'LEDGER_CORRUPT' });
   });
 
   it('names the line after a line that was cut out', async () => {

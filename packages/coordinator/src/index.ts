@@ -8,7 +8,7 @@ export {
   type TokenSummary,
 } from './access/token-record.js';
 export type { CoordinatorEvent, EvaluationEvent, RunResult, StepEvent } from './events.js';
-export { openLedger, readLedger } from './ledger.js';
+export { openLedger, readDamagedLedger, readLedger } from './ledger.js';
 export type { LedgerEntry, LedgerEntryOf, LedgerRecord } from './ledger-entries.js';
 export { type Coordinator, type CoordinatorOptions, DEFAULT_TIMINGS, type Timings } from './options.js';
 export type { FormerWorker } from './past.js';

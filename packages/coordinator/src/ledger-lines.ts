@@ -42,29 +42,82 @@ export interface ParsedLedger {
  * @throws CoordError LEDGER_CORRUPT naming file and line.
  */
 export function parseLedger(file: string, bytes: Buffer): ParsedLedger {
-  const wholeBytes = bytes.lastIndexOf(NEWLINE) + 1;
   const records: LedgerRecord[] = [];
   let head = CHAIN_START;
-  // Line by line: a ledger may be longer than a string.
-  for (let at = 0; at < wholeBytes; ) {
-    const end = bytes.indexOf(NEWLINE, at);
-    const parsed = parseLine(file, records.length + 1, bytes.toString('utf8', at, end), head);
-    records.push(parsed.record);
-    head = parsed.sha256;
-    at = end + 1;
+  for (const line of wholeLines(bytes)) {
+    const number = records.length + 1;
+    const read = readLine(line, head);
+    if ('why' in read) throw corrupt(file, number, read.why);
+    if (read.record.seq !== number) throw corrupt(file, number, `it says that it is line ${read.record.seq}`);
+    records.push(read.record);
+    head = read.sha256;
   }
-  return { records, head, wholeBytes };
+  return { records, head, wholeBytes: wholeBytesOf(bytes) };
 }
 
-function parseLine(file: string, number: number, line: string, previous: string) {
-  const match = LINE.exec(line);
-  if (!match) throw corrupt(file, number, 'it is no ledger line');
-  const [, sha256, text] = match;
-  if (chain(previous, text) !== sha256) throw corrupt(file, number, 'its hash does not follow from the line before');
-  const result = ledgerRecordSchema.safeParse(JSON.parse(text));
-  if (!result.success) throw corrupt(file, number, `wrong at ${result.error.issues[0].path.join('.')}`);
-  if (result.data.seq !== number) throw corrupt(file, number, `it says that it is line ${result.data.seq}`);
+export interface LedgerDamage {
+  /** From 1. */
+  readonly line: number;
+  readonly why: string;
+}
+
+/** What a ledger still says, for who wants to see rather than to rely on it: lines that are not what was written are left out, and named. */
+export interface SalvagedLedger {
+  readonly records: readonly LedgerRecord[];
+  readonly damage: readonly LedgerDamage[];
+}
+
+/** A line is whole where it follows from the one before; where that one is damaged too, or gone, where it has the form of one. */
+export function salvageLedger(bytes: Buffer): SalvagedLedger {
+  const records: LedgerRecord[] = [];
+  const damage: LedgerDamage[] = [];
+  let number = 0;
+  let previous: string | undefined = CHAIN_START;
+  for (const line of wholeLines(bytes)) {
+    number++;
+    const read = readLine(line, previous);
+    if ('why' in read) damage.push({ line: number, why: read.why });
+    else records.push(read.record);
+    previous = 'why' in read ? undefined : read.sha256;
+  }
+  return { records, damage };
+}
+
+const wholeBytesOf = (bytes: Buffer): number => bytes.lastIndexOf(NEWLINE) + 1;
+
+/** One by one: a ledger may be longer than a string. */
+function* wholeLines(bytes: Buffer): Generator<string> {
+  const wholeBytes = wholeBytesOf(bytes);
+  for (let at = 0; at < wholeBytes; ) {
+    const end = bytes.indexOf(NEWLINE, at);
+    yield bytes.toString('utf8', at, end);
+    at = end + 1;
+  }
+}
+
+/** @param previous hash of the line before; what is not known is not compared. */
+function readLine(line: string, previous: string | undefined): ParsedLine | { why: string } {
+  const [, sha256, text] = LINE.exec(line) ?? [];
+  if (text === undefined) return { why: 'it is no ledger line' };
+  if (previous !== undefined && chain(previous, text) !== sha256)
+    return { why: 'its hash does not follow from the line before' };
+  const result = ledgerRecordSchema.safeParse(parsedOrUndefined(text));
+  if (!result.success) return { why: `wrong at ${result.error.issues[0].path.join('.')}` };
   return { record: result.data, sha256 };
+}
+
+interface ParsedLine {
+  readonly record: LedgerRecord;
+  readonly sha256: string;
+}
+
+/** Nobody has proved yet that it was written by us. */
+function parsedOrUndefined(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function corrupt(file: string, line: number, why: string): CoordError {

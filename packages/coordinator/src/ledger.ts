@@ -7,7 +7,7 @@ import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { errnoOf, errorText, writing } from '@coord/disk';
 import { type Clock, CoordError, systemClock } from '@coord/protocol';
 import type { LedgerEntry, LedgerRecord } from './ledger-entries.js';
-import { formatLine, parseLedger } from './ledger-lines.js';
+import { formatLine, parseLedger, type SalvagedLedger, salvageLedger } from './ledger-lines.js';
 
 const STEP_DELAY_MS = 1000;
 
@@ -42,6 +42,11 @@ export interface LedgerOptions {
 /** @throws CoordError LEDGER_CORRUPT naming file and line, or why it cannot be read; a missing file is an empty ledger. */
 export async function readLedger(path: string): Promise<readonly LedgerRecord[]> {
   return parseLedger(path, await readIfThere(path)).records;
+}
+
+/** As much as can be read, and what was left out. @throws CoordError LEDGER_CORRUPT where the file cannot be read at all. */
+export async function readDamagedLedger(path: string): Promise<SalvagedLedger> {
+  return salvageLedger(await readIfThere(path));
 }
 
 /** Opens or creates the ledger, and cuts off a torn last line. @throws CoordError LEDGER_CORRUPT, CHECKPOINT_WRITE_FAILED */

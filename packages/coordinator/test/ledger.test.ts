@@ -2,7 +2,7 @@ import { appendFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { openLedger, readLedger } from '../src/ledger.js';
+import { openLedger, readDamagedLedger, readLedger } from '../src/ledger.js';
 import type { LedgerEntry } from '../src/ledger-entries.js';
 import { FakeClock } from './fake-clock.js';
 import { hashAt, temporaryDirectory } from './fixtures.js';
@@ -138,6 +138,27 @@ describe('a ledger', () => {
       },
     );
     await fc.assert(property, { numRuns: 300 });
+  });
+
+  it('with damaged lines still says what the others say, to who wants to see it, and names those', async () => {
+    const { path, bytes } = await written(ENTRIES);
+    const lines = bytes.toString().trimEnd().split('\n');
+    const changed = (at: number, how: (line: string) => string) =>
+      lines.map((line, i) => (i === at ? how(line) : line));
+    const cases: [readonly string[], readonly number[], readonly number[]][] = [
+      [lines, [], [0, 1, 2, 3, 4]],
+      [changed(1, (line) => line.replace('"seq":2', '"seq":7')), [2], [0, 2, 3, 4]],
+      [changed(1, (line) => `x${line.slice(1)}`), [2], [0, 2, 3, 4]],
+      [changed(4, () => '{"sha256":'), [5], [0, 1, 2, 3]],
+      [lines.filter((_, i) => i !== 2), [3], [0, 1, 4]],
+      [changed(0, () => ''), [1], [1, 2, 3, 4]],
+    ];
+    for (const [forged, damaged, kept] of cases) {
+      await writeFile(path, `${forged.join('\n')}\n`);
+      const { records, damage } = await readDamagedLedger(path);
+      expect(damage.map(({ line }) => line)).toEqual(damaged);
+      expect(records.map(({ entry }) => entry)).toEqual(kept.map((at) => ENTRIES[at]));
+    }
   });
 
   it('with lines removed, doubled or swapped is refused', async () => {
