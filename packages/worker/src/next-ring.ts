@@ -15,18 +15,19 @@ export class NextRing {
 
   constructor(private readonly open: (active: ActiveView) => Promise<Ring>) {}
 
-  prepare(active: ActiveView): Opening {
-    const opening = { active, ring: this.open(active) };
-    opening.ring.catch(() => {}); // whoever takes it hears of it
-    this.#opening = opening;
-    return opening;
+  prepare(active: ActiveView): void {
+    const ring = this.open(active);
+    ring.catch(() => {}); // whoever takes it hears of it
+    this.#opening = { active, ring };
   }
 
   /** Whose ring it then is. @throws CoordError RING_BROKEN, LINK_TIMEOUT, VIEW_CHANGED. */
   take(active: ActiveView): Promise<Ring> {
-    const { ring } = this.#opening?.active === active ? this.#opening : this.prepare(active);
+    const opening = this.#opening;
+    // Another view may have come since this one was taken: its ring stays, or its links would be opened twice.
+    if (opening?.active !== active) return this.open(active);
     this.#opening = undefined;
-    return ring;
+    return opening.ring;
   }
 
   /** Closes what nobody has taken. */

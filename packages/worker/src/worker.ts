@@ -161,6 +161,8 @@ async function participate(
     return { step: state.step, weightsSha256: state.weightsSha256, stopped: state.step < host.totalSteps };
   } catch (error) {
     await reportFailure(connection, error);
+    // The coordinator hangs up on who has failed: that is no loss to come back from, however long the rest takes to end.
+    await connection.close('the worker has failed');
     throw error;
   } finally {
     stopHeartbeats();
