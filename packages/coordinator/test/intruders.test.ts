@@ -10,10 +10,13 @@ import { natsServerProgram, startNatsServer } from '@coord/transport/testing';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { FailedAttempts, networkOf } from '../src/access/failed-attempts.js';
 import { TokenBook } from '../src/access/token-book.js';
+import { RunStage } from '../src/run-stage.js';
 import { Strangers } from '../src/strangers.js';
+import { type MessageParts, WorkerMessages } from '../src/worker-messages.js';
 import { WorkerSession } from '../src/worker-session.js';
 import { startTestCluster } from './cluster.js';
 import { FakeClock } from './fake-clock.js';
+import { testRun } from './fixtures.js';
 import { ScriptedWorker } from './scripted-worker.js';
 
 const TOKEN = 'the token of this test';
@@ -286,7 +289,8 @@ describe('who knows a token, but is no honest worker', () => {
     }
   });
 
-  it('cannot fill the memory with echoes of heartbeats that it does not read', async () => {
+  /** A worker whose link takes nothing more, and what it was sent. */
+  function glutton() {
     const sent: Uint8Array[] = [];
     const send = (message: Uint8Array) => {
       sent.push(message);
@@ -294,7 +298,28 @@ describe('who knows a token, but is no honest worker', () => {
     };
     const link = { remote: 'a glutton', send } as unknown as Link;
     const hello = { name: 'glutton', hostName: 'test', pid: 1 } as Hello;
-    const session = new WorkerSession('w1', hello, link, 'test-run', 't1');
+    return { sent, session: new WorkerSession('w1', hello, link, 'test-run', 't1') };
+  }
+
+  it('cannot fill the memory with views that it asks for and does not read', async () => {
+    const { sent, session } = glutton();
+    const parts = {
+      options: { run: testRun() },
+      stage: new RunStage(),
+      clock: new FakeClock(),
+      roster: { apply() {} },
+    };
+    const messages = new WorkerMessages(parts as unknown as MessageParts);
+    const ask = () => {
+      for (let count = 0; count < 2000; count++) messages.handle(session, { type: 'peers-request' });
+    };
+    expect(ask).toThrow(/1024 of its requests are not answered yet/);
+    await new Promise(setImmediate);
+    expect(sent.length).toBe(1);
+  });
+
+  it('cannot fill the memory with echoes of heartbeats that it does not read', async () => {
+    const { sent, session } = glutton();
     const heartbeat = { type: 'heartbeat', step: 0, generation: 0, phase: 'compiling', sentMs: 1 } as const;
     for (let count = 0; count < 1000; count++) session.hearHeartbeat(heartbeat, 0);
     expect(sent.length).toBe(1);
