@@ -15,8 +15,10 @@ export interface HostRecord {
   /** The run was stopped after `step`. */
   readonly stopped: boolean;
   readonly attempt: Attempt;
-  /** Of the whole state; replicas at one step have the same. */
-  readonly checkNumber: number;
+  /** Of what the last update came to; replicas at one step have the same. */
+  readonly updateNumber: number;
+  /** Replicas have differed just now, though their updates came to the same: what the memory holds must be compared. */
+  readonly isDoubted: boolean;
   readonly held: ReadonlySet<number>;
 }
 
@@ -50,6 +52,8 @@ export function assignGrains(
 }
 
 const HEADER_BYTES = 14;
+const STOPPED = 1;
+const DOUBTED = 2;
 
 export const recordBytes = (grains: number): number => HEADER_BYTES + Math.ceil(grains / 8);
 
@@ -59,8 +63,8 @@ export function encodeRecord(record: HostRecord, grains: number): Uint8Array {
   view.setUint32(0, record.step, true);
   view.setInt32(4, record.evaluatedStep, true);
   view.setUint8(8, record.attempt);
-  view.setUint8(9, record.stopped ? 1 : 0);
-  view.setUint32(10, record.checkNumber, true);
+  view.setUint8(9, (record.stopped ? STOPPED : 0) | (record.isDoubted ? DOUBTED : 0));
+  view.setUint32(10, record.updateNumber, true);
   for (const grain of record.held) bytes[HEADER_BYTES + (grain >> 3)] |= 1 << (grain & 7);
   return bytes;
 }
@@ -80,8 +84,9 @@ export function decodeRecord(bytes: Uint8Array, grains: number): HostRecord {
     step: view.getUint32(0, true),
     evaluatedStep: view.getInt32(4, true),
     attempt: view.getUint8(8) === 0 ? 0 : 1,
-    stopped: view.getUint8(9) === 1,
-    checkNumber: view.getUint32(10, true),
+    stopped: (view.getUint8(9) & STOPPED) !== 0,
+    isDoubted: (view.getUint8(9) & DOUBTED) !== 0,
+    updateNumber: view.getUint32(10, true),
     held,
   };
   if (record.evaluatedStep < -1) throw noRecord(`evaluated after step ${record.evaluatedStep}`);

@@ -60,6 +60,15 @@ export class HostState {
     return Buffer.concat([digestOf(this, this.weightsSha256, this.checksum), step]);
   }
 
+  /**
+   * Checksum of what the last update came to, by its own account: the weights' hash and the exponents. Reads neither weights nor slots.
+   * What memory has changed since then shows in the digest before anything that was computed from it is summed; a slot, in the weights after
+   * the next update.
+   */
+  updateNumber(): number {
+    return this.checksum(Buffer.concat([Buffer.from(this.weightsSha256, 'hex'), this.exponents])) >>> 0;
+  }
+
   /** Checksum of everything that decides the rest of the run, as it is now. */
   checkNumber(): number {
     return checkNumberOf(this, this.weightsSha256, this.checksum);

@@ -153,7 +153,8 @@ export class Host {
     return true;
   }
 
-  record(): HostRecord {
+  /** @param isDoubted replicas have differed since they agreed on what they hold. */
+  record(isDoubted: boolean): HostRecord {
     this.progress.dropVoid();
     const { attempt } = this.progress;
     return {
@@ -161,7 +162,8 @@ export class Host {
       evaluatedStep: this.#evaluatedStep,
       stopped: this.stopped,
       attempt,
-      checkNumber: this.state.checkNumber(),
+      updateNumber: this.state.updateNumber(),
+      isDoubted,
       held: this.progress.grainsHeld(),
     };
   }

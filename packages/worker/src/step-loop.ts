@@ -77,15 +77,14 @@ async function nextView(host: Host): Promise<ActiveView | undefined> {
 }
 
 async function trainInView(session: Session): Promise<void> {
-  while (!(await trainWhileAlike(session))) {
-    // Replicas differ: they are made alike first, on this same ring.
-  }
+  // Where replicas differ, they are made alike first, on this same ring.
+  for (let isDoubted = false; !(await trainWhileAlike(session, isDoubted)); isDoubted = true);
 }
 
 /** @returns false as soon as replicas differ, before anything is applied that was computed from different states. */
-async function trainWhileAlike(session: Session): Promise<boolean> {
+async function trainWhileAlike(session: Session, isDoubted: boolean): Promise<boolean> {
   const { host } = session;
-  let { held } = await settle(session);
+  let { held } = await settle(session, isDoubted);
   // What is kept of an earlier view, in which this host was alone: a ring needs all of it in the sums.
   await host.compute.settle();
   if (!(await evaluateWhenDue(session))) return false;
@@ -100,7 +99,7 @@ async function trainWhileAlike(session: Session): Promise<boolean> {
   return true;
 }
 
-async function settle(session: Session): Promise<Agreement> {
+async function settle(session: Session, isDoubted: boolean): Promise<Agreement> {
   const { host, active, ring } = session;
   const { view, rank, signal } = active;
   const { run, network, keys, clock, timeoutMs } = host;
@@ -110,7 +109,7 @@ async function settle(session: Session): Promise<Agreement> {
     host.enter('syncing');
     await host.holdState();
     await host.mendState();
-    const outcome = await synchronise(context, host.state, host.record());
+    const outcome = await synchronise(context, host.state, host.record(isDoubted));
     if (outcome.type === 'agreed') {
       await host.adopt(outcome, active);
       host.recovery.done('syncMs');

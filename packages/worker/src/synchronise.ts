@@ -88,7 +88,11 @@ interface Comparison extends ReplicaVerdict {
   readonly testimonies: readonly Testimony[];
 }
 
-/** A check number costs one reading of the state. Only where they differ everybody hashes all it has, so that the odd one is named. */
+/**
+ * As a rule the word of each host about its last update is enough, and costs nothing. The states themselves are read where one is about
+ * to be copied, or where replicas have just differed: a check number each. Only where these differ everybody hashes all it has, so that the
+ * odd one is named.
+ */
 async function compareReplicas(
   { ring }: SyncContext,
   state: HostState,
@@ -96,10 +100,21 @@ async function compareReplicas(
 ): Promise<Comparison> {
   const step = Math.max(...records.map((record) => record.step));
   const ahead = [...records.keys()].filter((rank) => records[rank].step === step);
-  const agree = ahead.every((rank) => records[rank].checkNumber === records[ahead[0]].checkNumber);
-  if (agree) return { sources: ahead, dissenters: [], testimonies: [] };
+  const alike: Comparison = { sources: ahead, dissenters: [], testimonies: [] };
+  const isLevel = ahead.length === records.length && !records.some(({ isDoubted }) => isDoubted);
+  const agree = (numbers: readonly number[]) => ahead.every((rank) => numbers[rank] === numbers[ahead[0]]);
+  if (agree(records.map(({ updateNumber }) => updateNumber))) {
+    if (isLevel || agree(await gatherCheckNumbers(ring, state))) return alike;
+  }
   const testimonies = (await ring.allGather(encodeTestimony(state.testimony()))).map(decodeTestimony);
   return { ...judgeReplicas(testimonies), testimonies };
+}
+
+/** By rank. Costs one reading of the state. */
+async function gatherCheckNumbers(ring: Ring, state: HostState): Promise<number[]> {
+  const mine = Buffer.alloc(Uint32Array.BYTES_PER_ELEMENT);
+  mine.writeUInt32LE(state.checkNumber());
+  return (await ring.allGather(mine)).map((bytes) => Buffer.from(bytes).readUInt32LE());
 }
 
 function divergenceOf(

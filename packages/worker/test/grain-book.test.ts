@@ -9,7 +9,8 @@ const record = fc.record({
   evaluatedStep: fc.integer({ min: -1, max: 6 }),
   stopped: fc.boolean(),
   attempt: fc.constantFrom(0 as const, 1 as const),
-  checkNumber: fc.nat(),
+  updateNumber: fc.nat(),
+  isDoubted: fc.boolean(),
   held: fc.uniqueArray(fc.integer({ min: 0, max: GRAINS - 1 })).map((grains): ReadonlySet<number> => new Set(grains)),
 });
 const records = fc.array(record, { minLength: 1, maxLength: 6 });
@@ -58,7 +59,7 @@ describe('after a view change', () => {
   });
 
   it('survivors keep what they have, so that only the lost grains are computed again', () => {
-    const base = { step: 6, evaluatedStep: -1, stopped: false, attempt: 0 as const, checkNumber: 1 };
+    const base = { step: 6, evaluatedStep: -1, stopped: false, attempt: 0 as const, updateNumber: 1, isDoubted: false };
     const list = [0, 1, 2].map((rank) => ({
       ...base,
       held: new Set([4 * rank, 4 * rank + 1, 4 * rank + 2, 4 * rank + 3]),

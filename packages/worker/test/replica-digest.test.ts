@@ -50,6 +50,18 @@ describe('replicas', () => {
     expect(areAlike(one, other)).toBe(true);
   });
 
+  it('tell at no cost what their updates came to, and by reading it what their memory holds', () => {
+    const [one, other] = [replica(), replica()];
+    expect(one.updateNumber()).toBe(other.updateNumber());
+    new Uint32Array(other.weights.buffer, other.weights.byteOffset)[3] ^= 1;
+    expect(one.updateNumber()).toBe(other.updateNumber());
+    expect(one.checkNumber()).not.toBe(other.checkNumber());
+    other.weightsSha256 = hashWeights(LAYOUT, other.weights);
+    expect(one.updateNumber()).not.toBe(other.updateNumber());
+    one.exponents[0]++;
+    expect(one.updateNumber()).not.toBe(replica().updateNumber());
+  });
+
   it('differ by one bit of a weight, by the hash that they believe in, and by an exponent', () => {
     for (const change of [
       (state: HostState) => (new Uint32Array(state.weights.buffer, state.weights.byteOffset)[3] ^= 1),

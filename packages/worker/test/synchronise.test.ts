@@ -76,7 +76,13 @@ class Cluster {
     const { clock, view } = this;
     const [ring, keys, state] = [this.rings[rank], this.keys[rank], this.states[rank]];
     const { signal } = new AbortController();
-    const about = { step: state.step, evaluatedStep: -1, stopped: false, checkNumber: state.checkNumber() };
+    const about = {
+      step: state.step,
+      evaluatedStep: -1,
+      stopped: false,
+      updateNumber: state.updateNumber(),
+      isDoubted: false,
+    };
     const around = { run, network: this.network(rank), keys, clock, timeoutMs: TIMEOUT_MS, reach: async () => false };
     try {
       return await synchronise({ ring, view, rank, signal, ...around }, state, {

@@ -79,8 +79,16 @@ const state: FuzzTarget = {
 
 const GRAINS = 21;
 const RECORDS: readonly HostRecord[] = [
-  { step: 0, evaluatedStep: -1, stopped: false, attempt: 0, checkNumber: 0, held: new Set() },
-  { step: 70, evaluatedStep: 64, stopped: true, attempt: 1, checkNumber: 2 ** 32 - 1, held: new Set([0, 7, 8, 20]) },
+  { step: 0, evaluatedStep: -1, stopped: false, attempt: 0, updateNumber: 0, isDoubted: false, held: new Set() },
+  {
+    step: 70,
+    evaluatedStep: 64,
+    stopped: true,
+    attempt: 1,
+    updateNumber: 2 ** 32 - 1,
+    isDoubted: true,
+    held: new Set([0, 7, 8, 20]),
+  },
 ];
 const RECORD_BYTES = RECORDS.map((record) => encodeRecord(record, GRAINS));
 
