@@ -27,7 +27,7 @@ export interface NatsDoorParts {
 /**
  * Subjects: `coord.RUN.join` takes links, `coord.RUN.ledger` carries notices.
  *
- * @throws CoordError UNREACHABLE when there is no server; USAGE when the address or the run's id is none.
+ * @throws CoordError UNREACHABLE when there is no server; TOKEN_WRONG when it does not allow what a run needs; USAGE when the address or the run's id is none.
  */
 export async function openNatsDoor(
   { nats, run, tokens, logger }: Pick<CoordinatorOptions, 'nats' | 'run' | 'tokens' | 'logger'>,
@@ -43,7 +43,12 @@ export async function openNatsDoor(
   const onForgery = transport.countForgeries((messages, from) =>
     logger.warn({ messages, from }, 'messages over NATS came from nobody of this run, and were dropped'),
   );
-  const about = { servers, tls, credentials, name, timeoutMs: TIMEOUT_MS, onForgery };
+  let denied: Error | undefined;
+  const onDenied = (error: Error) => {
+    denied ??= error;
+    logger.warn({ error: error.message }, 'the NATS server does not allow something');
+  };
+  const about = { servers, tls, credentials, name, timeoutMs: TIMEOUT_MS, onForgery, onDenied };
   const gateway = await transport.NatsGateway.open(about);
   const identity = {
     standing: tokens.standing,
@@ -62,6 +67,10 @@ export async function openNatsDoor(
   });
   // Who hears where this run is may ask at once.
   await gateway.connection.flush();
+  if (denied) {
+    await gateway.close();
+    throw transport.deniedError(denied);
+  }
   return {
     url: transport.natsUrl(address, run.runId),
     notify(lines) {

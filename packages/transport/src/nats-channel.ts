@@ -221,7 +221,9 @@ export class NatsChannel {
 
   private onMessage({ data }: Msg): void {
     if (this.outcome) return;
-    const message = this.opener?.open(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
+    // Nobody can have sealed anything for it yet.
+    if (!this.opener) return;
+    const message = this.opener.open(Buffer.from(data.buffer, data.byteOffset, data.byteLength));
     if (!message) {
       noteForgery(this.options.connection, this.options.remote);
       return;

@@ -1,6 +1,6 @@
 /** Opens a connection to a NATS server that links share. */
 import { CoordError } from '@coord/protocol';
-import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { connect, type NatsConnection, type Status } from '@nats-io/transport-node';
 import type { NatsAddress } from './nats-address.js';
 import { isRefusal } from './nats-errors.js';
 import { type OnForgery, onForgeries } from './nats-forgeries.js';
@@ -13,6 +13,8 @@ export interface NatsOpenOptions extends Partial<Pick<NatsAddress, 'tls' | 'cred
   readonly name?: string;
   /** Hears of every message on the subjects of its channels that is none of theirs. */
   readonly onForgery?: OnForgery;
+  /** The server does not do something: it lacks a permission, or a limit of it is reached. Who asked for it may not be told otherwise. */
+  readonly onDenied?: (error: Error) => void;
 }
 
 /** Dials, proofs and what is said of a run are shorter; everything else is cut into chunks. */
@@ -34,13 +36,20 @@ export async function openNats({
   timeoutMs,
   name,
   onForgery,
+  onDenied = () => {},
 }: NatsOpenOptions): Promise<NatsConnection> {
   const connection = await connectTo({ servers, tls, credentials, timeoutMs, name });
   if (onForgery) onForgeries(connection, onForgery);
+  void hearErrors(connection.status(), onDenied);
   const maxPayloadBytes = connection.info?.max_payload ?? MIN_PAYLOAD_BYTES;
   if (maxPayloadBytes >= MIN_PAYLOAD_BYTES) return connection;
   await connection.close();
   throw tooNarrow(servers, maxPayloadBytes);
+}
+
+/** Ends with the connection. */
+async function hearErrors(news: AsyncIterable<Status>, onDenied: (error: Error) => void): Promise<void> {
+  for await (const status of news) if (status.type === 'error') onDenied(status.error);
 }
 
 async function connectTo({ servers, tls, credentials, timeoutMs, name }: NatsOpenOptions): Promise<NatsConnection> {
@@ -62,8 +71,11 @@ async function connectTo({ servers, tls, credentials, timeoutMs, name }: NatsOpe
 
 function unreachable(servers: string, cause: unknown): CoordError {
   const why = cause instanceof Error ? cause.message : String(cause);
+  const hint = /certificate/i.test(why)
+    ? "Its certificate must be one that this machine's authorities vouch for; a file with others can be named in NODE_EXTRA_CA_CERTS."
+    : 'Check that nats-server runs there, and its credentials (COORD_NATS_CREDENTIALS, as USER:PASSWORD or TOKEN).';
   return new CoordError('UNREACHABLE', `cannot reach the NATS server at ${servers}: ${why}`, {
-    hint: 'Check that nats-server runs there, and its credentials (COORD_NATS_CREDENTIALS, as USER:PASSWORD or TOKEN).',
+    hint,
     facts: { servers },
     cause,
   });

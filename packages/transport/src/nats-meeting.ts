@@ -4,6 +4,7 @@ import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node'
 import { linkClosedError } from './link.js';
 import type { NatsChannel } from './nats-channel.js';
 import { whenClosed } from './nats-closings.js';
+import { deniedError } from './nats-errors.js';
 import { givenUpError, type SegmentLinkOptions } from './segment-link.js';
 
 export interface MeetingOptions extends SegmentLinkOptions {
@@ -40,7 +41,7 @@ export class NatsMeeting<End extends { readonly channel: NatsChannel }> {
   /** Hears what is said at a subject, until the meeting is over. */
   hear(subject: string, act: (message: Msg) => void): void {
     const callback = (error: Error | null, message: Msg) => {
-      if (error) this.fail(error);
+      if (error) this.fail(deniedError(error));
       else this.orFail(() => act(message));
     };
     this.subscriptions.push(this.options.connection.subscribe(subject, { callback }));

@@ -4,6 +4,7 @@
  */
 import { CoordError, PROTOCOL_VERSION } from '@coord/protocol';
 import type { Msg, NatsConnection, Subscription } from '@nats-io/transport-node';
+import { deniedError } from './nats-errors.js';
 import type { ChannelKeys, Dialer, Refusal } from './nats-handshake.js';
 
 export interface QuestionOptions {
@@ -46,7 +47,7 @@ export class NatsQuestion {
     // Whoever waits hears of it; where nobody waits yet, it is asked for in a moment.
     this.answered.catch(() => {});
     this.subscription = connection.subscribe(answerSubject(subject, dialer.id), {
-      callback: (error, message) => (error ? this.fail(unreachable(subject, error.message)) : this.hear(message)),
+      callback: (error, message) => (error ? this.fail(deniedError(error)) : this.hear(message)),
     });
     this.failIn(timeoutMs, () => this.refusal ?? unreachable(subject, `no answer within ${timeoutMs} ms`));
   }

@@ -7,6 +7,7 @@ export {
   subjectPrefix,
 } from './nats-address.js';
 export { type NatsOpenOptions, openNats } from './nats-connection.js';
+export { deniedError } from './nats-errors.js';
 export { countForgeries } from './nats-forgeries.js';
 export { NatsGateway } from './nats-gateway.js';
 export { createNatsNetwork } from './nats-network.js';

@@ -61,8 +61,17 @@ async function overNats({ url, natsCredentials, name, token, logger }: ReachOpti
   const onForgery = transport.countForgeries((messages, from) =>
     logger.warn({ messages, from }, 'messages over NATS came from nobody of this run, and were dropped'),
   );
+  const onDenied = (error: Error) => logger.warn({ error: error.message }, 'the NATS server does not allow something');
   const open = async () => {
-    const about = { servers, tls, credentials, name: `coord worker ${name}`, timeoutMs: TIMEOUT_MS, onForgery };
+    const about = {
+      servers,
+      tls,
+      credentials,
+      name: `coord worker ${name}`,
+      timeoutMs: TIMEOUT_MS,
+      onForgery,
+      onDenied,
+    };
     const gateway = await transport.NatsGateway.open(about);
     try {
       return { gateway, prefix: transport.subjectPrefix(run ?? (await transport.findRun(gateway.connection, token))) };
