@@ -27,7 +27,7 @@ export interface NatsDoorParts {
 /**
  * Subjects: `coord.RUN.join` takes links, `coord.RUN.ledger` carries notices.
  *
- * @throws CoordError UNREACHABLE when there is no server; TOKEN_WRONG when it does not allow what a run needs; USAGE when the address or the run's id is none.
+ * @throws CoordError UNREACHABLE when there is no server; NATS_DENIED when it does not allow what a run needs; USAGE when the address or the run's id is none.
  */
 export async function openNatsDoor(
   { nats, run, tokens, logger }: Pick<CoordinatorOptions, 'nats' | 'run' | 'tokens' | 'logger'>,

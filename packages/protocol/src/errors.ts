@@ -57,6 +57,7 @@ export const ERROR_RULES = {
   RUN_LOCKED: fatal(EXIT_CODE.refused),
   PORT_IN_USE: fatal(EXIT_CODE.network),
   UNREACHABLE: fatal(EXIT_CODE.network),
+  NATS_DENIED: fatal(EXIT_CODE.network),
   COORDINATOR_LOST: fatal(EXIT_CODE.network),
   COORDINATOR_BUSY: fatal(EXIT_CODE.network),
   FRAME_INVALID: recoverable,

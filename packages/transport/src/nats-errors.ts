@@ -19,7 +19,7 @@ export const isOfConnection = (error: unknown): error is Error => OF_CONNECTIONS
 
 /** The server does not let this client do what a run needs: nobody need try again. */
 export const deniedError = (cause: Error): CoordError =>
-  new CoordError('TOKEN_WRONG', `the NATS server does not allow what the run needs: ${cause.message}`, {
+  new CoordError('NATS_DENIED', `the NATS server does not allow what the run needs: ${cause.message}`, {
     hint: 'Let its user publish and subscribe at coord.RUN.>, coord.whereabouts and coord.whereabouts.>, and look at max_subscriptions in the configuration of that server.',
     cause,
   });

@@ -26,7 +26,7 @@ const MAX_TIMERS = 4;
 export const answerSubject = (subject: string, id: string): string => `${subject}.${id}.answer`;
 
 export class NatsQuestion {
-  /** Rejects with the error of `fail`, UNREACHABLE, TOKEN_WRONG or PROTOCOL_VERSION. */
+  /** Rejects with the error of `fail`, UNREACHABLE, TOKEN_WRONG, PROTOCOL_VERSION or NATS_DENIED. */
   readonly answered: Promise<void>;
   fail!: (error: CoordError) => void;
   private succeed!: () => void;

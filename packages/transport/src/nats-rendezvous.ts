@@ -147,7 +147,7 @@ class NatsListener {
 }
 
 /**
- * @throws CoordError UNREACHABLE with a hint, TOKEN_WRONG (the other end does not know the secret), PROTOCOL_VERSION, LINK_CLOSED (given up,
+ * @throws CoordError UNREACHABLE with a hint, TOKEN_WRONG (the other end does not know the secret), PROTOCOL_VERSION, NATS_DENIED, LINK_CLOSED (given up,
  *   with the signal's reason as cause).
  */
 export async function connectNatsLink(connection: NatsConnection, options: NatsConnectOptions): Promise<Link> {

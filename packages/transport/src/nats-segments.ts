@@ -38,11 +38,11 @@ const subjectOf = ({ prefix, generation, senderRank, rank, purpose = DEFAULT_PUR
 
 const aimOf = (options: NatsSegmentOptions): ChannelAim => ({ subject: subjectOf(options), secret: options.key });
 
-/** @throws CoordError LINK_TIMEOUT, LINK_CLOSED (the server is lost), or the signal's reason. */
+/** @throws CoordError LINK_TIMEOUT, LINK_CLOSED (the server is lost), NATS_DENIED, or the signal's reason. */
 export const acceptNatsSegments = (options: NatsSegmentOptions): Promise<SegmentSender> =>
   orLinkClosed(accept(options), `rank ${options.rank}`);
 
-/** @throws CoordError LINK_TIMEOUT, LINK_CLOSED (the server is lost), or the signal's reason. */
+/** @throws CoordError LINK_TIMEOUT, LINK_CLOSED (the server is lost), NATS_DENIED, or the signal's reason. */
 export const dialNatsSegments = (options: NatsSegmentOptions): Promise<SegmentReceiver> =>
   orLinkClosed(dial(options), `rank ${options.senderRank}`);
 

@@ -63,7 +63,7 @@ describe.skipIf(natsServerProgram === undefined)(
         expect(status).toBe('rejected');
         expect(outcome).toMatchObject({
           reason: {
-            code: 'TOKEN_WRONG',
+            code: 'NATS_DENIED',
             message: expect.stringContaining('coord.run'),
             hint: expect.stringContaining('max_subscriptions'),
           },

@@ -24,6 +24,8 @@ describe('a member that cannot be reached', () => {
   it('changes no error that says already what to do', async () => {
     const changed = new CoordError('VIEW_CHANGED', 'there is a newer one');
     await expect(orPeerLoss(Promise.reject(changed), 1, 'a peer')).rejects.toBe(changed);
+    const denied = new CoordError('NATS_DENIED', 'no links at all for this worker');
+    await expect(orPeerLoss(Promise.reject(denied), 1, 'a peer')).rejects.toBe(denied);
     const bug = new TypeError('a bug');
     await expect(orPeerLoss(Promise.reject(bug), 1, 'a peer')).rejects.toBe(bug);
   });
