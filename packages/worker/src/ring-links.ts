@@ -3,6 +3,7 @@
  * doubling pairs it with. One link a direction and peer: a neighbour that is also a partner needs no second one, because the
  * operations of a ring follow one another. The receiver dials, the sender listens: see docs/decisions.
  */
+import { setMaxListeners } from 'node:events';
 import type { Arena, Clock } from '@coord/protocol';
 import { createRing, doublingPartners, type Partners, type Ring } from '@coord/ring';
 import type { PeerNetwork, SegmentReceiver, SegmentSender } from '@coord/transport';
@@ -55,6 +56,8 @@ async function openLinks(
     timeoutMs,
     signal: AbortSignal.any([signal, giveUp.signal]),
   };
+  // Node takes more than ten listeners of one signal for a leak, and says so.
+  setMaxListeners(to.length + from.length, link.signal);
   const keyTo = (peer: number) => keys.pairKey(view.members[peer].linkKey, view);
   const labelOf = (peer: number) => `worker ${view.members[peer].name} (rank ${peer})`;
   const accepting = to.map(async (peer) => {

@@ -115,6 +115,18 @@ describe('the links of a view', () => {
     }
   });
 
+  it('are opened without a word of warning in a view of many hosts, where each has many', async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error) => void warnings.push(warning);
+    process.on('warning', onWarning);
+    const [network] = await openNetworks(1);
+    const opening = open(viewOver(Array.from({ length: 100 }, () => network)), 0, network);
+    await expect(opening).rejects.toBeInstanceOf(Error);
+    await new Promise(setImmediate);
+    process.off('warning', onWarning);
+    expect(warnings).toEqual([]);
+  });
+
   it('are given up together when the view changes while they open, and leave no dial behind', async () => {
     const networks = await openNetworks(4);
     const abort = new AbortController();
