@@ -1,12 +1,12 @@
 /** A real worker in a simulated process: its own loop, ring, kernels and optimizer; time, network and engine are simulated. */
 import type { RunSpec } from '@coord/protocol';
 import {
-  ComputePool,
   type ComputeThread,
   createComputeWork,
   type GrainProgress,
   type Reach,
   type Surroundings,
+  startPool,
   startWorker,
   WatchedThread,
 } from '@coord/worker/testing';
@@ -64,12 +64,7 @@ function surroundingsOf(process: Process, world: WorkerWorld): Surroundings {
     random: world.random,
     openReach: async () => reach,
     startCompute: (run: RunSpec, threads) =>
-      ComputePool.start(
-        run,
-        threads,
-        undefined,
-        (name) => new WatchedThread(simulatedThread(process), name, process.clock),
-      ),
+      startPool(run, threads, undefined, (name) => new WatchedThread(simulatedThread(process), name, process.clock)),
     openReaders({ welcome }) {
       const { samples } = welcome.run.data.train;
       return {

@@ -2,7 +2,8 @@
 import { type BatchReader, createBatchReader, createBlockCache } from '@coord/data';
 import { type Clock, type EngineName, type RunSpec, systemClock } from '@coord/protocol';
 import type { Logger } from 'pino';
-import { type Compute, ComputePool } from './compute/compute-pool.js';
+import type { Compute } from './compute/compute-pool.js';
+import { startPool } from './compute/start-pool.js';
 import type { CoordinatorConnection } from './coordinator-connection.js';
 import { openReach, type Reach, type ReachOptions } from './reach.js';
 
@@ -32,7 +33,7 @@ export const realSurroundings: Surroundings = {
   clock: systemClock,
   random: Math.random,
   openReach,
-  startCompute: (run, threads, engine) => ComputePool.start(run, threads, engine),
+  startCompute: (run, threads, engine) => startPool(run, threads, engine),
   openReaders,
 };
 

@@ -2,8 +2,9 @@
 import type { CompiledStep, Engine } from '@coord/engine';
 import type { Batch, Layout, MetricSums, RunSpec } from '@coord/protocol';
 import type { ComputeThread } from '../src/compute/compute-client.js';
-import { ComputePool, type GrainHandling, type GrainOutcome } from '../src/compute/compute-pool.js';
+import type { ComputePool, GrainHandling, GrainOutcome } from '../src/compute/compute-pool.js';
 import { createComputeWork } from '../src/compute/compute-work.js';
+import { startPool } from '../src/compute/start-pool.js';
 
 /** Writes a grain's gradient; what it leaves out is zero. */
 export type GradientOf = (grain: number, out: Float32Array) => void;
@@ -39,7 +40,7 @@ export function startInlinePool(
   layout: Layout,
   gradientOf: GradientOf,
 ): Promise<ComputePool> {
-  return ComputePool.start(run, threads, undefined, (): ComputeThread => {
+  return startPool(run, threads, undefined, (): ComputeThread => {
     const answer = createComputeWork(async () => engineOf(layout, gradientOf));
     return {
       call: async (request, _transfer, onProgress) =>

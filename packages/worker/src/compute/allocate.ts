@@ -4,6 +4,8 @@ import { arenaBytes, createArena, type Layout, type RunSpec } from '@coord/proto
 import { RING_SCRATCH_BYTES, THREAD_PIECE_VALUES } from '@coord/ring';
 import type { ThreadBuffers } from './requests.js';
 
+export type PoolMemory = ReturnType<typeof allocate>;
+
 export function allocate(layout: Layout, run: RunSpec, threadCount: number) {
   const { totalSize, blockCount } = layout;
   const slotNames = createOptimizer(run.optimizer, layout).slotNames;

@@ -2,41 +2,25 @@
  * The compute threads of a host and the buffers that they share with its ring. Threads add grains to accumulators of their
  * own; integer sums make it irrelevant which thread took which grain.
  */
-import { stepSpecOf } from '@coord/engine';
 import {
   type Arena,
   addMetrics,
   type Batch,
   BLOCK_SIZE,
-  bucketsOf,
-  createLayout,
   type ElementRange,
-  type EngineName,
   type Layout,
   type MetricSums,
   metricWords,
   type NumericIdentity,
-  type RunSpec,
   readMetrics,
-  streamKey,
-  systemClock,
   type TallyPart,
-  tallyParts,
   type WireFormat,
 } from '@coord/protocol';
 import { addThreads, createKernels, type Kernels, type Reduction, sumOfSums } from '@coord/ring';
-import { allocate } from './allocate.js';
-import { ComputeClient, type ComputeThread } from './compute-client.js';
-import type {
-  AverageRequest,
-  CombineRequest,
-  FloatGrain,
-  GrainFlags,
-  GrainProgress,
-  ThreadBuffers,
-} from './requests.js';
+import type { PoolMemory } from './allocate.js';
+import type { ComputeThread } from './compute-client.js';
+import type { AverageRequest, CombineRequest, FloatGrain, GrainFlags, GrainProgress } from './requests.js';
 import { StepBook } from './step-book.js';
-import { WatchedThread } from './watched-thread.js';
 
 export interface GrainPlace {
   readonly step: number;
@@ -66,33 +50,59 @@ export interface GrainOutcome extends GrainFlags {
 /** What the step loop needs of a pool. */
 export type Compute = Pick<ComputePool, keyof ComputePool>;
 
+/** What a pool is of, beside its threads and their memory. */
+export interface PoolPlan {
+  readonly layout: Layout;
+  readonly identity: NumericIdentity;
+  readonly buckets: readonly ElementRange[];
+  readonly wire: WireFormat;
+  /** What training steps tally. */
+  readonly tally: readonly TallyPart[];
+}
+
+/** Comes up in `startPool`. */
 export class ComputePool {
   readonly #kernels: Kernels;
   readonly #book = new StepBook();
 
-  private constructor(
-    readonly layout: Layout,
-    readonly identity: NumericIdentity,
-    readonly arena: Arena,
-    readonly weights: Float32Array,
-    readonly slots: ReadonlyMap<string, Float32Array>,
-    /** Largest exponents of the step before, a block each: part of the training state. */
-    readonly exponents: Uint8Array,
-    readonly quanta: Uint8Array,
-    readonly buckets: readonly ElementRange[],
+  constructor(
     private readonly threads: readonly ComputeThread[],
-    private readonly buffers: readonly ThreadBuffers[],
-    private readonly wire: WireFormat,
-    /** What training steps tally. */
-    private readonly tally: readonly TallyPart[],
+    private readonly memory: PoolMemory,
+    private readonly plan: PoolPlan,
   ) {
-    this.#kernels = createKernels(arena.memory);
+    this.#kernels = createKernels(memory.arena.memory);
     this.checksum = this.#kernels.checksum;
+  }
+
+  get layout(): Layout {
+    return this.plan.layout;
+  }
+  get identity(): NumericIdentity {
+    return this.plan.identity;
+  }
+  get buckets(): readonly ElementRange[] {
+    return this.plan.buckets;
+  }
+  get arena(): Arena {
+    return this.memory.arena;
+  }
+  get weights(): Float32Array {
+    return this.memory.weights;
+  }
+  get slots(): ReadonlyMap<string, Float32Array> {
+    return this.memory.slots;
+  }
+  /** Largest exponents of the step before, a block each: part of the training state. */
+  get exponents(): Uint8Array {
+    return this.memory.exponents;
+  }
+  get quanta(): Uint8Array {
+    return this.memory.quanta;
   }
 
   /** The step's mean gradient, once it is reduced; `apply` reads it, and changes it. It lies where the first thread's gradient was. */
   get mean(): Float32Array {
-    return this.buffers[0].mean;
+    return this.memory.buffers[0].mean;
   }
 
   get size(): number {
@@ -102,60 +112,6 @@ export class ComputePool {
   /** Of bytes that lie in the arena; computed by the caller's thread. */
   readonly checksum: (bytes: Uint8Array) => number;
 
-  /**
-   * @param engine instead of the run's: integer sums keep the replicas equal, though not equal to a run on one engine.
-   * @throws CoordError ENGINE_UNAVAILABLE, ENGINE_UNSUPPORTED, MODEL_INVALID.
-   */
-  static async start(
-    run: RunSpec,
-    threadCount: number,
-    engine?: EngineName,
-    startThread: (name: string) => ComputeThread = startRealThread,
-  ): Promise<ComputePool> {
-    const request = compileRequest(run, threadCount, engine);
-    const threads = Array.from({ length: threadCount }, (_, index) => startThread(`compute-${index}`));
-    try {
-      const compiled = await Promise.all(threads.map((thread) => thread.call(request)));
-      const layout = createLayout(compiled[0].parameters);
-      const tally = tallyParts(run.metrics, 'training');
-      const pool = allocate(layout, run, threadCount);
-      const buckets = bucketsOf(layout, run.ring.bucketBytes);
-      await Promise.all(
-        threads.map((thread, index) =>
-          thread.call({
-            kind: 'attach',
-            memory: pool.arena.memory,
-            buffers: pool.buffers[index],
-            buckets,
-            wire: run.ring.wire,
-            roundingKey: streamKey(run.seed, 'rounding'),
-            optimizer: run.optimizer,
-            regularization: run.regularization,
-          }),
-        ),
-      );
-      const { arena, weights, slots, exponents, quanta, buffers } = pool;
-      const { identity } = compiled[0];
-      return new ComputePool(
-        layout,
-        identity,
-        arena,
-        weights,
-        slots,
-        exponents,
-        quanta,
-        buckets,
-        threads,
-        buffers,
-        run.ring.wire,
-        tally,
-      );
-    } catch (error) {
-      await Promise.all(threads.map((thread) => thread.terminate()));
-      throw error;
-    }
-  }
-
   /** Forgets the grains added so far. */
   clear(): void {
     // A thread's first grain replaces its sums: to clear them here would write all of them once more, in the network's thread.
@@ -164,7 +120,7 @@ export class ComputePool {
   }
 
   get #grains() {
-    return this.buffers[0].grains;
+    return this.memory.buffers[0].grains;
   }
 
   /**
@@ -241,7 +197,11 @@ export class ComputePool {
     const range = this.buckets[bucket];
     if (this.size > 1) {
       const sums = this.#book.begun.map((thread) => this.#grains[thread].sums);
-      addThreads({ kernels: this.#kernels, sums }, range, this.buffers[0].total.subarray(range.start, range.end));
+      addThreads(
+        { kernels: this.#kernels, sums },
+        range,
+        this.memory.buffers[0].total.subarray(range.start, range.end),
+      );
     } else this.#clearIdle();
     return this.#meanOf(range, samples);
   }
@@ -252,10 +212,10 @@ export class ComputePool {
   }
 
   #meanOf({ start, end }: ElementRange, divisor: number): Reduction {
-    const [{ total, mean }] = this.buffers;
+    const [{ total, mean }] = this.memory.buffers;
     return sumOfSums({
       kernels: this.#kernels,
-      wire: this.wire,
+      wire: this.plan.wire,
       quanta: this.quanta.subarray(start / BLOCK_SIZE, end / BLOCK_SIZE),
       divisor,
       sums: total.subarray(start, end),
@@ -265,13 +225,13 @@ export class ComputePool {
 
   /** The host's metrics, as words that the ring sums over all hosts. */
   collectMetrics(metrics: readonly MetricSums[]): Int32Array {
-    const words = new Int32Array(metricWords(this.tally));
-    for (const one of metrics) addMetrics(one, words, this.tally);
+    const words = new Int32Array(metricWords(this.plan.tally));
+    for (const one of metrics) addMetrics(one, words, this.plan.tally);
     return words;
   }
 
   metricsOf(words: Int32Array): MetricSums {
-    return readMetrics(words, this.tally);
+    return readMetrics(words, this.plan.tally);
   }
 
   /** Largest exponents of the host's own grains, written to `out` (one byte a block). */
@@ -296,16 +256,6 @@ export class ComputePool {
   async close(): Promise<void> {
     await Promise.all(this.threads.map((thread) => thread.terminate()));
   }
-}
-
-const startRealThread = (name: string): ComputeThread => new WatchedThread(new ComputeClient(name), name, systemClock);
-
-function compileRequest(run: RunSpec, threadCount: number, engine: EngineName = run.engine.name) {
-  return {
-    kind: 'compile',
-    engine: { name: engine, threads: run.engine.threads, sharesProcess: threadCount > 1 },
-    step: stepSpecOf(run),
-  } as const;
 }
 
 /** Cuts a flat buffer into as many runs of whole blocks as there are threads. */
