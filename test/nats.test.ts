@@ -74,7 +74,7 @@ class Forger {
   private readonly said = new Set<string>();
 
   constructor(private readonly connection: NatsConnection) {
-    for (const subject of ['coord.*.join', 'coord.*.join.>', 'coord.*.host.>', 'coord.*.ring.>'])
+    for (const subject of ['coord.*.>'])
       connection.subscribe(subject, {
         callback: (_, { subject: where, data }) => this.forge(where, Buffer.from(data)),
       });
@@ -121,7 +121,7 @@ describe.skipIf(natsServerProgram === undefined)('a run over NATS (skipped where
     const notices: string[] = [];
     listener.subscribe('coord.*.ledger', { callback: (_, message) => void notices.push(message.string()) });
     await listener.flush();
-    const run = start(first.url, '--min-workers', '3');
+    const run = start(first.url, '--min-workers', '3', '--set', 'natsNotices=true');
     const { urls } = (await run.event('listening')) as CoordEvent & { urls: string[] };
     // Two know the server alone, one the run as well.
     const victim = join(first.url, 'victim');
@@ -151,6 +151,7 @@ describe.skipIf(natsServerProgram === undefined)('a run over NATS (skipped where
     for (const worker of workers) expect(await worker.exited).toEqual({ code: 0, signal: null });
     // Nobody was lost, nobody waited for anybody: one view after the other would be as well, but slower.
     expect(run.events.filter(({ event }) => event === 'worker-lost')).toEqual([]);
+    // Nothing is said that everybody at the server could read, not even a notice.
     expect([...forgery.kinds].sort()).toEqual(['answer', 'credit', 'data', 'down', 'here', 'join', 'up']);
   });
 

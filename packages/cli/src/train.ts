@@ -1,6 +1,12 @@
 /** One run, from a prepared specification to its result: coordinator, local workers, metrics. `start` and the benches share it. */
 import { join } from 'node:path';
-import { type Coordinator, type CoordinatorEvent, type RunResult, startCoordinator } from '@coord/coordinator';
+import {
+  type Coordinator,
+  type CoordinatorEvent,
+  type CoordinatorOptions,
+  type RunResult,
+  startCoordinator,
+} from '@coord/coordinator';
 import { CoordError, type TrainingState } from '@coord/protocol';
 import type { Logger } from 'pino';
 import { type CertificateFiles, loadCertificate } from './certificate-files.js';
@@ -54,7 +60,7 @@ export async function startTraining(options: TrainOptions): Promise<Training> {
   const coordinator = await startCoordinator({
     run: prepared.spec,
     listen: parseListen(config.listen),
-    nats: config.transport === 'nats' ? { url: config.nats!, credentials: options.natsCredentials } : undefined,
+    nats: natsOf(options),
     tokens: tokens.book,
     certificate,
     runDir,
@@ -90,6 +96,9 @@ export async function startTraining(options: TrainOptions): Promise<Training> {
   const finished = finish(coordinator, workers, cluster.deserted).finally(() => metrics.close());
   return { coordinator, finished, killNow: () => workers.killNow() };
 }
+
+const natsOf = ({ config, natsCredentials: credentials }: TrainOptions): CoordinatorOptions['nats'] =>
+  config.transport === 'nats' ? { url: config.nats!, credentials, notices: config.natsNotices } : undefined;
 
 async function rememberCoordinator(
   coordinator: Coordinator,

@@ -12,7 +12,7 @@ const EVERYBODY = 'nats';
 export interface NatsDoor {
   /** The address for workers. */
   readonly url: string;
-  /** Tells whoever listens which lines of the ledger are on the disk. Nobody need listen. */
+  /** Where notices are wanted: tells whoever listens which lines of the ledger are on the disk. Nobody need listen. */
   notify(lines: readonly string[]): void;
   close(): Promise<void>;
 }
@@ -74,6 +74,7 @@ export async function openNatsDoor(
   return {
     url: transport.natsUrl(address, run.runId),
     notify(lines) {
+      if (!nats.notices) return;
       for (const line of lines) gateway.tryPublish(`${prefix}.ledger`, line);
     },
     async close() {

@@ -46,7 +46,14 @@ export interface CoordinatorOptions {
    * Workers join over NATS: address of the server, and credentials (`USER:PASSWORD` or `TOKEN`). Where it is left out they join
    * over WebSockets.
    */
-  readonly nats?: { readonly url: string; readonly credentials?: string | undefined } | undefined;
+  readonly nats?:
+    | {
+        readonly url: string;
+        readonly credentials?: string | undefined;
+        /** The ledger's lines are published, for whoever listens at the server. Default false. */
+        readonly notices?: boolean;
+      }
+    | undefined;
   /** Who may join, see and command. */
   readonly tokens: TokenBook;
   /** Status, commands and workers' links go through TLS with this certificate. */

@@ -110,6 +110,12 @@ const configSchema = z.strictObject({
     .describe(
       'Address of the NATS server, for `transport: nats`; its credentials are read from COORD_NATS_CREDENTIALS.',
     ),
+  natsNotices: z
+    .boolean()
+    .describe(
+      'Whether the lines of the ledger are told, in the clear, to whoever listens at coord.RUN.ledger of the NATS server.',
+    )
+    .default(false),
   evaluation: evaluation.describe('Measuring on the test split.').prefault({}),
   checkpoint: checkpoint.describe('What is kept on disk, and how often.').prefault({}),
   ring: ringSpecSchema.describe('How gradients are reduced; only `wire` changes the result.').prefault({}),
