@@ -162,10 +162,10 @@ export async function connectNatsLink(connection: NatsConnection, options: NatsC
   signal?.addEventListener('abort', abort, { once: true });
   void link.closed.then(({ reason }) => question.fail(unreachable(subject, reason)));
   try {
-    link.ready().then(
-      () => question.ask(),
-      (error) => question.fail(unreachable(subject, error.message)),
-    );
+    link
+      .ready()
+      .then(() => question.ask())
+      .catch((error) => question.fail(unreachable(subject, error.message)));
     await question.answered;
     return link;
   } catch (error) {

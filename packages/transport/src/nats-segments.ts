@@ -77,7 +77,8 @@ async function accept(options: NatsSegmentOptions): Promise<NatsSegmentSender> {
   };
   return meeting.hold(() => {
     meeting.hear(subject, ({ data }) => void answer(data).catch(meeting.fail));
-    connection.flush().then(() => connection.publish(`${subject}.here`), meeting.fail);
+    const here = () => connection.publish(`${subject}.here`);
+    connection.flush().then(here).catch(meeting.fail);
   });
 }
 
