@@ -232,10 +232,10 @@ describe('a wrong configuration', () => {
 describe('a flag of coord start', () => {
   const flagged = (options: StartOptions) => parseConfig({ file: 'run.yaml', text: MINIMAL }, overridesOf(options));
 
-  it('that names a NATS server has it used, unless another says otherwise', () => {
+  it('that names a NATS server has it used, and means nothing where another says otherwise', () => {
     const nats = 'nats://127.0.0.1:4222';
     expect(flagged({ nats })).toMatchObject({ transport: 'nats', nats });
-    expect(flagged({ nats, transport: 'ws' })).toMatchObject({ transport: 'ws', nats });
+    expect(() => flagged({ nats, transport: 'ws' })).toThrow('means nothing with --transport ws');
     expect(flagged({ nats, set: ['transport=ws'] })).toMatchObject({ transport: 'nats' });
   });
 
