@@ -7,7 +7,7 @@
  * - *segment*: a piece of a chunk in flight, at most `segmentBytes` long.
  * - *step* t: every rank sends one chunk and receives one. In step t rank r sends chunk r − t and receives chunk r − t − 1,
  *   so what is received in step t is what is sent in step t + 1, segment by segment: nothing waits for a whole chunk.
- * - *wave* b: what may be on its way at a time, a segment of every step: segment k of step t is sent in wave k + t. So a
+ * - *wave*: what may be on its way at a time, a segment of every step: segment k of step t is sent in wave k + t. So a
  *   segment goes around the whole ring, is complete and out of the way, while few others are under way: all that is being
  *   worked on stays in the cache, and little room is needed for it, however long the buffer.
  * - *phase*: in the first N − 1 steps, the *reduce-scatter*, what is received is combined with the own chunk; after them
