@@ -82,6 +82,8 @@ describe('a book of tokens', () => {
     expect(again.match((secret) => secret === one.secret)?.id).toBe('t1');
     expect(again.returnKey('w1')).toBe(book.returnKey('w1'));
     expect(again.isReturnKey(book.returnKey('w1'), 'w2')).toBe(false);
+    expect(again.standing.publicKey).toBe(book.standing.publicKey);
+    expect((await openTokenBook(await temporaryDirectory())).standing.publicKey).not.toBe(book.standing.publicKey);
     expect(JSON.parse(await readFile(file, 'utf8')).tokens[1].secret).toBe(two.secret);
   });
 });
