@@ -3,9 +3,11 @@
  * view in force, and this tries again with growing pauses until the patience ends. Back in (under a new worker id, in the
  * same run), the worker says where it stands and repeats the reports that the coordinator has not settled.
  */
+import { isDeepStrictEqual } from 'node:util';
 import {
   CoordError,
   type CoordinatorMessageOf,
+  type RunSpec,
   type View,
   type WorkerMessage,
   type WorkerMessageOf,
@@ -259,14 +261,32 @@ export class CoordinatorConnection {
 /** @throws CoordError JOIN_REFUSED: another run's coordinator listens there now. */
 async function requireSameRun(session: CoordinatorSession, { run }: Welcome): Promise<void> {
   const now = session.welcome.run;
-  if (now.runId === run.runId && now.configSha256 === run.configSha256) return;
-  await session.close('another run');
-  throw new CoordError(
+  if (isDeepStrictEqual(now, run)) return;
+  const error = now.runId === run.runId ? otherSettings(now, run) : otherRun(now, run);
+  await session.close(error.message);
+  throw error;
+}
+
+const otherRun = (now: RunSpec, run: RunSpec): CoordError =>
+  new CoordError(
     'JOIN_REFUSED',
     `the coordinator came back with another run: ${now.runId}, while this worker trains ${run.runId}`,
     {
       hint: 'Start the worker again to take part in the new run.',
       facts: { runId: run.runId, newRunId: now.runId },
+    },
+  );
+
+/** What does not decide the weights, as how long the run goes, must be the same for all members too. */
+function otherSettings(now: RunSpec, run: RunSpec): CoordError {
+  const keys = [...new Set([...Object.keys(run), ...Object.keys(now)])] as (keyof RunSpec)[];
+  const changed = keys.filter((key) => !isDeepStrictEqual(now[key], run[key])).join(', ');
+  return new CoordError(
+    'JOIN_REFUSED',
+    `the coordinator came back with other settings than this worker's: ${changed}`,
+    {
+      hint: 'Start the worker again to take part with the new ones.',
+      facts: { runId: run.runId, changed },
     },
   );
 }

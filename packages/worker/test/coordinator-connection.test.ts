@@ -202,6 +202,18 @@ describe('a worker that loses its coordinator', () => {
     expect(stage.ended).toMatchObject({ code: 'JOIN_REFUSED', message: expect.stringContaining('another run') });
   });
 
+  it('refuses a coordinator whose run goes on for another time, and says what is other', async () => {
+    const stage = await Stage.open();
+    stage.announce();
+    await stage.lose();
+    stage.replace({ run: testRun({ epochs: testRun().epochs + 1 }) });
+    await stage.clock.pass(1000);
+    expect(stage.ended).toMatchObject({
+      code: 'JOIN_REFUSED',
+      message: expect.stringMatching(/other settings .*: epochs$/),
+    });
+  });
+
   it('refuses a coordinator that does not know its token', async () => {
     const stage = await Stage.open();
     stage.announce();

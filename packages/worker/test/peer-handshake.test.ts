@@ -150,6 +150,15 @@ describe('who does not belong to the view', () => {
     await link.send(new Uint8Array(20_000));
     await expect(served.meetings[0]).rejects.toMatchObject({ code: 'FRAME_TOO_LARGE' });
   });
+
+  it('cannot make the listener hold more than that, whatever its frame announces', async () => {
+    const served = await serve();
+    const link = await served.dial();
+    await hear(link);
+    link.send(new Uint8Array(7 * 1024 * 1024)).catch(() => {});
+    // Cut off, not refused after it has been read.
+    expect(await link.closed).toMatchObject({ clean: false });
+  });
 });
 
 /** A hello, read as if it were a welcome. */
