@@ -128,6 +128,19 @@ describe('a broken ring', () => {
     expect(stage.expelled).toEqual([]);
   });
 
+  it('leaves nobody out where as many point at one as at another, whoever reports first', () => {
+    for (const order of [all, [...all].reverse()]) {
+      const stage = inView(...all);
+      const accused: Record<string, string | undefined> = { w1: 'w2', w2: 'w1', w3: undefined };
+      for (let round = 0; round < 3; round++) {
+        for (const id of order) stage.ringFails(id, accused[id]);
+        stage.pass(1700, all);
+      }
+      expect(stage.members).toEqual(all);
+      expect(stage.expelled).toEqual([]);
+    }
+  });
+
   it('expels nobody where two accuse each other', () => {
     const stage = inView('w1', 'w2');
     for (let round = 0; round < 6; round++) stage.ringFails('w1', 'w2').ringFails('w2', 'w1').pass(7000, ['w1', 'w2']);
