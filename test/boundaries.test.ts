@@ -39,7 +39,7 @@ function sourceFiles(directory: string): string[] {
 function importsOf(name: string): Import[] {
   return sourceFiles(join(root, 'packages', name, 'src')).flatMap((file) => {
     const text = readFileSync(file, 'utf8');
-    const specifiers = text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g);
+    const specifiers = text.matchAll(/(?<![.\w])(?:from|import)\s*\(?\s*'([^']+)'/g);
     return [...specifiers].map((match) => ({ file: file.slice(root.length + 1), specifier: match[1] }));
   });
 }
