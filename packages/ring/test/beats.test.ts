@@ -1,9 +1,8 @@
 /** A rank that is slow holds the others up, and one that stands still ends their operation. */
-import { createSegmentPair } from '@coord/transport/testing';
+import { createSegmentPair, VirtualClock } from '@coord/transport/testing';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Beats, decodeBeat, encodeBeat } from '../src/beats.js';
 import { PATIENCE_FACTOR } from '../src/progress-timer.js';
-import { MovedClock } from './moved-clock.js';
 import { type CreateRings, memoryRings, socketRings, type TestRings } from './rings.js';
 
 /** Of operations that are to come about: long enough for the beats of a loaded machine. */
@@ -40,14 +39,14 @@ describe.each([
 describe('a ring whose clock is moved', () => {
   /** @returns how each of these ranks' operation ended; the others are in none. */
   async function outcomesOf(ranks: readonly number[], size: number, stoppedRank?: number) {
-    const clock = new MovedClock();
+    const clock = new VirtualClock();
     const { rings, dispose } = await memoryRings(size, { timeoutMs: TIMEOUT_MS, clock, stoppedRank });
     const ended = Promise.allSettled(ranks.map((rank) => rings[rank].allReduceSum(new Int32Array(100))));
     let endedAtMs: number | undefined;
     void ended.then(() => {
       endedAtMs = clock.nowMs();
     });
-    for (let part = 0; part < 2 * PATIENCE_FACTOR; part++) await clock.move(TIMEOUT_MS);
+    for (let part = 0; part < 2 * PATIENCE_FACTOR; part++) await clock.pass(TIMEOUT_MS);
     const reasons = (await ended).map((one) => (one.status === 'rejected' ? one.reason : undefined));
     await dispose();
     return { reasons, endedAtMs };

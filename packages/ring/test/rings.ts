@@ -29,22 +29,20 @@ const TIMEOUT_MS = 10_000;
 const STOPPED: Clock = { nowMs: () => 0, after: () => () => {} };
 const clockOf = (rank: number, { stoppedRank, clock }: RingOptions) => (rank === stoppedRank ? STOPPED : clock);
 
+type Place = Pick<RingContext, 'rank' | 'size' | 'next' | 'prev' | 'partners'>;
+
+const ringOf = (place: Place, options: RingOptions): Ring =>
+  createRing(
+    { timeoutMs: TIMEOUT_MS, ...options, ...place, clock: clockOf(place.rank, options) },
+    options.arenas?.[place.rank],
+  );
+
 export const memoryRings: CreateRings = async (size, options = {}) => {
   const pairs = Array.from({ length: size }, () => createSegmentPair(options));
   const mesh = options.doubling ? createMesh(size, options) : [];
   const rings = pairs.map(({ sender: next }, rank) => {
     const prev = pairs[(rank + size - 1) % size].receiver;
-    const context = {
-      timeoutMs: TIMEOUT_MS,
-      ...options,
-      rank,
-      size,
-      next,
-      prev,
-      partners: mesh[rank],
-      clock: clockOf(rank, options),
-    };
-    return createRing(context, options.arenas?.[rank]);
+    return ringOf({ rank, size, next, prev, partners: mesh[rank] }, options);
   });
   return { rings, cut: (rank) => pairs[rank].cut(), dispose: () => closeAll(rings) };
 };
@@ -69,17 +67,7 @@ export const socketRings: CreateRings = async (size, options = {}) => {
       const peers = options.doubling ? doublingPartners({ rank, size }) : [];
       const partners = new Map(await Promise.all(peers.map((peer) => partner(rank, peer))));
       const [next, prev] = await Promise.all([senders[rank], receivers[rank]]);
-      const context = {
-        timeoutMs: TIMEOUT_MS,
-        ...options,
-        rank,
-        size,
-        next,
-        prev,
-        partners,
-        clock: clockOf(rank, options),
-      };
-      return createRing(context, options.arenas?.[rank]);
+      return ringOf({ rank, size, next, prev, partners }, options);
     }),
   );
   return {

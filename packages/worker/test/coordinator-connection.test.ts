@@ -1,11 +1,11 @@
 import { CoordError, isCoordError, PROTOCOL_VERSION, type View } from '@coord/protocol';
+import { turn, VirtualClock } from '@coord/transport/testing';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { backoffMs } from '../src/backoff.js';
 import { type ConnectionHandlers, CoordinatorConnection } from '../src/coordinator-connection.js';
 import { type Report, ReportLog } from '../src/report-log.js';
 import { type Script, ScriptedCoordinator, TOKEN, testRun } from './scripted-coordinator.js';
-import { turn, VirtualClock } from './virtual-clock.js';
 
 const PATIENCE_MS = 60_000;
 const SHA256 = 'a'.repeat(64);

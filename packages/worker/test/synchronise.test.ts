@@ -2,7 +2,7 @@
 import { createArena, createLayout, encodeMessage, hashWeights, type RunSpec, type View } from '@coord/protocol';
 import { createRing, RING_SCRATCH_BYTES, type Ring, referenceKernels } from '@coord/ring';
 import type { Link, PeerNetwork } from '@coord/transport';
-import { createLinkPair, createSegmentPair } from '@coord/transport/testing';
+import { createLinkPair, createSegmentPair, VirtualClock } from '@coord/transport/testing';
 import { describe, expect, it } from 'vitest';
 import { NOTHING_HELD } from '../src/grain-book.js';
 import { HostState } from '../src/host-state.js';
@@ -11,7 +11,6 @@ import { challengePeer } from '../src/peer-handshake.js';
 import { serveState } from '../src/state-link.js';
 import { StateServer } from '../src/state-server.js';
 import { type Agreement, type Split, synchronise } from '../src/synchronise.js';
-import { VirtualClock } from './virtual-clock.js';
 
 const TIMEOUT_MS = 15_000;
 const LAYOUT = createLayout([{ name: 'kernel', shape: [5000], role: 'trainable' }]);

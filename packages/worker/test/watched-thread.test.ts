@@ -1,8 +1,8 @@
+import { turn, VirtualClock } from '@coord/transport/testing';
 import { describe, expect, it } from 'vitest';
 import type { ComputeThread } from '../src/compute/compute-client.js';
 import type { OnProgress } from '../src/compute/requests.js';
 import { PATIENCE, WatchedThread } from '../src/compute/watched-thread.js';
-import { turn, VirtualClock } from './virtual-clock.js';
 
 const APPLY = { kind: 'apply', step: 0, learningRate: 0.1 } as const;
 const COMPILE = { kind: 'compile' } as never;
