@@ -81,6 +81,7 @@ describe('a wrong command line', () => {
       'docs/configuration.md',
     ],
     [['bench', 'allreduce', '--listen', '127.0.0.1:0', '--join', 'ws://h:1'], 'cannot be used with option', '--help'],
+    [['chaos', '--faults', '3', '--minutes', '1'], 'cannot be used with option', '`coord chaos --help`'],
     [['bench', 'scaling', 'x.yaml', '--workers', '1,9999'], 'Expected an integer from 1 to 1024', '--help'],
     [
       ['worker', 'ws://127.0.0.1:9', '--token', 't', '--workers', '9999'],

@@ -88,7 +88,11 @@ export function chaosCommand(io: CommandIo, exit: Exit): Command {
     .option('--workers <n>', 'worker processes', readPositive, 4)
     .option('--faults <n>', 'faults, spread over the steps of the run', readCount, 22)
     .option('--steps <n>', 'steps of the run (default: 40 a fault)', readPositive)
-    .option('--minutes <m>', 'run for so long instead, with a fault every so often', readMinutes)
+    .addOption(
+      new Option('--minutes <m>', 'run for so long instead, with a fault every so often')
+        .argParser(readMinutes)
+        .conflicts('faults'),
+    )
     .option('--every <s>', 'seconds between faults, with --minutes', readPositive, 5)
     .option('--kinds <list>', 'kinds of faults to draw from (default: all)', readKinds)
     .option('--seed <n>', 'decides the faults and the run', readCount, 1)
