@@ -119,7 +119,10 @@ function additions(words: readonly string[], stage: Stage): readonly string[] {
   if (command === 'bench') return BENCH_ADDITIONS[what] ?? [];
   if ((command === 'status' || command === 'why') && !words.some((word) => word.startsWith('http')))
     return [stage.url.replace(/^ws/, 'http')];
-  if (command === 'chaos') return ['--workers', '1', '--faults', '0', '--steps', '20', '--network', 'proxy'];
+  if (command === 'chaos') {
+    const faults = words.includes('--minutes') ? [] : ['--faults', '0'];
+    return ['--workers', '1', ...faults, '--steps', '20', '--network', 'proxy'];
+  }
   if (command === 'drain' && !words.includes('--url')) return ['--url', stage.url];
   return [];
 }
